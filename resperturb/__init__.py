@@ -1,0 +1,56 @@
+"""Do residual networks learn a perturbation from identity? (Hauser 2019, arXiv 1902.04106.)
+
+Train residual networks of any depth, measure what every block adds to its state, and fit how that falls with depth.
+Names are imported when first used, so that reading records needs neither PyTorch nor a plotting package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resperturb.experiment import Experiment, ExperimentError
+    from resperturb.networks import ResidualNetwork
+    from resperturb.perturbation import MeasurementError, measure
+    from resperturb.records import Record, load_records, summary
+    from resperturb.runner import run
+    from resperturb.scaling import fit_power_law, stopping_depth
+
+HOME = {
+    "Experiment": "experiment",
+    "ExperimentError": "experiment",
+    "MeasurementError": "perturbation",
+    "Record": "records",
+    "ResidualNetwork": "networks",
+    "fit_power_law": "scaling",
+    "load_records": "records",
+    "measure": "perturbation",
+    "run": "runner",
+    "stopping_depth": "scaling",
+    "summary": "records",
+}
+__all__ = [
+    "Experiment",
+    "ExperimentError",
+    "MeasurementError",
+    "Record",
+    "ResidualNetwork",
+    "fit_power_law",
+    "load_records",
+    "measure",
+    "run",
+    "stopping_depth",
+    "summary",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{HOME[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | set(globals()))

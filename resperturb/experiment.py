@@ -1,0 +1,243 @@
+"""One run, described: every choice that Hauser (2019, arXiv 1902.04106) leaves open is a field here, with its reason.
+
+An :class:`Experiment` is complete when it is built: fields left at ``None`` are filled in from the data set's own
+defaults, so a record always shows the values that were used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class ExperimentError(ValueError):
+    """A value that no run can be made of; the message names it, what is allowed and what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook prints: the sentence alone, since the call stack says nothing about a mistyped value."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+DATASETS = ("digits", "mnist", "cifar10")
+BLOCK_KINDS = ("preactivation", "postactivation")
+NORMALIZATIONS = ("batch", "none")
+INITIALIZATIONS = ("he", "zero")
+AUGMENTATIONS = ("none", "crop-flip")
+PRECISIONS = ("float32", "bfloat16")
+
+# What a laptop finishes in minutes. Measured costs stand in config/*.yaml, beside the presets.
+DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {"train_size": 1437, "test_size": 360, "epochs": 10, "stem_stride": 1, "augmentation": "none"},
+    "mnist": {"train_size": 6000, "test_size": 10000, "epochs": 4, "stem_stride": 2, "augmentation": "none"},
+    "cifar10": {"train_size": 10000, "test_size": 10000, "epochs": 6, "stem_stride": 2, "augmentation": "crop-flip"},
+}
+# Images there are: scikit-learn's digits are split 1437 / 360 by us, the others come split.
+TRAIN_IMAGES = {"digits": 1437, "mnist": 60000, "cifar10": 50000}
+TEST_IMAGES = {"digits": 360, "mnist": 10000, "cifar10": 10000}
+IMAGE_SIDE = {"digits": 8, "mnist": 28, "cifar10": 32}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """All that decides one run.
+
+    Fields marked with ``decides=False`` say where and with how many threads the run happens; they are recorded but
+    are no part of what the run is called.
+
+    Raises:
+        ExperimentError: a field has a value outside what is allowed.
+    """
+
+    dataset: str = "digits"  # digits (8x8, ships with scikit-learn), mnist (28x28), cifar10 (32x32 colour)
+    blocks: int = 6  # depth L: residual blocks over all sections; transitions are not counted
+    sections: int = 3  # runs of blocks of one shape; between them the side halves and the width doubles
+    width: int = 16  # channels of the first section (16/32/64 with three sections, as in He et al. 2015)
+    block: str = "preactivation"  # x + f(x) exactly; "postactivation" takes the relu of it, as in He et al. 2015
+    normalization: str = "batch"  # batch norm before (pre) or after (post) each convolution, or "none"
+    branch_scale: float = 1.0  # factor on f at the addition; the paper names none
+    initialization: str = "he"  # He normal; "zero" starts every branch at f = 0
+    stem_stride: int | None = None  # 2 halves the image in the first convolution: four times less work
+    seed: int = 0  # initial weights, order of images and augmentation; the split and the test images do not change
+    epochs: int | None = None  # passes over the training images
+    batch_size: int = 64  # images a step
+    learning_rate: float = 0.1  # peak of the one-cycle schedule
+    momentum: float = 0.9  # of stochastic gradient descent
+    clock: float = 5.0  # time under weight decay, T = sum of lr * weight_decay / (1 - momentum) over steps
+    weight_decay: float | None = None  # on all parameters; None: what makes T equal `clock`
+    augmentation: str | None = None  # "crop-flip": shift by up to an eighth of the side, mirror; or "none"
+    train_size: int | None = None  # training images used
+    test_size: int | None = None  # test images the accuracy is taken on
+    measured_images: int = 256  # test images the perturbations are measured on, the first ones of the test set
+    snapshots: int = 3  # measurements of all blocks during training, beside those at the start and at the end
+    precision: str = "float32"  # of training; measurement is always float32
+    device: str = field(default="auto", metadata={"decides": False})  # auto (a GPU if there is one), cpu, cuda, ...
+    threads: int | None = field(default=None, metadata={"decides": False})  # processor threads; None: all
+
+    def __post_init__(self) -> None:
+        one_of("dataset", self.dataset, DATASETS)
+        if self.block not in BLOCK_KINDS and isinstance(self.block, numbers.Number):
+            raise ExperimentError(
+                f"block is the kind of block, one of {', '.join(BLOCK_KINDS)}, but got {self.block!r}; "
+                f"the number of residual blocks is called blocks: use blocks={self.block!r}."
+            )
+        for name, value in DATASET_DEFAULTS[self.dataset].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name, allowed in (
+            ("block", BLOCK_KINDS),
+            ("normalization", NORMALIZATIONS),
+            ("initialization", INITIALIZATIONS),
+            ("augmentation", AUGMENTATIONS),
+            ("precision", PRECISIONS),
+        ):
+            one_of(name, getattr(self, name), allowed)
+        for name, low in (
+            ("blocks", 1),
+            ("sections", 1),
+            ("width", 1),
+            ("stem_stride", 1),
+            ("seed", 0),
+            ("epochs", 1),
+            ("batch_size", 2),
+            ("train_size", 2),
+            ("test_size", 1),
+            ("measured_images", 1),
+            ("snapshots", 0),
+        ):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), low))
+        if self.threads is not None:
+            object.__setattr__(self, "threads", whole_number("threads", self.threads, 1))
+        for name, low_exclusive in (("branch_scale", None), ("learning_rate", 0.0)):
+            object.__setattr__(self, name, finite(name, getattr(self, name), above=low_exclusive))
+        for name in ("momentum", "clock", "weight_decay"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, finite(name, getattr(self, name), at_least=0.0))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """What no field can be blamed for alone."""
+        if self.momentum >= 1:
+            raise ExperimentError(f"momentum must be below 1, but got {self.momentum}; a usual value is 0.9.")
+        if self.sections > self.blocks:
+            raise ExperimentError(
+                f"sections must be at most the number of blocks ({self.blocks}), but got {self.sections}; "
+                f"every section needs a block: use fewer sections or more blocks."
+            )
+        for name, there in (("train_size", TRAIN_IMAGES), ("test_size", TEST_IMAGES)):
+            if getattr(self, name) > there[self.dataset]:
+                raise ExperimentError(
+                    f"{name} must be at most {there[self.dataset]}, the images that {self.dataset} has, "
+                    f"but got {getattr(self, name)}."
+                )
+        if self.batch_size > self.train_size:  # type: ignore[operator]
+            raise ExperimentError(
+                f"batch_size must be at most train_size ({self.train_size}), but got {self.batch_size}."
+            )
+        if self.measured_images > self.test_size:  # type: ignore[operator]
+            raise ExperimentError(
+                f"measured_images must be at most test_size ({self.test_size}), but got {self.measured_images}."
+            )
+        side = IMAGE_SIDE[self.dataset]
+        if self.stem_stride > side:  # type: ignore[operator]
+            raise ExperimentError(
+                f"stem_stride must be at most the side of the images ({side}), but got {self.stem_stride}."
+            )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Experiment:
+        """Build from names and values, refusing names that are no field.
+
+        Raises:
+            ExperimentError: an unknown name (with the nearest right one) or a bad value.
+        """
+        reject_unknown(values, cls.field_names())
+        return cls(**values)
+
+    @classmethod
+    def field_names(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in dataclasses.fields(cls))
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the result."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("decides", True)}
+
+    @property
+    def name(self) -> str:
+        """What the run's folder is called: depth and seed to read, then six digits that stand for all the rest."""
+        text = json.dumps(self.identity, sort_keys=True)
+        return f"blocks-{self.blocks:03d}-seed-{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def spread(blocks: int, sections: int) -> tuple[int, ...]:
+    """Blocks of each section: as even as it goes, earlier sections first (100 over 3 is 34, 33, 33).
+
+    Raises:
+        ExperimentError: fewer blocks than sections.
+    """
+    if not 1 <= sections <= blocks:
+        raise ExperimentError(f"sections must lie between 1 and blocks ({blocks}), but got {sections}.")
+    each, rest = divmod(blocks, sections)
+    return tuple(each + (index < rest) for index in range(sections))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that looks most like `name`, if any does."""
+    known = list(known)
+    contained = [k for k in known if k in name.split("_")]  # block_count: 'blocks' is nearer than 'block'
+    plural = [f"{c}s" for c in contained if f"{c}s" in known]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return next(iter(plural + contained + close), None)
+
+
+def reject_unknown(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise for the first of `names` that is not `known`.
+
+    Raises:
+        ExperimentError: names the unknown parameter and the nearest right name.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"the parameters are {', '.join(known)}."
+            raise ExperimentError(f"unknown parameter {name}; {hint}")
+
+
+def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), allowed, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise ExperimentError(f"{name} must be one of {', '.join(allowed)}, but got {value!r}{hint}")
+
+
+def whole_number(name: str, value: Any, low: int) -> int:
+    """`value` as an int if it is a whole number (3, 3.0 or NumPy's), at least `low`."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value != int(value) or value < low:
+        raise ExperimentError(f"{name} must be a whole number of at least {low}, but got {value!r}.")
+    return int(value)
+
+
+def finite(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> float:
+    """`value` as a float if it is finite and within its bound."""
+    bound = f" above {above:g}" if above is not None else f" of at least {at_least:g}" if at_least is not None else ""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if (
+        not real
+        or not math.isfinite(value)
+        or (above is not None and value <= above)
+        or (at_least is not None and value < at_least)
+    ):
+        raise ExperimentError(f"{name} must be a finite number{bound}, but got {value!r}.")
+    return float(value)

@@ -1,0 +1,274 @@
+"""Every figure and table of the book and the notebooks: one palette, readable on white and on dark.
+
+Functions take records and return what a notebook shows: a matplotlib Figure, or a styled table. They read, they never
+train. The palette is Okabe and Ito's, told apart without colour by line style and marker as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from resperturb.records import Record
+from resperturb.scaling import PowerLaw, StoppingDepth, averages_by_depth
+
+INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
+BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+MOMENT_STYLE = {
+    "initialization": {"color": ORANGE, "linestyle": "--", "marker": "s", "label": "at initialisation"},
+    "end": {"color": BLUE, "linestyle": "-", "marker": "o", "label": "after training"},
+}
+MEASURE_LABEL = {
+    "scaled": r"scaled perturbation $\|f(x)\| / \|x\|$",
+    "perturbation_norm": r"absolute perturbation $\|f(x)\|$",
+    "state_norm": r"norm of the state $\|x\|$",
+    "cosine": r"cosine of $f(x)$ and $x$",
+}
+
+
+def use_style() -> None:
+    """Vector figures without a background, in one size and palette, for the notebook that calls this."""
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("svg")
+    sns.set_theme(context="notebook", style="ticks", rc=STYLE)
+
+
+STYLE = {
+    "figure.figsize": (7.0, 3.8),
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.transparent": True,
+    "savefig.bbox": "tight",
+    "svg.fonttype": "path",  # the same letters on every reader's machine
+    "svg.hashsalt": "resperturb",  # the same file from the same numbers
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": INK,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "font.size": 11.0,
+}
+
+
+def finished(figure: Figure) -> Figure:
+    """Closed for pyplot, so that a notebook shows it once, as the cell's value."""
+    figure.tight_layout()
+    plt.close(figure)
+    return figure
+
+
+def training_curve(record: Record) -> Figure:
+    """Loss and accuracy over epochs, on training and test images."""
+    history = record.history
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2))
+    for axes, column, label in ((left, "loss", "cross-entropy (nats)"), (right, "accuracy", "share correct")):
+        for part, style in (("train", {"color": ORANGE, "linestyle": "--"}), ("test", {"color": BLUE})):
+            axes.plot(history["epoch"], history[f"{part}_{column}"], marker=".", label=f"{part} images", **style)
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.legend()
+    left.set_yscale("log")
+    return finished(figure)
+
+
+def per_block(record: Record, *, measure: str = "scaled") -> Figure:
+    """One measure over the blocks at initialisation and after training, with its spread over images.
+
+    Args:
+        record: a run.
+        measure: a key of MEASURE_LABEL.
+    """
+    figure, axes = plt.subplots()
+    for moment, style in MOMENT_STYLE.items():
+        table = record.at(moment)
+        if table.empty:
+            continue  # a diverged run has no end
+        draw_blocks(axes, table[table["kind"] == "identity"], measure, style)
+    mark_transitions(axes, record.at("initialization"))
+    if measure != "cosine":
+        axes.set_yscale("log")
+    axes.set(xlabel="block", ylabel=MEASURE_LABEL[measure])
+    axes.legend()
+    return finished(figure)
+
+
+def draw_blocks(axes: Axes, table: pd.DataFrame, measure: str, style: dict[str, str]) -> None:
+    marker = {"marker": style["marker"], "markersize": 4} if len(table) <= 60 else {"marker": ""}
+    for _, section in table.groupby("section"):  # a line is broken where the state changes its shape
+        axes.plot(
+            section["block"],
+            section[measure],
+            color=style["color"],
+            linestyle=style["linestyle"],
+            label=style["label"] if section["section"].iloc[0] == table["section"].min() else None,
+            **marker,
+        )
+        if f"{measure}_q05" in section:
+            low, high = section[f"{measure}_q05"], section[f"{measure}_q95"]
+            axes.fill_between(section["block"], low, high, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def mark_transitions(axes: Axes, table: pd.DataFrame) -> None:
+    """A dotted line between the last block of a section and the first of the next."""
+    identity = table[table["kind"] == "identity"]
+    for first in identity.groupby("section")["block"].min().iloc[1:]:
+        axes.axvline(first - 0.5, color=INK, linestyle=":", linewidth=1)
+
+
+def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> Figure:
+    """The average scaled perturbation against depth on logarithmic axes, with fits and lines of slope -1/2 and -1.
+
+    Args:
+        laws: fitted power law by moment ("initialization", "end").
+        anchor: the moment whose first point the two reference lines start from.
+    """
+    figure, axes = plt.subplots(figsize=(7.0, 4.4))
+    for moment, law in laws.items():
+        style = MOMENT_STYLE[moment]
+        depths, means = law.averages.depths, law.averages.means
+        low, high = law.averages.interval()
+        axes.errorbar(
+            depths,
+            means,
+            yerr=np.clip([means - low, high - means], 0, None),
+            color=style["color"],
+            marker=style["marker"],
+            linestyle="none",
+            capsize=3,
+            label=style["label"],
+        )
+        fitted = rf"fit $L^{{{law.exponent:.2f}}}$, 95 % interval {law.low:.2f} to {law.high:.2f}"
+        axes.plot(depths, law(depths), color=style["color"], linestyle=style["linestyle"], label=fitted)
+    depths, start = laws[anchor].averages.depths, laws[anchor].averages.means[0]
+    for power, dots, label in ((-1.0, (1, 1), "slope −1 (claimed)"), (-0.5, (1, 4), "slope −1/2")):
+        axes.plot(
+            depths, start * (depths / depths[0]) ** power, color=INK, linestyle=(0, dots), linewidth=1, label=label
+        )
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    depth_ticks(axes, depths)
+    axes.legend(fontsize=9)
+    return finished(figure)
+
+
+def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray) -> None:
+    axes.set_xticks(list(depths), labels=[str(depth) for depth in depths])
+    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def product_against_depth(records: Iterable[Record]) -> Figure:
+    """Blocks times average, which is level where the average is inversely proportional to the number of blocks."""
+    kept = list(records)
+    figure, axes = plt.subplots()
+    for moment, style in MOMENT_STYLE.items():
+        averages = averages_by_depth(kept, moment=moment)
+        low, high = averages.interval() * averages.depths
+        product = averages.depths * averages.means
+        axes.errorbar(
+            averages.depths, product, yerr=np.clip([product - low, high - product], 0, None), capsize=3, **style
+        )
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=r"$L \times$ average")
+    depth_ticks(axes, averages.depths)
+    axes.legend()
+    return finished(figure)
+
+
+def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
+    """One measure over the relative position of the block, after training, a line for each depth."""
+    first_seed: dict[int, Record] = {}
+    for record in records:
+        if not record.diverged:
+            first_seed.setdefault(record.blocks, record)
+    figure, axes = plt.subplots()
+    colours = sns.color_palette("viridis", len(first_seed) + 2)[1:-1]  # its ends vanish on white or on dark
+    markers = "osD^vP*X"
+    for index, (depth, record) in enumerate(sorted(first_seed.items())):
+        table = record.at("end")
+        table = table[table["kind"] == "identity"]
+        for section, part in table.groupby("section"):
+            axes.plot(
+                (part["block"] - 0.5) / depth,
+                part[measure],
+                color=colours[index],
+                marker=markers[index % len(markers)],
+                markevery=max(1, len(part) // 4),
+                markersize=5,
+                label=f"{depth} blocks" if section == table["section"].min() else None,
+            )
+    axes.set(xlabel="position of the block, from input (0) to output (1)", ylabel=MEASURE_LABEL[measure])
+    if measure != "cosine":
+        axes.set_yscale("log")
+    axes.legend(fontsize=9, ncols=2)
+    return finished(figure)
+
+
+def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
+    """The rule as a picture: thresholds across the curve of averages, a mark where each is crossed."""
+    figure, axes = plt.subplots(figsize=(7.0, 4.2))
+    depths, means = law.averages.depths, law.averages.means
+    low, high = law.averages.interval()
+    axes.plot(depths, means, **MOMENT_STYLE["end"])
+    axes.fill_between(depths, low, high, color=BLUE, alpha=0.15, linewidth=0)
+    answers = list(answers)
+    reach = max([float(depths[-1]), *(answer.crossing for answer in answers)])
+    far = np.geomspace(depths[-1], reach, 20)
+    if reach > depths[-1]:
+        axes.plot(far, law(far), color=BLUE, linestyle=":", label="power law, extrapolated")
+    for answer in answers:
+        axes.axhline(answer.epsilon, color=INK, linewidth=0.8, linestyle=":")
+        axes.annotate(rf"$\epsilon = {answer.epsilon:g}$", (depths[0], answer.epsilon), fontsize=9, va="bottom")
+        face = ORANGE if answer.measured else "none"
+        axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    depth_ticks(axes, depths)
+    axes.legend(fontsize=9)
+    return finished(figure)
+
+
+def averages_table(record: Record) -> pd.DataFrame:
+    """Averages over the blocks of one run, at initialisation and at the end."""
+    names = {
+        "scaled": "average scaled perturbation",
+        "absolute": "average absolute perturbation",
+        "state": "average norm of the state",
+        "cosine": "average cosine of f(x) and x",
+    }
+    averages = pd.DataFrame(record.run["averages"]).rename(index=names)
+    averages.loc["blocks x average scaled"] = record.blocks * averages.loc[names["scaled"]]
+    return averages.rename(columns={"initialization": "at initialisation", "end": "after training"}).round(4)
+
+
+def cost_table(record: Record) -> pd.DataFrame:
+    """Accuracy, time, memory and provenance of one run."""
+    run, provenance = record.run, record.run["provenance"]
+    rows = {
+        "test accuracy": "diverged" if record.diverged else f"{run['accuracy']:.4f}",
+        "test loss (nats)": "diverged" if record.diverged else f"{run['loss']:.4f}",
+        "time under weight decay T": f"{run['training']['clock']:.2f}",
+        "weight decay": f"{run['training']['weight_decay']:.3g}",
+        "parameters": f"{run['parameters']:,}",
+        "images per second in training": f"{run['training']['images_per_second']:.0f}",
+        "wall time (s)": f"{run['wall_seconds']:.1f}",
+        "of which measuring (s)": f"{run['measurement_seconds']:.1f}",
+        "peak memory of the process (MiB)": f"{run['peak_memory_bytes'] / 2**20:.0f}",
+        "processor": provenance["gpu"] or provenance["processor"],
+        "threads": str(provenance["threads"]),
+        "versions": ", ".join(f"{name} {number}" for name, number in provenance["versions"].items()),
+        "commit": provenance.get("commit", "not a checkout") + (" (modified)" if provenance.get("modified") else ""),
+        "sources": provenance["source_hash"],
+        "started": provenance["started"],
+    }
+    return pd.DataFrame({"value": rows})

@@ -1,0 +1,72 @@
+"""Presets: named, sized sweeps, one YAML file each in config/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resperturb.experiment import Experiment, ExperimentError, one_of, reject_unknown, whole_number
+
+KEYS = ("about", "depths", "seeds", "experiment")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A sweep: every depth with every seed, all else alike."""
+
+    name: str
+    about: str
+    depths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    experiment: dict[str, Any]
+
+    def experiment_at(self, blocks: int, seed: int, **changes: Any) -> Experiment:
+        return Experiment.from_mapping({**self.experiment, "blocks": blocks, "seed": seed, **changes})
+
+    def experiments(self) -> Iterator[Experiment]:
+        """All runs of the sweep, the longest first."""
+        for blocks in sorted(self.depths, reverse=True):
+            for seed in self.seeds:
+                yield self.experiment_at(blocks, seed)
+
+
+def preset_folder() -> Path:
+    """config/ of the checkout, or where an installed package carries it."""
+    inside, beside = Path(__file__).parent / "config", Path(__file__).parent.parent / "config"
+    return inside if inside.is_dir() else beside
+
+
+def preset_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in preset_folder().glob("*.yaml")))
+
+
+def load_preset(name: str | Path) -> Preset:
+    """The preset called `name`, or the one in the YAML file of that path.
+
+    Raises:
+        ExperimentError: there is no such preset, or the file does not describe one.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        one_of("preset", str(name), preset_names())
+        path = preset_folder() / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ExperimentError(f"the preset {path} cannot be read ({str(error).splitlines()[0]}).") from None
+    if not isinstance(content, dict) or not {"depths", "seeds", "experiment"} <= set(content):
+        raise ExperimentError(f"the preset {path} must have the keys {', '.join(KEYS)}.")
+    reject_unknown(content, KEYS)
+    numbers = {}
+    for key, low in (("depths", 1), ("seeds", 0)):
+        values = content[key]
+        if not isinstance(values, list) or not values:
+            raise ExperimentError(f"{key} in {path} must be a list of whole numbers, but got {values!r}.")
+        numbers[key] = tuple(whole_number(key, value, low) for value in values)
+    if not isinstance(content["experiment"], dict):
+        raise ExperimentError(f"experiment in {path} must be a mapping, but got {content['experiment']!r}.")
+    return Preset(path.stem, str(content.get("about", "")), **numbers, experiment=content["experiment"])

@@ -1,0 +1,220 @@
+"""What a run leaves in results/<sweep>/<run>/, written whole or not at all.
+
+====================  =====================================================================================
+run.json              the experiment, accuracy, loss, averages, cost, and where all of it comes from
+perturbations.csv     a row per residual addition and snapshot, as :func:`resperturb.measure` gives it
+samples.csv           a row per measured image: its scaled perturbation averaged over blocks, per snapshot
+history.csv           a row per epoch of training
+====================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from resperturb.experiment import Experiment, ExperimentError
+
+FORMAT = 1
+DECIDING_SOURCES = (
+    "additions.py",
+    "data.py",
+    "experiment.py",
+    "networks.py",
+    "perturbation.py",
+    "runner.py",
+    "training.py",
+)
+
+
+class RecordError(ExperimentError):
+    """Records that are missing, unreadable or cannot be written; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run, read back. Tables are read when first asked for."""
+
+    folder: Path
+    run: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @functools.cached_property
+    def experiment(self) -> Experiment:
+        return Experiment.from_mapping(self.run["experiment"])
+
+    @property
+    def blocks(self) -> int:
+        return int(self.run["experiment"]["blocks"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.run["experiment"]["seed"])
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.run["diverged"])
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the sources that decide the result are still those the run was made with."""
+        return bool(self.run["provenance"]["source_hash"] == source_hash())
+
+    @functools.cached_property
+    def perturbations(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "perturbations.csv")
+
+    @functools.cached_property
+    def history(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "history.csv")
+
+    @functools.cached_property
+    def samples(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "samples.csv")
+
+    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
+        """Scaled perturbation averaged over the blocks, for each measured image; shape (images,).
+
+        Args:
+            moment: "initialization" or "end".
+        """
+        column = {"initialization": "snapshot_0", "end": self.samples.columns[-1]}[moment]
+        return self.samples[column].to_numpy()
+
+    def at(self, moment: str) -> pd.DataFrame:
+        """The rows of :attr:`perturbations` at "initialization" or "end"."""
+        return self.perturbations[self.perturbations["moment"] == moment].reset_index(drop=True)
+
+
+def source_hash() -> str:
+    """SHA-256 over the sources that decide a result; line endings do not count."""
+    digest = hashlib.sha256()
+    for name in DECIDING_SOURCES:
+        text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def write_record(
+    results: Path | str,
+    run: Mapping[str, Any],
+    *,
+    perturbations: pd.DataFrame,
+    samples: pd.DataFrame,
+    history: pd.DataFrame,
+) -> Record:
+    """Write a record under a temporary name beside its place, then rename it; an older one of that name goes.
+
+    Args:
+        results: the sweep's folder.
+        run: what becomes run.json; its "name" names the folder.
+        perturbations, samples, history: the tables described at the top of this module.
+
+    Raises:
+        RecordError: the folder cannot be written.
+    """
+    target = Path(results) / run["name"]
+    check_writable(results)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=results))
+    try:
+        for name, table in (("perturbations", perturbations), ("samples", samples), ("history", history)):
+            table.to_csv(staging / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+        text = json.dumps(run, indent=1, allow_nan=False)
+        (staging / "run.json").write_text(text + "\n", encoding="utf-8")
+        staging.chmod(0o755)
+        replaced = staging.with_name(f"{staging.name}-replaced")
+        if target.exists():
+            target.rename(replaced)  # a folder cannot be renamed onto one that is not empty
+        staging.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except OSError as error:
+        raise RecordError(f"the record {target} cannot be written ({error.strerror or error}).") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return read_record(target)
+
+
+def check_writable(results: Path | str) -> None:
+    """Make the results folder and try it, before an hour is spent on what could not be kept.
+
+    Raises:
+        RecordError: it cannot be made or written.
+    """
+    try:
+        Path(results).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise RecordError(
+            f"the results folder {results} cannot be written ({error.strerror or error}); name another one."
+        ) from None
+
+
+def read_record(folder: Path | str) -> Record:
+    """Read one record.
+
+    Raises:
+        RecordError: there is none, or its run.json is damaged.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
+    if run.get("format") != FORMAT:
+        raise RecordError(f"{path} has record format {run.get('format')!r}, this version reads {FORMAT}; run it again.")
+    return Record(Path(folder), run)
+
+
+def load_records(folder: Path | str) -> list[Record]:
+    """All records of a sweep, shallow networks first, then by seed. Diverged runs are among them, marked.
+
+    Raises:
+        RecordError: the folder is missing or holds no record.
+    """
+    records = [read_record(path.parent) for path in Path(folder).glob("[!.]*/run.json")]
+    if not records:
+        raise RecordError(f"{folder} holds no records; make some with `make sweep` or resperturb run.")
+    return sorted(records, key=lambda record: (record.blocks, record.seed, record.name))
+
+
+def summary(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per run: what was trained, how well, its averages at both ends, and its cost."""
+    rows = []
+    for record in records:
+        run, experiment = record.run, record.run["experiment"]
+        averages = run["averages"]
+        rows.append(
+            {
+                "run": record.name,
+                "dataset": experiment["dataset"],
+                "block": experiment["block"],
+                "blocks": record.blocks,
+                "seed": record.seed,
+                "diverged": record.diverged,
+                "accuracy": run["accuracy"],
+                "loss": run["loss"],
+                "scaled_initialization": averages.get("initialization", {}).get("scaled"),
+                "scaled_end": averages.get("end", {}).get("scaled"),
+                "absolute_initialization": averages.get("initialization", {}).get("absolute"),
+                "absolute_end": averages.get("end", {}).get("absolute"),
+                "clock": run["training"]["clock"],
+                "images_per_second": run["training"]["images_per_second"],
+                "wall_seconds": run["wall_seconds"],
+                "peak_memory_bytes": run["peak_memory_bytes"],
+            }
+        )
+    return pd.DataFrame(rows)

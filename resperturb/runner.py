@@ -1,0 +1,196 @@
+"""One run, composed: network, data, training, measurement, record. Nothing else knows all of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from resperturb.data import Images, load_images
+from resperturb.experiment import Experiment, ExperimentError
+from resperturb.networks import network_of
+from resperturb.perturbation import MeasurementError, measurement
+from resperturb.provenance import git_commit, machine, peak_memory, versions
+from resperturb.records import FORMAT, Record, RecordError, check_writable, read_record, source_hash, write_record
+from resperturb.training import Moment, Training, evaluate, train
+
+MEASURED_AT_ONCE = 64  # images a batch; the statistics of an untrained batch norm are taken over as many
+
+
+def device_of(name: str) -> torch.device:
+    """The device called `name`; "auto" is a GPU where there is one.
+
+    Raises:
+        ExperimentError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (
+        RuntimeError,
+        AssertionError,
+        TypeError,
+        NotImplementedError,
+    ):  # each kind of device has its own way to say no
+        here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        raise ExperimentError(f"device must be auto or one of {', '.join(here)}, but got {name!r}.") from None
+    return device
+
+
+def run(
+    experiment: Experiment,
+    results: Path | str = "results/runs",
+    *,
+    again: bool = False,
+    report: Callable[[str], None] = print,
+) -> Record:
+    """Train a network, measure it at the start, on the way and at the end, and write the record.
+
+    Args:
+        experiment: what to run.
+        results: the sweep's folder; the record becomes results/<experiment.name>/.
+        again: run even where a record of this experiment, made by the present sources, is there already.
+        report: takes one line of progress at a time.
+
+    Returns:
+        The record. A run whose loss or activations were no finite numbers is recorded as diverged, without an end.
+
+    Raises:
+        ExperimentError: no such device, unusable data (DataError) or results folder (RecordError).
+    """
+    device = device_of(experiment.device)
+    folder = Path(results) / experiment.name
+    if not again and (kept := fresh_record(folder)) is not None:
+        report(f"{folder.name} is recorded already; nothing was trained (again=True runs it once more)")
+        return kept
+    check_writable(results)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(experiment.threads or threads)
+    try:
+        return compose(experiment, Path(results), device, report)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def fresh_record(folder: Path) -> Record | None:
+    """The record in `folder` if there is a readable one of the present sources."""
+    try:
+        record = read_record(folder)
+    except RecordError:
+        return None
+    return record if record.fresh else None
+
+
+def compose(experiment: Experiment, results: Path, device: torch.device, report: Callable[[str], None]) -> Record:
+    started, clock = datetime.now(UTC), time.perf_counter()
+    images = load_images(experiment, device)
+    network = network_of(experiment, channels=images.channels)
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    checkpoint = results / f".{experiment.name}.checkpoint"
+    spent = {"seconds": 0.0}
+
+    def observe(moment: Moment) -> dict[str, Any]:
+        begun = time.perf_counter()
+        observation = observation_of(network, images, experiment, moment)
+        spent["seconds"] += time.perf_counter() - begun
+        return observation
+
+    identity = f"{experiment.identity} {source_hash()}"
+    try:
+        training = train(network, images, experiment, observe, checkpoint=checkpoint, identity=identity, report=report)
+    except MeasurementError as error:
+        if "finite" not in str(error):
+            raise
+        # Too deep for its initialisation: the activations overflow before the loss can.
+        report(f"diverged: {error}")
+        training = Training(steps=0, weight_decay=experiment.weight_decay or 0.0, diverged=True)
+    loss, accuracy = (
+        (math.nan, math.nan)
+        if training.diverged
+        else evaluate(network, images.test_images, images.test_labels, experiment.precision)
+    )
+    run_facts = {
+        "format": FORMAT,
+        "name": experiment.name,
+        "experiment": experiment.to_dict(),
+        "diverged": training.diverged,
+        "accuracy": finite_or_none(accuracy),
+        "loss": finite_or_none(loss),
+        "averages": {o["moment"]: o["averages"] for o in training.observations if o["moment"] != "training"},
+        "training": {
+            "images_per_second": training.images_per_second,
+            "seconds": training.seconds,
+            "steps": training.step,
+            "epochs": training.epoch,
+            "weight_decay": training.weight_decay,
+            "clock": training.clock,
+            "train_loss": finite_or_none(training.history[-1]["train_loss"]) if training.history else None,
+            "resumed": training.resumed,
+        },
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "measurement_seconds": spent["seconds"],
+        "wall_seconds": time.perf_counter() - clock,
+        "peak_memory_bytes": peak_memory(device),
+        "provenance": {
+            "started": started.isoformat(timespec="seconds"),
+            "source_hash": source_hash(),
+            **git_commit(),
+            "device": device.type,
+            **machine(device),
+            "versions": versions(),
+        },
+    }
+    record = write_record(
+        results,
+        run_facts,
+        perturbations=tidy([o["table"] for o in training.observations]),
+        samples=pd.DataFrame({f"snapshot_{i}": o["samples"] for i, o in enumerate(training.observations)}),
+        history=pd.DataFrame(training.history),
+    )
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def observation_of(network: nn.Module, images: Images, experiment: Experiment, moment: Moment) -> dict[str, Any]:
+    """All blocks at one moment, in plain values: the table's rows, a value per image, and the averages over blocks."""
+    measured = images.test_images[: experiment.measured_images]
+    batches = [batch.contiguous(memory_format=torch.channels_last) for batch in measured.split(MEASURED_AT_ONCE)]
+    result = measurement(network, batches)
+    table = result.table
+    when = {"moment": moment.name, "epoch": moment.epoch, "step": moment.step, "clock": moment.clock}
+    for position, (column, value) in enumerate(when.items()):
+        table.insert(position, column, value)
+    table["batch_statistics"] = result.batch_statistics
+    identity = table[table["kind"] == "identity"]
+    return {
+        "moment": moment.name,
+        "table": table.astype(object).where(table.notna(), None).to_dict("list"),
+        "samples": result.scaled_per_sample.tolist(),
+        "averages": {
+            "scaled": float(result.scaled_per_sample.mean()),
+            "absolute": float(identity["perturbation_norm"].mean()),
+            "state": float(identity["state_norm"].mean()),
+            "cosine": float(identity["cosine"].mean()),
+        },
+    }
+
+
+def tidy(tables: list[dict[str, list[Any]]]) -> pd.DataFrame:
+    """One table of all snapshots, numbered from 0."""
+    frames = [pd.DataFrame(table) for table in tables]
+    for number, frame in enumerate(frames):
+        frame.insert(0, "snapshot", number)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,88 @@
+"""Networks of any depth: shapes, gradients, and the residual step itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resperturb.experiment import BLOCK_KINDS, NORMALIZATIONS, Experiment, spread
+from resperturb.networks import Block, ResidualNetwork, Transition, network_of
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    blocks=st.integers(1, 9),
+    sections=st.integers(1, 4),
+    width=st.integers(1, 5),
+    kind=st.sampled_from(BLOCK_KINDS),
+    norm=st.sampled_from(NORMALIZATIONS),
+    channels=st.sampled_from([1, 3]),
+    side=st.sampled_from([8, 9, 28]),
+    stride=st.sampled_from([1, 2]),
+)
+def test_any_depth_maps_images_to_classes(
+    blocks: int, sections: int, width: int, kind: str, norm: str, channels: int, side: int, stride: int
+) -> None:
+    sections = min(sections, blocks)
+    network = ResidualNetwork(
+        blocks, sections=sections, width=width, kind=kind, norm=norm, channels=channels, stem_stride=stride
+    )
+    scores = network(torch.randn(3, channels, side, side))
+    assert scores.shape == (3, 10)
+    assert torch.isfinite(scores).all()
+    counts = [sum(isinstance(m, Block) for m in section.modules()) for section in network.sections]
+    assert tuple(counts) == spread(blocks, sections)
+    assert sum(isinstance(m, Transition) for m in network.modules()) == sections - 1
+
+
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
+@pytest.mark.parametrize("norm", NORMALIZATIONS)
+def test_every_parameter_has_a_gradient(kind: str, norm: str) -> None:
+    network = ResidualNetwork(5, width=4, kind=kind, norm=norm)
+    network(torch.randn(4, 1, 8, 8)).sum().backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None]
+    assert without == []
+
+
+def test_a_preactivation_block_is_exactly_x_plus_f() -> None:
+    block = Block(4, kind="preactivation", norm="batch", scale=1.0)
+    x = torch.randn(2, 4, 6, 6)
+    kept = x.clone()
+    torch.testing.assert_close(block(x), x + block.branch(x), rtol=0, atol=0)
+    torch.testing.assert_close(x, kept, rtol=0, atol=0)  # nothing was done in place on the stream
+
+
+def test_without_normalisation_the_stream_is_left_alone_too() -> None:
+    block = Block(4, kind="preactivation", norm="none", scale=1.0)
+    x = torch.randn(2, 4, 6, 6)
+    kept = x.clone()
+    block(x)
+    torch.testing.assert_close(x, kept, rtol=0, atol=0)
+
+
+def test_a_postactivation_block_takes_the_relu_of_it() -> None:
+    block = Block(4, kind="postactivation", norm="batch", scale=0.5)
+    x = torch.randn(2, 4, 6, 6)
+    torch.testing.assert_close(block(x), torch.relu(x + 0.5 * block.branch(x)), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
+@pytest.mark.parametrize("norm", NORMALIZATIONS)
+def test_zero_initialisation_starts_every_block_as_the_identity(kind: str, norm: str) -> None:
+    network = ResidualNetwork(4, sections=2, width=4, kind=kind, norm=norm, initialization="zero")
+    x = torch.randn(2, 4, 8, 8)
+    for block in network.sections[0]:
+        assert block.branch(x).abs().max() == 0
+
+
+def test_the_seed_decides_the_weights_and_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, again = (network_of(Experiment(seed=1), channels=1) for _ in range(2))
+    other = network_of(Experiment(seed=2), channels=1)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+    assert torch.equal(first.head.weight, again.head.weight)
+    assert not torch.equal(first.head.weight, other.head.weight)
