@@ -1,0 +1,233 @@
+"""Where every tensor's value comes from: a graph of ancestors, kept while a model runs.
+
+One :class:`Node` stands for each value that depends on the model's input. A value is the content of a stretch of
+memory, not a Python object: storages are the keys, so views, chunks and in-place operations need no cases of their own.
+Each storage is held weakly, which keeps its address from being given out again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+# ----------------------------------------------------------------------------------------------- operations
+
+_WEIGHTED = re.compile(
+    r"_?(\w+_)?conv(olution|_transpose)?(\d?d)?(_\w+)?|(add|b|addb|baddb|_add|_scaled_|_int_)?mm(_activation)?|(add)?mv|dot|matmul"
+    r"|(mkldnn_|quantized_)?linear|\w*attention\w*|\w*(rnn|lstm|gru)(_\w+)?|_fused_\w+dot_product\w*"
+)
+_LINEAR = re.compile(
+    r"\w*conv(olution|\d?d)?\w*|(add|b|addb|baddb)?mm|matmul|linear|\w*(batch|layer|group|instance|rms)_norm\w*|\w*(avg|max)_pool\w*"
+    r"|\w*_pad\w*|upsample_\w+|pixel_(un)?shuffle|add|sub|rsub|mul|div|neg|mean|sum|cat|stack|index|index_select|gather|roll"
+    r"|flip|slice_scatter|clone|_to_copy|copy"
+)
+_COPY = re.compile(r"clone|_to_copy|copy|\w+_copy|contiguous")
+_ACTIVATION = re.compile(
+    r"\w*relu\w*|gelu|silu|mish|(hard)?swish|hardswish|elu|celu|selu|tanh|sigmoid|softplus|hardtanh|clamp\w*"
+)
+_FILL = re.compile(r"fill|zero|normal|uniform|bernoulli|exponential|resize|set")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the ancestry needs to know of one ATen operation."""
+
+    addition: bool
+    weighted: bool
+    linear: bool  # in its one tracked operand
+    copies: bool
+    activation: bool
+    fills: bool
+    view: bool
+    writes: tuple[int | str, ...]  # positions and names of the arguments it writes to
+
+
+@cache
+def operation(func: Any) -> Operation:
+    """Classify an ATen overload by its name and schema."""
+    schema = func._schema
+    base = schema.name.split("::")[-1]
+    name = base if base.startswith("__") else base.rstrip("_")
+    writes: list[int | str] = []
+    if "batch_norm" not in name:  # it may write its running statistics: no part of the stream
+        for position, argument in enumerate(schema.arguments):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                writes += [argument.name] if argument.kwarg_only else [position, argument.name]
+    aliases = [r.alias_info for r in schema.returns if r.alias_info is not None]
+
+    def named(pattern: re.Pattern[str]) -> bool:
+        return pattern.fullmatch(name) is not None
+
+    return Operation(
+        addition=name == "add" and schema.name.startswith("aten::"),
+        weighted=named(_WEIGHTED) and not name.startswith(("linalg", "upsample")),
+        linear=named(_LINEAR),
+        copies=named(_COPY),
+        activation=named(_ACTIVATION),
+        fills=named(_FILL) and bool(writes),
+        view=bool(aliases) and not any(a.is_write for a in aliases),
+        writes=tuple(writes),
+    )
+
+
+def tensors_in(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from tensors_in(value)
+
+
+# ----------------------------------------------------------------------------------------------- memory
+
+Region = tuple[int, tuple[tuple[int, int], ...]]  # offset, then (stride, size) from the largest stride down
+
+
+def region_of(tensor: Tensor) -> Region:
+    """The elements of its storage that a tensor covers, the same for every view of the same elements."""
+    dims: list[tuple[int, int]] = []
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True), reverse=True):
+        if size == 1 or stride == 0:
+            continue
+        if dims and dims[-1][0] == stride * size:  # the outer dimension continues this one
+            dims[-1] = (stride, size * dims[-1][1])
+        else:
+            dims.append((stride, size))
+    return int(tensor.storage_offset()), tuple(dims)
+
+
+def overlaps(first: Region, second: Region) -> bool:
+    """Whether two regions of one storage share an element (exact for chunks of one tensor, else by their extents)."""
+    if first[0] > second[0]:
+        first, second = second, first
+    distance = second[0] - first[0]
+    if [stride for stride, _ in first[1]] == [stride for stride, _ in second[1]]:
+        for stride, size in first[1]:
+            steps, distance = divmod(distance, stride)
+            if steps >= size:
+                return False
+        return distance == 0
+    return distance <= sum(stride * (size - 1) for stride, size in first[1])
+
+
+class Node:
+    """One value, and the values it was computed from."""
+
+    __slots__ = ("linear", "order", "parents", "piece", "stream", "summed", "weighted")
+
+    def __init__(
+        self, order: int, parents: tuple[Node, ...] = (), weighted: bool = False, linear: bool = False
+    ) -> None:
+        self.order = order  # a parent's is always smaller: every search below is bounded by it
+        self.parents = parents
+        self.weighted = weighted
+        self.linear = linear and len(parents) == 1
+        self.piece = False  # part of its parents' memory (a chunk, a slice)
+        self.stream: tuple[int, int] | None = None  # (the residual addition it continues, operations since)
+        self.summed: Node | None = None  # the state, if this is a residual sum
+
+
+class _Memory:
+    """The values in one storage: what was written where, newest last."""
+
+    def __init__(self, weak: StorageWeakRef) -> None:
+        self.weak = weak
+        self.whole: Node | None = None
+        self.writes: list[tuple[Region, Node]] = []  # since `whole`
+        self.pieces: dict[Region, Node] = {}
+
+
+class Lineage:
+    """From tensors to the nodes of the values they hold now."""
+
+    def __init__(self) -> None:
+        self._clock = count()
+        self._memory: dict[int, _Memory] = {}
+        self._sweep_at = 32
+        self._holders: dict[int, list[StorageWeakRef]] = {}
+        self.integers = self.node()  # every integer that depends on the input: a root, since indices carry no stream
+
+    def node(self, parents: tuple[Node, ...] = (), **traits: bool) -> Node:
+        return Node(next(self._clock), parents, **traits)
+
+    def known(self, tensor: Tensor) -> bool:
+        return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self._memory
+
+    def read(self, tensor: Tensor) -> Node | None:
+        """The node of a tensor's value; None if it does not depend on the model's input."""
+        if tensor.layout is not torch.strided:
+            return None
+        storage = tensor.untyped_storage()
+        memory = self._memory.get(storage._cdata)
+        if memory is None:
+            return None
+        if memory.whole is not None and not memory.writes and tensor.nbytes == storage.nbytes():
+            return memory.whole
+        region = region_of(tensor)
+        if region in memory.pieces:
+            return memory.pieces[region]
+        parts: list[Node] = []
+        for written, node in reversed(memory.writes):
+            if written == region:
+                if not parts:
+                    return node
+                parts.append(node)
+                break
+            if overlaps(written, region):
+                parts.append(node)
+        else:
+            if memory.whole is not None:
+                parts.append(memory.whole)
+        if not parts:
+            return None
+        if parts[0] is self.integers:
+            return self.integers
+        piece = self.node(tuple(dict.fromkeys(parts)), linear=True)
+        piece.piece = True
+        memory.pieces[region] = piece
+        return piece
+
+    def write(self, tensor: Tensor, node: Node) -> None:
+        """Say that a tensor's memory now holds the value of `node`."""
+        if tensor.layout is not torch.strided:
+            return
+        storage = tensor.untyped_storage()
+        memory = self._memory.get(storage._cdata)
+        if memory is None:
+            if len(self._memory) >= self._sweep_at:  # also lets the addresses of dead storages go
+                self._memory = {key: m for key, m in self._memory.items() if not m.weak.expired()}
+                self._sweep_at = max(32, 2 * len(self._memory))
+            memory = self._memory[storage._cdata] = _Memory(StorageWeakRef(storage))
+        if tensor.nbytes == storage.nbytes():
+            memory.whole, memory.writes, memory.pieces = node, [], {}
+        else:
+            region = region_of(tensor)
+            memory.writes = [(r, n) for r, n in memory.writes if r != region] + [(region, node)]
+            memory.pieces = {r: n for r, n in memory.pieces.items() if not overlaps(r, region)}
+        if node.stream is not None:
+            self._holders.setdefault(node.stream[0], []).append(memory.weak)
+
+    def holds(self, weak: StorageWeakRef, node: Node) -> bool:
+        """Whether a storage still exists and still holds a value."""
+        memory = self._memory.get(weak.cdata)
+        if memory is None or weak.expired():
+            return False
+        return memory.whole is node or any(n is node for _, n in memory.writes)
+
+    def alive(self, index: int) -> bool:
+        """Whether any tensor still holds the stream that left residual addition `index`."""
+        holders = self._holders.get(index, [])
+        while holders and holders[-1].expired():
+            holders.pop()
+        if any(not weak.expired() for weak in holders):
+            return True
+        self._holders.pop(index, None)
+        return False
