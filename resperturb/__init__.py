@@ -10,17 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resperturb.experiment import Experiment, ExperimentError
+    from resperturb.errors import ExperimentError, MeasurementError
+    from resperturb.experiment import Experiment
     from resperturb.networks import ResidualNetwork
-    from resperturb.perturbation import MeasurementError, measure
+    from resperturb.perturbation import measure
     from resperturb.records import Record, load_records, summary
     from resperturb.runner import run
     from resperturb.scaling import fit_power_law, stopping_depth
 
 HOME = {
     "Experiment": "experiment",
-    "ExperimentError": "experiment",
-    "MeasurementError": "perturbation",
+    "ExperimentError": "errors",
+    "MeasurementError": "errors",
     "Record": "records",
     "ResidualNetwork": "networks",
     "fit_power_law": "scaling",

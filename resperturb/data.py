@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resperturb.experiment import Experiment, ExperimentError
+from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment
 
 # The bytes of the originals. torchvision checks the archives it downloads but not MNIST's unpacked files.
 MD5 = {
@@ -184,7 +185,7 @@ def check_files(dataset: str, folder: Path) -> None:
 
 def brief(error: BaseException) -> str:
     """The error's first line, short enough for a sentence."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".: ")
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,14 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-class ExperimentError(ValueError):
-    """A value that no run can be made of; the message names it, what is allowed and what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        """What a notebook prints: the sentence alone, since the call stack says nothing about a mistyped value."""
-        return [f"{type(self).__name__}: {self}"]
-
+from resperturb.errors import ExperimentError
 
 DATASETS = ("digits", "mnist", "cifar10")
 BLOCK_KINDS = ("preactivation", "postactivation")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resperturb.experiment import Experiment, ExperimentError, reject_unknown
+from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment, reject_unknown
 
 # Parameters of a run's notebook that say where and whether, not what.
 BESIDES = ("results", "again")

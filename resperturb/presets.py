@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from resperturb.experiment import Experiment, ExperimentError, one_of, reject_unknown, whole_number
+from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment, one_of, reject_unknown, whole_number
 
 KEYS = ("about", "depths", "seeds", "experiment")
 

@@ -23,6 +23,7 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    found["torch"] = str(torch.__version__)  # with the build's suffix, which the installed version lacks
     return found
 
 

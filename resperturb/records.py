@@ -10,6 +10,7 @@ history.csv           a row per epoch of training
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
@@ -23,15 +24,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resperturb.experiment import Experiment, ExperimentError
+from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment
 
 FORMAT = 1
 DECIDING_SOURCES = (
     "additions.py",
+    "ancestry.py",
     "data.py",
     "experiment.py",
+    "moments.py",
     "networks.py",
+    "norms.py",
+    "observation.py",
     "perturbation.py",
+    "recorder.py",
     "runner.py",
     "training.py",
 )
@@ -99,13 +106,33 @@ class Record:
         return self.perturbations[self.perturbations["moment"] == moment].reset_index(drop=True)
 
 
+@functools.cache
 def source_hash() -> str:
-    """SHA-256 over the sources that decide a result; line endings do not count."""
+    """SHA-256 over the code that decides a result. Comments, docstrings and layout do not count."""
     digest = hashlib.sha256()
     for name in DECIDING_SOURCES:
         text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-        digest.update(f"{name}\0{text}\0".encode())
+        digest.update(f"{name}\0{bare_code(text)}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def bare_code(source: str) -> str:
+    """What Python source says, without comments, docstrings and layout, and alike in every version of Python."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return outline(tree)
+
+
+def outline(node: Any) -> str:
+    """A syntax tree in one line. Empty fields are left out, since versions of Python differ in which there are."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+        return f"{type(node).__name__}({','.join(f'{name}={outline(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{','.join(map(outline, node))}]"
+    return repr(node)
 
 
 def write_record(

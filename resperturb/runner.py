@@ -14,14 +14,15 @@ import torch
 from torch import nn
 
 from resperturb.data import Images, load_images
-from resperturb.experiment import Experiment, ExperimentError
+from resperturb.errors import ExperimentError, MeasurementError
+from resperturb.experiment import Experiment
 from resperturb.networks import network_of
-from resperturb.perturbation import MeasurementError, measurement
+from resperturb.perturbation import measurement
 from resperturb.provenance import git_commit, machine, peak_memory, versions
 from resperturb.records import FORMAT, Record, RecordError, check_writable, read_record, source_hash, write_record
 from resperturb.training import Moment, Training, evaluate, train
 
-MEASURED_AT_ONCE = 64  # images a batch; the statistics of an untrained batch norm are taken over as many
+MEASURED_AT_ONCE = 256  # images a batch; the statistics of an untrained batch norm are taken over as many
 
 
 def device_of(name: str) -> torch.device:
@@ -166,7 +167,7 @@ def observation_of(network: nn.Module, images: Images, experiment: Experiment, m
     batches = [batch.contiguous(memory_format=torch.channels_last) for batch in measured.split(MEASURED_AT_ONCE)]
     result = measurement(network, batches)
     table = result.table
-    when = {"moment": moment.name, "epoch": moment.epoch, "step": moment.step, "clock": moment.clock}
+    when: dict[str, Any] = {"moment": moment.name, "epoch": moment.epoch, "step": moment.step, "clock": moment.clock}
     for position, (column, value) in enumerate(when.items()):
         table.insert(position, column, value)
     table["batch_statistics"] = result.batch_statistics

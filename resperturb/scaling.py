@@ -14,11 +14,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from resperturb.errors import ResperturbError
+
 LEVEL = 0.95  # of every interval
 REPLICATES = 2000  # of every bootstrap
 
 
-class ScalingError(ValueError):
+class ScalingError(ResperturbError):
     """Too little to fit; the message says what is missing."""
 
 
@@ -239,8 +241,8 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
         )
     exponents, prefactors = power_law(depths, averages.replicates)
     with np.errstate(over="ignore", divide="ignore"):
-        ends = np.where(exponents < 0, (epsilon / prefactors) ** (1 / np.minimum(exponents, -1e-9)), np.inf)
-    low, high = np.maximum(np.quantile(ends, tails(), method="nearest"), 1.0)
+        reached = np.where(exponents < 0, (epsilon / prefactors) ** (1 / np.minimum(exponents, -1e-9)), np.inf)
+    low, high = np.maximum(np.quantile(reached, tails(), method="nearest"), 1.0)
     where = float((epsilon / law.prefactor) ** (1 / law.exponent))
     depth = max(1, math.floor(where) + 1)  # the law is below epsilon, not at it
     above = None if first == 0 else int(depths[-1])

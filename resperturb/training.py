@@ -8,6 +8,7 @@ number of epochs, is what an experiment sets.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -177,7 +178,7 @@ def train_epoch(
         with autocast(device, experiment.precision):
             scores = network(x)
         loss = cross_entropy(scores.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         total += loss.detach()
         correct += (scores.argmax(1) == labels).sum()
@@ -235,7 +236,7 @@ def save(
 ) -> None:
     """Write all that the rest of the run depends on; whole or not at all."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    partial = checkpoint.with_suffix(".partial")
+    partial = checkpoint.with_suffix(f".{os.getpid()}.partial")  # a process left over from a kill may write too
     torch.save(
         {
             "identity": identity,

@@ -31,7 +31,9 @@ def test_digits_are_standardised_and_split_once_and_for_all() -> None:
     assert (images.train_images.std() - 1).abs() < 1e-3
     assert images.train_labels.unique().tolist() == list(range(10))
     rows = {row.tobytes() for row in images.train_images.flatten(1).numpy()}
-    assert not any(row.tobytes() in rows for row in images.test_images.flatten(1).numpy())  # no test image is trained on
+    assert not any(
+        row.tobytes() in rows for row in images.test_images.flatten(1).numpy()
+    )  # no test image is trained on
 
 
 def test_a_smaller_train_size_takes_the_first_of_the_same_shuffle() -> None:
@@ -58,7 +60,9 @@ def test_a_truncated_file_is_named_with_both_sums(tmp_path: Path) -> None:
     path = tmp_path / "MNIST/raw/t10k-images-idx3-ubyte"
     path.chmod(0o644)
     os.truncate(path, 1000)
-    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is damaged: its MD5 is [0-9a-f]{32}, the original's 2646"):
+    with pytest.raises(
+        DataError, match=r"t10k-images-idx3-ubyte is damaged: its MD5 is [0-9a-f]{32}, the original's 2646"
+    ):
         check_files("mnist", tmp_path)
 
 

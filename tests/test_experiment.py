@@ -70,7 +70,12 @@ def test_a_bad_value_is_quoted(values: dict[str, object], words: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_right_one() -> None:
-    for wrong, right in (("block_count", "blocks"), ("blcoks", "blocks"), ("lr_rate", "learning_rate"), ("epoch", "epochs")):
+    for wrong, right in (
+        ("block_count", "blocks"),
+        ("blcoks", "blocks"),
+        ("lr_rate", "learning_rate"),
+        ("epoch", "epochs"),
+    ):
         with pytest.raises(ExperimentError, match=f"unknown parameter {wrong}; did you mean {right}"):
             Experiment.from_mapping({wrong: 1})
     with pytest.raises(ExperimentError, match="the parameters are a, b"):

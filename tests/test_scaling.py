@@ -24,8 +24,10 @@ class SyntheticRun:
 DEPTHS = (6, 15, 30, 60, 100, 300)
 
 
-def runs_of(exponent: float, *, prefactor: float = 2.0, noise: float = 0.0, spread: float = 0.1, seeds: int = 3, seed: int = 0):  # type: ignore[no-untyped-def]
-    """Runs whose average is exactly prefactor * L ** exponent, up to `noise` between seeds and `spread` between images."""
+def runs_of(
+    exponent: float, *, prefactor: float = 2.0, noise: float = 0.0, spread: float = 0.1, seeds: int = 3, seed: int = 0
+):  # type: ignore[no-untyped-def]
+    """Runs that average prefactor * L ** exponent, up to `noise` between seeds and `spread` between images."""
     generator = np.random.default_rng(seed)
     images = np.exp(spread * generator.standard_normal(200))
     images /= images.mean()

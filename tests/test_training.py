@@ -96,18 +96,18 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path, monk
     whole, weights = go(watch, None)
     checkpoint = tmp_path / "run.checkpoint"
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     original = training.train_epoch
 
     def train_epoch(*arguments: Any) -> None:
         if arguments[5].epoch == 2:
-            raise Killed
+            raise KilledError
         original(*arguments)
 
     monkeypatch.setattr(training, "train_epoch", train_epoch)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         go(watch, checkpoint)
     monkeypatch.setattr(training, "train_epoch", original)
     resumed, resumed_weights = go(watch, checkpoint)
