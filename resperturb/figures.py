@@ -7,6 +7,7 @@ train. The palette is Okabe and Ito's, told apart without colour by line style a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -15,13 +16,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
 from resperturb.records import Record
 from resperturb.scaling import PowerLaw, StoppingDepth, averages_by_depth
 
 INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
-BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-MOMENT_STYLE = {
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+MOMENT_STYLE: dict[str, dict[str, Any]] = {
     "initialization": {"color": ORANGE, "linestyle": "--", "marker": "s", "label": "at initialisation"},
     "end": {"color": BLUE, "linestyle": "-", "marker": "o", "label": "after training"},
 }
@@ -41,7 +43,7 @@ def use_style() -> None:
     sns.set_theme(context="notebook", style="ticks", rc=STYLE)
 
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "figure.figsize": (7.0, 3.8),
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -98,15 +100,19 @@ def per_block(record: Record, *, measure: str = "scaled") -> Figure:
         if table.empty:
             continue  # a diverged run has no end
         draw_blocks(axes, table[table["kind"] == "identity"], measure, style)
+    if measure == "scaled":
+        line = np.arange(1, record.blocks + 1)
+        axes.plot(line, line**-0.5, color=INK, linestyle=(0, (1, 2)), linewidth=1.2, label=r"$1/\sqrt{l}$")
     mark_transitions(axes, record.at("initialization"))
     if measure != "cosine":
         axes.set_yscale("log")
-    axes.set(xlabel="block", ylabel=MEASURE_LABEL[measure])
+    axes.set(xlabel="block $l$", ylabel=MEASURE_LABEL[measure])
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axes.legend()
     return finished(figure)
 
 
-def draw_blocks(axes: Axes, table: pd.DataFrame, measure: str, style: dict[str, str]) -> None:
+def draw_blocks(axes: Axes, table: pd.DataFrame, measure: str, style: dict[str, Any]) -> None:
     marker = {"marker": style["marker"], "markersize": 4} if len(table) <= 60 else {"marker": ""}
     for _, section in table.groupby("section"):  # a line is broken where the state changes its shape
         axes.plot(
@@ -151,7 +157,7 @@ def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> 
             capsize=3,
             label=style["label"],
         )
-        fitted = rf"fit $L^{{{law.exponent:.2f}}}$, 95 % interval {law.low:.2f} to {law.high:.2f}"
+        fitted = rf"fitted: $L^{{{law.exponent:.2f}}}$"
         axes.plot(depths, law(depths), color=style["color"], linestyle=style["linestyle"], label=fitted)
     depths, start = laws[anchor].averages.depths, laws[anchor].averages.means[0]
     for power, dots, label in ((-1.0, (1, 1), "slope −1 (claimed)"), (-0.5, (1, 4), "slope −1/2")):
@@ -215,6 +221,22 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
     return finished(figure)
 
 
+def concentration(table: pd.DataFrame) -> Figure:
+    """Mean, median and largest block against depth, from :func:`resperturb.claims.concentration_table`."""
+    figure, axes = plt.subplots()
+    styles: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("largest", {"color": ORANGE, "marker": "^", "linestyle": "--"}),
+        ("mean", {"color": BLUE, "marker": "o", "linestyle": "-"}),
+        ("median", {"color": GREEN, "marker": "s", "linestyle": "-."}),
+    )
+    for column, style in styles:
+        axes.plot(table["blocks"], table[column], label=f"{column} block" if column != "mean" else "mean", **style)
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=MEASURE_LABEL["scaled"])
+    depth_ticks(axes, table["blocks"].to_numpy())
+    axes.legend()
+    return finished(figure)
+
+
 def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
     """The rule as a picture: thresholds across the curve of averages, a mark where each is crossed."""
     figure, axes = plt.subplots(figsize=(7.0, 4.2))
@@ -236,6 +258,24 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
     depth_ticks(axes, depths)
     axes.legend(fontsize=9)
     return finished(figure)
+
+
+def shown(table: pd.DataFrame, formats: dict[Any, Any] | None = None) -> Styler:
+    """A table as the book prints it: no index, numbers in the given formats, a dash where there is none."""
+    styled = table.style.hide(axis="index").format(formats or {}, na_rep="–")
+    return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
+
+
+def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:
+    """The numbers behind :func:`average_against_depth`: a row per moment and depth."""
+    rows = []
+    for moment, law in laws.items():
+        low, high = law.averages.interval()
+        columns = zip(law.averages.depths, law.averages.means, low, high, law.averages.runs, strict=True)
+        rows += [
+            {"moment": moment, "blocks": d, "average": m, "low": a, "high": b, "runs": n} for d, m, a, b, n in columns
+        ]
+    return pd.DataFrame(rows)
 
 
 def averages_table(record: Record) -> pd.DataFrame:
