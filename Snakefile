@@ -1,0 +1,119 @@
+# The sweep and the book as one graph: what is missing or out of date is made, nothing else.
+#
+#   snakemake sweep --cores all                                   the default preset, digits
+#   snakemake sweep --cores all --config preset=mnist             another one, or a YAML file of your own
+#   snakemake book --cores all                                    the sweep, a page for every run, and the site
+#
+# On a cluster, Snakemake's own executors start the runs (pip install snakemake-executor-plugin-slurm):
+#   snakemake sweep --executor slurm --jobs 20 --config preset=cifar10 --set-resources run:gpu=1 run:runtime=240
+# On one machine with one GPU, a run at a time:
+#   snakemake sweep --cores all --set-resources run:gpu=1 --resources gpu=1 --config preset=cifar10
+#
+# --config takes: preset; results (folder of the records, results/<preset>); threads (of each run, 1);
+# again=True (with --forcerun run: train also where the record is fresh).
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from resperturb.experiment import ExperimentError
+from resperturb.presets import load_preset
+from resperturb.records import DECIDING_SOURCES
+
+# papermill, jupyter-book and python of the environment that snakemake itself is in, activated or not
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+try:
+    PRESET = load_preset(str(config.get("preset", "digits")))
+    RUNS = {experiment.name: experiment for experiment in PRESET.experiments()}
+except ExperimentError as error:
+    sys.exit(f"Snakefile: {error}")
+
+RESULTS = config.get("results", f"results/{PRESET.name}")
+# One thread a run: small networks are bound by the dispatch of operations, so a core each for as many runs as there
+# are cores beats sharing cores within a run, and costs little where runs are few. With more cores than runs, raise it.
+THREADS = int(config.get("threads", PRESET.experiment.get("threads") or 1))
+AGAIN = bool(config.get("again", False))
+EXECUTED = f"{RESULTS}/notebooks/{{run}}.ipynb"
+
+# A finished notebook stands for its record, which is no output of a rule: Snakemake removes or restores outputs file
+# by file, and would leave a record that is half old, half new.
+LOST = [
+    EXECUTED.format(run=run)
+    for run in RUNS
+    if Path(EXECUTED.format(run=run)).exists() and not Path(RESULTS, run, "run.json").exists()
+]
+if LOST:
+    sys.exit(f"Snakefile: the records of these notebooks are gone; remove them too to run anew: {' '.join(LOST)}")
+
+
+def parameters(wildcards):
+    """All that the preset decides, as papermill's -p; where and with how many threads is said in the rule."""
+    given = {**PRESET.experiment, "blocks": RUNS[wildcards.run].blocks, "seed": RUNS[wildcards.run].seed}
+    return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in given.items() if name != "threads")
+
+
+wildcard_constraints:
+    run="|".join(RUNS),
+
+
+localrules:
+    sweep,
+    pages,
+    book,
+
+
+rule sweep:
+    input:
+        expand(EXECUTED, run=RUNS),
+
+
+rule run:
+    # papermill writes as it goes; only a notebook that came to its end takes its place.
+    input:
+        notebook="notebooks/sweep.ipynb",
+        sources=[f"resperturb/{name}" for name in DECIDING_SOURCES],
+    output:
+        EXECUTED,
+    log:
+        f"{RESULTS}/notebooks/{{run}}.log",
+    params:
+        parameters=parameters,
+    priority: lambda wildcards: RUNS[wildcards.run].blocks  # the longest first, so that no core waits at the end
+    threads: THREADS
+    resources:
+        runtime=120,  # minutes
+        mem_mb=4000,
+    shell:
+        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; rm -f $hidden.*.ipynb; partial=$hidden.$$.ipynb; "
+        "OMP_NUM_THREADS={threads} papermill {input.notebook} $partial {params.parameters} -p threads {threads} "
+        "-p results {RESULTS:q} -p again {AGAIN} --no-progress-bar --log-output > {log:q} 2>&1 "
+        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} "
+        "|| {{ rm -f $partial; tail -n 4 {log:q} >&2; exit 1; }}"
+
+
+rule pages:
+    input:
+        executed=expand(EXECUTED, run=RUNS),
+        maker="resperturb/pages.py",
+    output:
+        expand("book/runs/{run}.ipynb", run=RUNS),
+    shell:
+        "python -m resperturb.pages {input.executed} --into book/runs"
+
+
+rule book:
+    # From nothing, since values of removed pages survive in _build. A warning fails the build.
+    default_target: True
+    input:
+        rules.pages.output,
+        "_config.yml",
+        "_toc.yml",
+        sorted(str(path) for pattern in ("*.md", "*.bib", "_static/*") for path in Path("book").glob(pattern)),
+        sorted(str(path) for path in Path("resperturb").glob("*.py")),
+        sorted(str(path) for path in Path("results").glob("*/[!.]*/run.json") if path.parts[1] != Path(RESULTS).name),
+    output:
+        "_build/html/index.html",
+    shell:
+        "rm -rf _build && jupyter-book build book/ -W -n --keep-going"

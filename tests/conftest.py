@@ -1,0 +1,138 @@
+"""What several test files share: a copy of the tree to work on, a tiny sweep made in it, the book built from that."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+# What a checkout does not have: environments, caches, and what is made.
+MADE = (".git", ".venv", "_build", ".snakemake", "__pycache__", ".*_cache", ".hypothesis", ".cache", "*.egg-info")
+MADE_HERE = {"book": {"runs", "_data"}, "results": {"digits", "runs"}}
+
+TINY = {"dataset": "digits", "epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
+
+
+def copy_tree(destination: Path) -> Path:
+    """The project as a fresh clone has it, changes that are not committed included."""
+    by_name = shutil.ignore_patterns(*MADE)
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        place = Path(folder).relative_to(ROOT)
+        made = MADE_HERE.get(str(place), set()) | ({"notebooks"} if place.parts[:1] == ("results",) else set())
+        return by_name(folder, names) | (made & set(names))
+
+    return Path(shutil.copytree(ROOT, destination, ignore=ignored, symlinks=True))
+
+
+def write_preset(path: Path, depths: list[int], **experiment: object) -> Path:
+    path.write_text(yaml.safe_dump({"depths": depths, "seeds": [0], "experiment": {**TINY, **experiment}}))
+    return path
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A copy of the project, and its tools run on its own sources."""
+
+    root: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        tools = Path(sys.executable).parent
+        path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        return {
+            **os.environ,
+            "PYTHONPATH": str(self.root),
+            "PATH": path,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def command(self, target: str, *options: str, preset: Path | str, results: str | None = None) -> list[str]:
+        """Snakemake as the Makefile calls it."""
+        flags = ["--cores", "2", "--nolock", "--rerun-incomplete", "--keep-going", "--quiet", "rules", "host", "reason"]
+        settings = [f"preset={preset}", *([f"results={results}"] if results else [])]
+        return [sys.executable, "-m", "snakemake", target, *flags, *options, "--config", *settings]
+
+    def snakemake(
+        self, target: str, *options: str, preset: Path | str, results: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return self.call(self.command(target, *options, preset=preset, results=results))
+
+    def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+        )
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    return Tree(copy_tree(tmp_path_factory.mktemp("tree") / "project"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset of two runs that take a second each."""
+    return write_preset(tmp_path_factory.mktemp("preset") / "tiny.yaml", [3, 4])
+
+
+@pytest.fixture(scope="session")
+def swept(tree: Tree, tiny: Path) -> Tree:
+    """The tree after its tiny sweep, by Snakemake and papermill."""
+    done = tree.snakemake("sweep", preset=tiny)
+    assert done.returncode == 0, done.stdout
+    return tree
+
+
+@dataclass(frozen=True)
+class Site:
+    """The built book."""
+
+    tree: Tree
+    log: str
+
+    @property
+    def html(self) -> Path:
+        return self.tree.root / "_build" / "html"
+
+    @property
+    def pages(self) -> list[Path]:
+        """All pages that have a source; Sphinx and its theme add some of their own."""
+        sources = self.html / "_sources"
+        documents = [path.relative_to(sources).with_suffix(".html") for path in sources.rglob("*") if path.is_file()]
+        return sorted(self.html / document for document in documents)
+
+
+@pytest.fixture(scope="session")
+def site(swept: Tree, tiny: Path) -> Site:
+    """The book of the tree: chapters from the records that are shipped, pages of the tiny sweep's runs."""
+    done = swept.snakemake("book", preset=tiny)
+    warnings = [line for line in done.stdout.splitlines() if "WARNING:" in line or "ERROR:" in line]
+    assert done.returncode == 0, "\n".join(warnings) or done.stdout
+    return Site(swept, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A browser of the system's; playwright's own would be another download."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        message = f"no browser to look at the pages with: install one of {', '.join(names)}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found

@@ -1,0 +1,145 @@
+"""The graph of the sweep and the book, run for real at tiny size, and the files that describe the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Tree, write_preset
+
+from resperturb.records import DECIDING_SOURCES, load_records
+
+NOTHING = "Nothing to be done"
+
+
+def planned(done: subprocess.CompletedProcess[str]) -> int:
+    """Runs that a dry run would start."""
+    assert done.returncode == 0, done.stdout
+    if NOTHING in done.stdout:
+        return 0
+    return next(int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("run "))
+
+
+@pytest.mark.book
+class TestSweep:
+    def test_leaves_a_record_and_a_notebook_for_every_run(self, swept: Tree) -> None:
+        records = load_records(swept.root / "results" / "tiny")
+        assert [record.blocks for record in records] == [3, 4]
+        assert all(record.run["provenance"]["threads"] == 1 for record in records)
+        executed = sorted((swept.root / "results/tiny/notebooks").glob("*.ipynb"))
+        assert [path.stem for path in executed] == [record.name for record in records]
+
+    def test_has_nothing_to_do_when_done(self, swept: Tree, tiny: Path) -> None:
+        assert NOTHING in swept.snakemake("sweep", preset=tiny).stdout
+
+    @pytest.mark.parametrize(
+        ("source", "runs"),
+        [(f"resperturb/{name}", 2) for name in DECIDING_SOURCES]
+        + [("notebooks/sweep.ipynb", 2), ("resperturb/figures.py", 0), ("resperturb/cli.py", 0)],
+    )
+    def test_plans_again_what_an_edit_decides(self, swept: Tree, tiny: Path, source: str, runs: int) -> None:
+        path = swept.root / source
+        content = path.read_text(encoding="utf-8")
+        try:
+            path.write_text(content + "\n", encoding="utf-8")
+            assert planned(swept.snakemake("sweep", "--dry-run", preset=tiny)) == runs
+        finally:
+            path.write_text(content, encoding="utf-8")
+        assert planned(swept.snakemake("sweep", "--dry-run", preset=tiny)) == 0
+
+    def test_threads_and_folders_of_the_run_decide_nothing(self, swept: Tree, tiny: Path) -> None:
+        assert planned(swept.snakemake("sweep", "--dry-run", preset=f"{tiny}", results="results/tiny")) == 0
+        done = swept.call([*swept.command("sweep", "--dry-run", preset=tiny), "threads=2", "again=True"])
+        assert planned(done) == 0
+
+    def test_asks_what_to_do_when_a_record_is_gone(self, swept: Tree, tiny: Path) -> None:
+        record = next((swept.root / "results" / "tiny").glob("blocks-003-*"))
+        away = record.rename(record.with_name("away"))
+        try:
+            done = swept.snakemake("sweep", preset=tiny)
+        finally:
+            away.rename(record)
+        assert done.returncode != 0
+        assert f"results/tiny/notebooks/{record.name}.ipynb" in done.stdout
+
+    def test_names_the_nearest_preset(self, tree: Tree) -> None:
+        done = tree.snakemake("sweep", preset="digit")
+        assert done.returncode != 0
+        assert "did you mean digits?" in done.stdout
+        assert "Traceback" not in done.stdout
+
+    def test_says_why_a_run_failed_and_keeps_no_notebook_of_it(self, tree: Tree, tmp_path: Path) -> None:
+        preset = write_preset(tmp_path / "failing.yaml", [3], device="nowhere")
+        done = tree.snakemake("sweep", preset=preset)
+        assert done.returncode != 0
+        assert "device must be auto or one of" in done.stdout
+        assert not list((tree.root / "results" / "failing").rglob("*.ipynb"))
+        assert not list((tree.root / "results" / "failing").rglob("run.json"))
+
+    def test_takes_up_again_what_was_killed(self, tree: Tree, tmp_path: Path) -> None:
+        preset = write_preset(tmp_path / "killed.yaml", [3], epochs=300)
+        results = tree.root / "results" / "killed"
+        command = tree.command("sweep", preset=preset)
+        with subprocess.Popen(
+            command, cwd=tree.root, env=tree.environment, start_new_session=True, stdout=subprocess.DEVNULL
+        ) as running:
+            wait_for(lambda: any("epoch   2" in log.read_text() for log in results.glob("notebooks/*.log")), running)
+            os.killpg(running.pid, signal.SIGKILL)
+        assert not list(results.rglob("run.json"))
+        assert not [path for path in results.rglob("*.ipynb") if not path.name.startswith(".")]
+        assert tree.snakemake("sweep", preset=preset).returncode == 0
+        (record,) = load_records(results)
+        assert len(record.history) == 300
+        assert [path.stem for path in results.glob("notebooks/*.ipynb")] == [record.name]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait until the condition holds; it has to come true while the process lives."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline, "did not start within two minutes"
+        time.sleep(0.05)
+
+
+class TestFiles:
+    def test_conda_and_pip_share_one_list_of_dependencies(self) -> None:
+        environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        python, pip, by_pip = environment["dependencies"]
+        assert python == f"python{project['requires-python']}"
+        assert pip == "pip"
+        assert by_pip == {"pip": ["-e .[book]"]}
+        assert "book" in project["optional-dependencies"]
+
+    def test_both_tables_of_contents_are_one_and_name_chapters_that_exist(self) -> None:
+        text = (ROOT / "_toc.yml").read_text()
+        assert (ROOT / "book" / "_toc.yml").read_text() == text
+        toc = yaml.safe_load(text)
+        chapters = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+        assert [name for name in chapters if not (ROOT / "book" / f"{name}.md").is_file()] == []
+        assert {path.stem for path in (ROOT / "book").glob("*.md")} == set(chapters)
+
+    @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+    def test_notebooks_are_stored_without_outputs(self, path: Path) -> None:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        assert code
+        assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+    def test_no_tracked_file_is_large(self) -> None:
+        if not (ROOT / ".git").exists():
+            pytest.skip("not a git checkout")
+        command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        tracked = [ROOT / name for name in listed.split("\0") if name]
+        assert [str(path) for path in tracked if path.is_file() and path.stat().st_size > 2_000_000] == []
