@@ -7,12 +7,14 @@ Sphinx extension this module has the chapters read again in every build, since S
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment
 from resperturb.records import Record, read_record
 
 
@@ -57,6 +59,23 @@ def page_of(notebook: Any, title: str, run: str) -> Any:
     return notebook
 
 
+def command_of(record: Record) -> str:
+    """The papermill command that makes the run again: what differs from the defaults of its data set."""
+    experiment = record.experiment
+    plain = Experiment(dataset=experiment.dataset).identity
+    always = ("dataset", "blocks", "seed")
+    given = {n: v for n, v in experiment.identity.items() if n in always or v != plain[n]}
+    return "papermill notebooks/sweep.ipynb out.ipynb " + " ".join(f"-p {n} {v}" for n, v in given.items())
+
+
+def epilogue(record: Record, into: Path) -> str:
+    """The end of a page, in MyST: the run's files for download, and its command."""
+    folder = os.path.relpath(record.folder, into)
+    files = ("run.json", "perturbations.csv", "samples.csv", "history.csv")
+    links = ", ".join(f"{{download}}`{name} <{Path(folder, name).as_posix()}>`" for name in files)
+    return f"## Data and command\n\nData: {links}.\n\n```bash\n{command_of(record)}\n```"
+
+
 def write_pages(executed: Sequence[Path], into: Path) -> list[Path]:
     """Write a page for every executed notebook into a folder and remove the pages of others.
 
@@ -74,7 +93,9 @@ def write_pages(executed: Sequence[Path], into: Path) -> list[Path]:
         except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
             raise PageError(f"{source} is no readable notebook ({str(error).splitlines()[0][:80]}).") from None
         page = into / source.name
-        nbformat.write(page_of(notebook, title_of(record), record.name), page)
+        page_of(notebook, title_of(record), record.name)
+        notebook.cells.append(nbformat.v4.new_markdown_cell(epilogue(record, into), id="epilogue"))
+        nbformat.write(notebook, page)
         pages.append(page)
     for page in into.glob("*.ipynb"):
         if page not in pages:
