@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from resperturb.records import DECIDING_SOURCES
+
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "resperturb")
 
 
@@ -39,7 +41,7 @@ def processor() -> str:
 
 
 def git_commit() -> dict[str, Any]:
-    """The commit of the checkout this package lies in, and whether its sources differ from it; {} outside one."""
+    """The commit of the checkout this package lies in, and whether the deciding sources differ from it; {} outside."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
@@ -47,7 +49,10 @@ def git_commit() -> dict[str, Any]:
         return done.stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "--", str(here)))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "modified": bool(git("status", "--porcelain", "--", *DECIDING_SOURCES)),
+        }
     except (OSError, subprocess.SubprocessError):
         return {}
 
