@@ -28,7 +28,8 @@ def table(found: dict[str, Sweep]) -> str:
     ]
     for name, sweep in found.items():
         said = quantities(sweep)
-        law = [f"{said[f'exponent_{m}']} ({said[f'interval_{m}']})" for m in ("initialization", "end")]
+        over = "" if int(said["seeds"]) > 1 else ", one seed: images alone"
+        law = [f"{said[f'exponent_{m}']} ({said[f'interval_{m}']}{over})" for m in ("initialization", "end")]
         threads = max(r.run["provenance"]["threads"] for r in sweep.records)
         lines.append(
             f"| {name} | {said['depths']} | {said['runs']} | {said['accuracy_low']} to {said['accuracy_high']} "
