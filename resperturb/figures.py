@@ -6,6 +6,7 @@ train. The palette is Okabe and Ito's, told apart without colour by line style a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def use_style() -> None:
 
 
 STYLE: dict[str, Any] = {
-    "figure.figsize": (7.0, 3.8),
+    "figure.figsize": (6.0, 3.6),  # inches; narrow enough to be read on a phone
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
@@ -67,6 +68,13 @@ STYLE: dict[str, Any] = {
 }
 
 
+def legend_above(axes: Axes, columns: int = 3) -> None:
+    """Over the axes, where no curve can run through it."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2, fontsize=10
+    )
+
+
 def finished(figure: Figure) -> Figure:
     """Closed for pyplot, so that a notebook shows it once, as the cell's value."""
     figure.tight_layout()
@@ -77,13 +85,14 @@ def finished(figure: Figure) -> Figure:
 def training_curve(record: Record) -> Figure:
     """Loss and accuracy over epochs, on training and test images."""
     history = record.history
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.6, 3.0))
     for axes, column, label in ((left, "loss", "cross-entropy (nats)"), (right, "accuracy", "share correct")):
         for part, style in (("train", {"color": ORANGE, "linestyle": "--"}), ("test", {"color": BLUE})):
             axes.plot(history["epoch"], history[f"{part}_{column}"], marker=".", label=f"{part} images", **style)
         axes.set(xlabel="epoch", ylabel=label)
-        axes.legend()
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     left.set_yscale("log")
+    legend_above(left, 2)
     return finished(figure)
 
 
@@ -108,7 +117,7 @@ def per_block(record: Record, *, measure: str = "scaled") -> Figure:
         axes.set_yscale("log")
     axes.set(xlabel="block $l$", ylabel=MEASURE_LABEL[measure])
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    axes.legend()
+    legend_above(axes)
     return finished(figure)
 
 
@@ -142,7 +151,7 @@ def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> 
         laws: fitted power law by moment ("initialization", "end").
         anchor: the moment whose first point the two reference lines start from.
     """
-    figure, axes = plt.subplots(figsize=(7.0, 4.4))
+    figure, axes = plt.subplots(figsize=(6.0, 4.2))
     for moment, law in laws.items():
         style = MOMENT_STYLE[moment]
         depths, means = law.averages.depths, law.averages.means
@@ -166,7 +175,7 @@ def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> 
         )
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
     depth_ticks(axes, depths)
-    axes.legend(fontsize=9)
+    legend_above(axes, 2)
     return finished(figure)
 
 
@@ -188,7 +197,7 @@ def product_against_depth(records: Iterable[Record]) -> Figure:
         )
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=r"$L \times$ average")
     depth_ticks(axes, averages.depths)
-    axes.legend()
+    legend_above(axes)
     return finished(figure)
 
 
@@ -217,7 +226,7 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
     axes.set(xlabel="position of the block, from input (0) to output (1)", ylabel=MEASURE_LABEL[measure])
     if measure != "cosine":
         axes.set_yscale("log")
-    axes.legend(fontsize=9, ncols=2)
+    legend_above(axes)
     return finished(figure)
 
 
@@ -233,13 +242,13 @@ def concentration(table: pd.DataFrame) -> Figure:
         axes.plot(table["blocks"], table[column], label=f"{column} block" if column != "mean" else "mean", **style)
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=MEASURE_LABEL["scaled"])
     depth_ticks(axes, table["blocks"].to_numpy())
-    axes.legend()
+    legend_above(axes)
     return finished(figure)
 
 
 def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
     """The rule as a picture: thresholds across the curve of averages, a mark where each is crossed."""
-    figure, axes = plt.subplots(figsize=(7.0, 4.2))
+    figure, axes = plt.subplots(figsize=(6.0, 4.0))
     depths, means = law.averages.depths, law.averages.means
     low, high = law.averages.interval()
     axes.plot(depths, means, **MOMENT_STYLE["end"])
@@ -251,12 +260,15 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
         axes.plot(far, law(far), color=BLUE, linestyle=":", label="power law, extrapolated")
     for answer in answers:
         axes.axhline(answer.epsilon, color=INK, linewidth=0.8, linestyle=":")
-        axes.annotate(rf"$\epsilon = {answer.epsilon:g}$", (depths[0], answer.epsilon), fontsize=9, va="bottom")
+        left = answer.crossing > math.sqrt(depths[0] * reach)  # the half of the line that the curve is not near
+        place, side = (depths[0], "left") if left else (reach, "right")
+        label = rf"$\epsilon = {answer.epsilon:g}$"
+        axes.annotate(label, (place, answer.epsilon), fontsize=10, va="bottom", ha=side)
         face = ORANGE if answer.measured else "none"
         axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
     depth_ticks(axes, depths)
-    axes.legend(fontsize=9)
+    legend_above(axes, 2)
     return finished(figure)
 
 
@@ -291,8 +303,8 @@ def averages_table(record: Record) -> pd.DataFrame:
     return averages.rename(columns={"initialization": "at initialisation", "end": "after training"}).round(4)
 
 
-def cost_table(record: Record) -> pd.DataFrame:
-    """Accuracy, time, memory and provenance of one run."""
+def cost_table(record: Record) -> Styler:
+    """Accuracy, time, memory and provenance of one run, as a table that cuts no text short."""
     run, provenance = record.run, record.run["provenance"]
     rows = {
         "test accuracy": "diverged" if record.diverged else f"{run['accuracy']:.4f}",
@@ -311,4 +323,5 @@ def cost_table(record: Record) -> pd.DataFrame:
         "sources": provenance["source_hash"],
         "started": provenance["started"],
     }
-    return pd.DataFrame({"value": rows})
+    styled = pd.DataFrame({"value": rows}).style.hide(axis="columns")
+    return styled.set_table_attributes('class="dataframe"')

@@ -106,4 +106,5 @@ def test_tables_show_both_ends_and_the_cost(records: list[Record]) -> None:
     scaled = averages.loc["average scaled perturbation", "after training"]
     assert averages.loc["blocks x average scaled", "after training"] == pytest.approx(6 * scaled, rel=1e-3)
     cost = figures.cost_table(records[0])
-    assert cost.loc["sources", "value"] == records[0].run["provenance"]["source_hash"]
+    assert records[0].run["provenance"]["versions"]["torchvision"] in cost.to_html()
+    assert cost.data.loc["sources", "value"] == records[0].run["provenance"]["source_hash"]
