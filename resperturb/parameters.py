@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,18 @@ def read_parameters(namespace: Mapping[str, Any]) -> tuple[Experiment, Path, boo
         raise ExperimentError(f"results must be the name of a folder, but got {results!r}.")
     if not isinstance(again, bool):
         raise ExperimentError(f"again must be True or False, but got {again!r}.")
-    return Experiment.from_mapping(given), Path(results), again
+    return with_threads(Experiment.from_mapping(given)), Path(results), again
+
+
+def with_threads(experiment: Experiment) -> Experiment:
+    """The experiment with its number of threads chosen, where that was left open: one for digits, else all (None).
+
+    On 8x8 images a second thread gains little, and beside another busy process the threads wait for each other: a run
+    then takes several times as long as with one.
+    """
+    if experiment.threads is None and experiment.dataset == "digits":
+        return dataclasses.replace(experiment, threads=1)
+    return experiment
 
 
 def is_plain(value: Any) -> bool:
