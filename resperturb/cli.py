@@ -1,4 +1,4 @@
-"""The command line: `resperturb run`, `resperturb depth`, `resperturb report`.
+"""The command line: `resperturb run`, `resperturb measure`, `resperturb depth`, `resperturb report`.
 
 PyTorch and pandas are imported by the command that needs them, so `resperturb --help` answers at once.
 """
@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from resperturb.errors import ResperturbError
 from resperturb.experiment import Experiment
 from resperturb.presets import load_preset, preset_names
+
+FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +42,22 @@ def parser() -> argparse.ArgumentParser:
         default = "the data set's own" if field.default is None else field.default
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, metavar="VALUE", help=f"({default})")
 
+    measure = commands.add_parser("measure", help="a table of the perturbations of any residual network")
+    measure.add_argument("spec", metavar="SPEC", help="torchvision:NAME, timm:NAME, or path/to/file.py:function")
+    measure.add_argument(
+        "--weights", metavar="FILE", help="trained weights: safetensors, or torch.save of a state_dict"
+    )
+    measure.add_argument("--data", default="digits", help="digits, mnist, cifar10, or a folder of images (digits)")
+    measure.add_argument("--samples", type=int, metavar="N", help="how many images (256, or all where there are fewer)")
+    measure.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once (32)")
+    measure.add_argument("--size", type=int, metavar="PIXELS", help="side of the images (the network's own)")
+    measure.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, ... (auto)")
+    measure.add_argument(
+        "--sequences", choices=("sample", "token"), default="sample", help="what a norm is over (sample)"
+    )
+    measure.add_argument("--csv", metavar="FILE", help="write the whole table, with spreads and quantiles")
+    measure.add_argument("--figure", metavar="FILE", help="draw it: .svg, .png or .pdf (needs resperturb[book])")
+
     depth = commands.add_parser("depth", help="the stopping rule: the depth whose average falls below epsilon")
     depth.add_argument("results", help="folder of a sweep's records")
     depth.add_argument("--epsilon", type=float, required=True, help="threshold of the average scaled perturbation")
@@ -49,12 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what it was asked, 2 with one sentence on standard error if it could not."""
     options = parser().parse_args(arguments)
     try:
-        return {"run": run_command, "depth": depth_command, "report": report_command}[options.command](options)
+        return COMMANDS[options.command](options)
     except ValueError as error:  # every error of ours is one
         print(f"resperturb {options.command}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # what reads our output has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
-        print(f"resperturb {options.command}: interrupted; what was checkpointed is taken up again", file=sys.stderr)
+        after = "; what was checkpointed is taken up again" if options.command == "run" else ""
+        print(f"resperturb {options.command}: interrupted{after}", file=sys.stderr)
         return 130
 
 
@@ -90,9 +117,10 @@ def run_command(options: argparse.Namespace) -> int:
         experiment = Experiment.from_mapping(changes)
         results = options.results or "results/runs"
 
+    from resperturb.parameters import with_threads
     from resperturb.runner import run
 
-    record = run(experiment, results, again=options.again, report=lambda line: print(line, flush=True))
+    record = run(with_threads(experiment), results, again=options.again, report=lambda line: print(line, flush=True))
     end = record.run["averages"].get("end")
     if end is None:
         print(f"{record.folder}: diverged")
@@ -102,6 +130,84 @@ def run_command(options: argparse.Namespace) -> int:
             f"{end['scaled']:.4f}, blocks x average {record.blocks * end['scaled']:.2f}"
         )
     return 0
+
+
+def measure_command(options: argparse.Namespace) -> int:
+    from resperturb import subjects
+    from resperturb.perturbation import measure
+    from resperturb.pictures import load_pictures
+    from resperturb.runner import device_of
+
+    device = device_of(options.device)
+    check_targets(options.csv, options.figure)
+    model = subjects.load_model(options.spec, options.size)
+    if options.weights:
+        subjects.load_weights(model, options.weights)
+    pictures = load_pictures(
+        options.data, model, samples=options.samples, batch_size=options.batch_size, size=options.size
+    )
+    form = f"{pictures.channels}×{pictures.size}×{pictures.size}"
+    with progress(pictures) as batches:
+        table = subjects.built(
+            f"measuring {options.spec} on images of {form} on {device}",
+            lambda: measure(model.to(device), batches, device=device, sequences=options.sequences),
+        )
+    weights = "the function's own weights" if ".py:" in options.spec else "random weights (seed 0)"
+    print(
+        f"{options.spec}, {options.weights or weights}; {pictures.samples} images of "
+        f"{options.data}, {form}; batch statistics: {'yes' if table.attrs['batch_statistics'] else 'no'}"
+    )
+    columns = ["name", "kind", "state_norm", "perturbation_norm", "scaled", "cosine", "step_scaled", "influence"]
+    shown = table[columns].assign(block=table["block"].where(table["block"] > 0, "").astype(str))
+    print(shown[["block", *columns]].to_string(index=False, float_format="{:.4g}".format))
+    scaled = table.loc[table["kind"] == "identity", "scaled"]
+    average = f"average scaled perturbation {scaled.mean():.4g}" if len(scaled) else "every addition is a transition"
+    print(
+        f"{len(scaled)} {'block' if len(scaled) == 1 else 'blocks'}, {average}, blocks x average {scaled.sum():.4g}; "
+        f"x + f is the sum to within {table['reconstruction_error'].max():.0e}"
+    )
+    if options.csv:
+        table.to_csv(options.csv, index=False, float_format="%.9g")
+    if options.figure:
+        from resperturb.comparisons import save_figure
+
+        save_figure({options.spec: table}, options.figure)
+    return 0
+
+
+def check_targets(csv: str | None, figure: str | None) -> None:
+    """Refuse what could not be written before anything is computed.
+
+    Raises:
+        ResperturbError: no such folder, no right to write, a format that is none, or no plotting package.
+    """
+    for path in map(Path, filter(None, (csv, figure))):
+        if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ResperturbError(
+                f"{path} cannot be written; name a file in a folder that exists and can be written to."
+            )
+    if figure and Path(figure).suffix.lower() not in FIGURE_SUFFIXES:
+        raise ResperturbError(f"--figure must end in {', '.join(FIGURE_SUFFIXES)}, but got {figure!r}.")
+    if figure and any(importlib.util.find_spec(package) is None for package in ("matplotlib", "seaborn")):
+        raise ResperturbError("--figure needs plotting packages: pip install 'resperturb[book]'.")
+
+
+@contextmanager
+def progress(batches: Any) -> Iterator[Iterable[Any]]:
+    """The batches, with a bar on standard error that is gone when they are done with."""
+    try:
+        from tqdm import tqdm
+    except ImportError:  # it comes with the packages of the book, not with ours
+        yield counted(batches)
+    else:
+        with tqdm(batches, unit="batch", file=sys.stderr, leave=False) as bar:
+            yield bar
+
+
+def counted(batches: Any) -> Iterator[Any]:
+    for number, batch in enumerate(batches, start=1):
+        print(f"batch {number} of {len(batches)}", file=sys.stderr)
+        yield batch
 
 
 def depth_command(options: argparse.Namespace) -> int:
@@ -141,6 +247,8 @@ def report_command(options: argparse.Namespace) -> int:
             print(f"{moment}: average ~ L^{law.exponent:.3f} (95 % interval {law.low:.3f} to {law.high:.3f})")
     return 0
 
+
+COMMANDS = {"run": run_command, "measure": measure_command, "depth": depth_command, "report": report_command}
 
 if __name__ == "__main__":
     sys.exit(main())
