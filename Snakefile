@@ -112,6 +112,7 @@ rule book:
         "_toc.yml",
         sorted(str(path) for pattern in ("*.md", "*.bib", "_static/*") for path in Path("book").glob(pattern)),
         sorted(str(path) for path in Path("resperturb").glob("*.py")),
+        sorted(str(path) for path in Path("benchmarks/results").glob("*.json")),
         sorted(str(path) for path in Path("results").glob("*/[!.]*/run.json") if path.parts[1] != Path(RESULTS).name),
     output:
         "_build/html/index.html",
