@@ -181,8 +181,8 @@ def child(case: dict[str, Any]) -> None:
 ALLOCATORS = {"gives back at once": {"MALLOC_MMAP_THRESHOLD_": "65536"}, "default": {}}
 
 
-def peak_of(case: dict[str, Any], way: str, processes: int) -> int:
-    """Bytes: the median over fresh processes."""
+def peaks_of(case: dict[str, Any], way: str, processes: int) -> list[int]:
+    """Bytes, of each of some fresh processes."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")} | ALLOCATORS[case["allocator"]]
     command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps({**case, "way": way})]
     peaks = []
@@ -191,14 +191,23 @@ def peak_of(case: dict[str, Any], way: str, processes: int) -> int:
         peaks.append(json.loads(done.stdout.splitlines()[-1])["above_start_bytes"])
     words = (f"{case[key]} {key}" for key in ("network", "blocks", "batches", "allocator"))
     print(f"{', '.join(words)}, {way}: {peaks}", file=sys.stderr)
-    return int(statistics.median(peaks))
+    return peaks
 
 
 def memory_of(case: dict[str, Any], others: bool, processes: int) -> dict[str, Any]:
     names = [name for name in ways() if others or name in ("plain", "measure")]
-    peaks = {name: peak_of(case, name, processes) for name in names}
+    peaks = {name: peaks_of(case, name, processes) for name in names}
+    plain_peak = int(statistics.median(peaks["plain"]))
     state = case["batch"] * 16 * case["side"] ** 2 * 4 if case["network"] == "ours" else None
-    rows = {name: {"peak_bytes": peak, "above_plain_bytes": peak - peaks["plain"]} for name, peak in peaks.items()}
+    rows = {
+        name: {
+            "peaks_bytes": each,
+            "peak_bytes": int(statistics.median(each)),
+            "above_plain_bytes": int(statistics.median(each)) - plain_peak,
+            "highest_above_plain_bytes": max(each) - plain_peak,
+        }
+        for name, each in peaks.items()
+    }
     return {**case, "processes": processes, "state_bytes": state, "ways": rows}
 
 

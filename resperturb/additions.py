@@ -17,7 +17,6 @@ part of a highway gate, `(1 - t) * x`, is not linear in x.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -161,6 +160,10 @@ class AdditionFinder(TorchDispatchMode):
             floating = tensor.is_floating_point() or tensor.is_complex()
             self.lineage.write(tensor, self.lineage.node() if floating else self.lineage.integers)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch._dynamo is imported, which takes seconds; nothing here is compiled
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -169,9 +172,12 @@ class AdditionFinder(TorchDispatchMode):
         if op.view:
             return func(*args, **kwargs)  # no new value: what it shows is read from its memory
         lineage = self.lineage
-        operands = [*tensors_in(args), *tensors_in(kwargs.values())]
-        nodes = [node for node in map(lineage.read, operands) if node is not None]
-        written = [*self._written(op, args, kwargs)]
+        operands = tensors_in(args)
+        if kwargs:
+            operands += tensors_in(kwargs.values())
+        read = [lineage.read(operand) for operand in operands]
+        nodes = [node for node in read if node is not None]
+        written = self._written(op, args, kwargs) if op.writes else []
         addition = self._residual(op, args, kwargs, written) if op.addition and len(nodes) > 1 else None
         if addition is not None:
             for index in [index for index in self._sums if not lineage.alive(index)]:
@@ -207,8 +213,8 @@ class AdditionFinder(TorchDispatchMode):
                 node = origin  # the same value at another place
             else:
                 node = lineage.node(parents, weighted=op.weighted, linear=op.linear and len(streams) == 1)
-                if not op.weighted:
-                    node.stream = self._continued(operands, output)
+                if not op.weighted and any(parent.stream is not None for parent in nodes):
+                    node.stream = self._continued(operands, read, output)
             if addition is not None:
                 node.stream = (addition.index, 0)
                 node.summed = self._state
@@ -223,28 +229,27 @@ class AdditionFinder(TorchDispatchMode):
         return result
 
     @staticmethod
-    def _written(op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
-        for place in op.writes:
-            values = args[place : place + 1] if isinstance(place, int) else (kwargs.get(place),)
-            yield from tensors_in(values)
+    def _written(op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+        places = (args[place : place + 1] if isinstance(place, int) else (kwargs.get(place),) for place in op.writes)
+        return [tensor for values in places for tensor in tensors_in(values)]
 
-    def _continued(self, operands: list[Tensor], output: Tensor) -> tuple[int, int] | None:
+    @staticmethod
+    def _continued(operands: list[Tensor], nodes: list[Node | None], output: Tensor) -> tuple[int, int] | None:
         """The stream that an unweighted operation carries on: that of its operands of the output's size."""
-        found = {self._stream(operand) for operand in operands if operand.numel() == output.numel()}
-        found.discard(None)
+        found = {
+            node.stream
+            for operand, node in zip(operands, nodes, strict=True)
+            if node is not None and node.stream is not None and operand.numel() == output.numel()
+        }
         if len(found) != 1:
             return None
-        index, steps = found.pop()  # type: ignore[misc]
+        index, steps = found.pop()
         return index, steps + 1
 
     def _present(self, index: int) -> bool:
         """Whether the sum of an addition is still in memory, unchanged."""
         weak, node = self._sums.get(index, (None, None))
         return weak is not None and node is not None and self.lineage.holds(weak, node)
-
-    def _stream(self, tensor: Tensor) -> tuple[int, int] | None:
-        node = self.lineage.read(tensor)
-        return None if node is None else node.stream
 
     def _residual(
         self, op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], written: list[Tensor]

@@ -8,7 +8,6 @@ Each storage is held weakly, which keeps its address from being given out again.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -78,12 +77,14 @@ def operation(func: Any) -> Operation:
     )
 
 
-def tensors_in(values: Any) -> Iterator[Tensor]:
+def tensors_in(values: Any) -> list[Tensor]:
+    found: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from tensors_in(value)
+            found.append(value)
+        elif isinstance(value, (list, tuple)) and value and not isinstance(value[0], int):  # no sizes, no strides
+            found += tensors_in(value)
+    return found
 
 
 # ----------------------------------------------------------------------------------------------- memory

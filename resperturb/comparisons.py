@@ -120,6 +120,7 @@ def memory_of_measuring(record: Mapping[str, Any]) -> pd.DataFrame:
                 "plain": case["ways"]["plain"]["peak_bytes"] / 2**20,
                 "one state": (case["state_bytes"] or float("nan")) / 2**20,
                 **above,
+                "measure, highest": case["ways"]["measure"]["highest_above_plain_bytes"] / 2**20,
             }
         )
     return pd.DataFrame(rows)

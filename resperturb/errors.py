@@ -17,3 +17,7 @@ class ExperimentError(ResperturbError):
 
 class MeasurementError(ResperturbError):
     """A model, a batch or an option that cannot be measured."""
+
+
+class ActivationError(MeasurementError):
+    """Activations that have no scaled perturbation: not finite, or a state that is zero."""

@@ -7,7 +7,7 @@ import numpy as np
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 QUANTILE_SAMPLES = 16384  # kept per block; beyond it every second, fourth ... sample is
 SPREAD = ("state_norm", "perturbation_norm", "scaled")  # columns with quantiles
-VALUES = (*SPREAD, "cosine", "step_scaled", "influence", "reconstruction_error")
+VALUES = (*SPREAD, "cosine", "step_scaled", "influence", "successive_cosine", "reconstruction_error")
 
 
 class Moments:

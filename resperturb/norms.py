@@ -1,10 +1,11 @@
-"""Sums over the numbers of every row, in float32 over short pieces and in float64 over those."""
+"""Sums over the numbers of every row, in float32 over short pieces and float64 over those; and where they are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,11 +18,11 @@ def _pieces(length: int, limit: int = 16384) -> int:
 
 
 def squares(x: Tensor, y: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=1).square()
+    return torch.linalg.vector_norm(x, dim=1).square_()
 
 
 def other_squares(x: Tensor, y: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(y, dim=1).square()
+    return torch.linalg.vector_norm(y, dim=1).square_()
 
 
 def products(x: Tensor, y: Tensor) -> Tensor:
@@ -30,17 +31,56 @@ def products(x: Tensor, y: Tensor) -> Tensor:
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Of the difference itself: ‖x‖² - 2 x·y + ‖y‖² would lose a small step to cancellation."""
-    return torch.linalg.vector_norm(x - y, dim=1).square()
+    return torch.linalg.vector_norm(x - y, dim=1).square_()
 
 
 def totals(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
-    """Each sum over every row of x and y [rows, numbers] -> float64 [rows].
+    """Each sum over every row of x and y [rows, numbers] -> float32 or float64 [rows].
 
-    All sums of a group of rows (4 MB) are taken while it is in cache, and no temporary is larger than a group.
+    All sums of a group of rows (2 MB) are taken while it is in cache, and no temporary is larger than a group.
     """
     rows, pieces = len(x), _pieces(x.shape[1])
-    x, y = x.reshape(rows * pieces, -1), y.reshape(rows * pieces, -1)
-    group = max(1, (1 << (20 if x.device.type == "cpu" else 26)) // x.shape[1])
+    if pieces > 1:
+        x, y = x.reshape(rows * pieces, -1), y.reshape(rows * pieces, -1)
+    group = max(1, (1 << (19 if x.device.type == "cpu" else 26)) // x.shape[1])
     parts = [[f(a, b) for f in sums] for a, b in zip(x.split(group), y.split(group), strict=True)]
+    columns = parts[0] if len(parts) == 1 else [torch.cat(column) for column in zip(*parts, strict=True)]
+    if pieces == 1:
+        return columns
     wide = torch.float32 if x.device.type == "mps" else torch.float64  # that device has no float64
-    return [torch.cat(column).to(wide).view(rows, -1).sum(1) for column in zip(*parts, strict=True)]
+    return [column.to(wide).view(rows, pieces).sum(1) for column in columns]
+
+
+Place = tuple[int, int]  # where numbers are kept: the first one, and behind the last one
+
+
+class Shelf:
+    """The scalars of one forward pass, side by side in few large tensors.
+
+    Small tensors of their own, kept between the large ones of a forward pass, would break up the memory that these
+    leave and take; and one transfer brings all of them from a GPU.
+    """
+
+    def __init__(self, device: torch.device, capacity: int = 1 << 18) -> None:
+        self._options = {"device": device, "dtype": torch.float32 if device.type == "mps" else torch.float64}
+        self._capacity = capacity
+        self._boards: list[Tensor] = []
+        self._starts: list[int] = []
+        self._end = 0
+
+    def keep(self, values: Tensor) -> Place:
+        """Copy values [n] to the shelf."""
+        count = values.numel()
+        if not self._boards or self._end + count - self._starts[-1] > len(self._boards[-1]):
+            self._boards.append(torch.empty(max(self._capacity, count), **self._options))  # type: ignore[call-overload]
+            self._starts.append(self._end)
+        start = self._end - self._starts[-1]
+        self._boards[-1][start : start + count] = values
+        self._end += count
+        return self._end - count, self._end
+
+    def numbers(self) -> np.ndarray:
+        """All that is kept: float64 [numbers]. A place is a range of it."""
+        ends = [*self._starts[1:], self._end]
+        used = [board[: end - start] for board, start, end in zip(self._boards, self._starts, ends, strict=True)]
+        return torch.cat(used).cpu().double().numpy() if used else np.empty(0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -13,14 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from resperturb.additions import AdditionFinder
 from resperturb.errors import MeasurementError
-from resperturb.recorder import Recorder
+from resperturb.norms import Shelf
+from resperturb.recorder import Recorder, StateGoneError
 
 
-def refuse_hidden(model: Any) -> None:
+def visible_modules(model: Any) -> dict[nn.Module, str]:
+    """All modules with their paths (of the model itself: its class).
+
+    Raises:
+        MeasurementError: the model is no eager module, or holds one whose additions cannot be seen.
+    """
     if not isinstance(model, nn.Module):
         raise MeasurementError(
             f"model is a {type(model).__name__}, but must be an eager torch.nn.Module; pass the module that was"
@@ -28,9 +34,8 @@ def refuse_hidden(model: Any) -> None:
         )
     dynamo = sys.modules.get("torch._dynamo.eval_frame")  # importing it costs seconds, and nobody compiled without it
     compiled = getattr(dynamo, "OptimizedModule", ())
-    for name, module in model.named_modules():
-        where = f"module {name}" if name else "the model"
-        kind = type(module).__name__
+    paths = {module: path or type(model).__name__ for path, module in model.named_modules()}
+    for module, path in paths.items():
         if (
             isinstance(module, compiled)
             or getattr(module, "_compiled_call_impl", None) is not None
@@ -45,10 +50,12 @@ def refuse_hidden(model: Any) -> None:
             how = "runs in threads of its own"
         else:
             continue
+        where = "The model" if module is model else f"Module {path}"
         raise MeasurementError(
-            f"{where[0].upper()}{where[1:]} ({kind}) {how}, which hides its additions and their places; pass the"
+            f"{where} ({type(module).__name__}) {how}, which hides its additions and their places; pass the"
             " original module (with the same weights) instead."
         )
+    return paths
 
 
 def never_updated(norm: _BatchNorm) -> bool:
@@ -59,19 +66,25 @@ def never_updated(norm: _BatchNorm) -> bool:
     return not counted and not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
 
 
+def version_of(tensor: Tensor) -> int | None:
+    """A count that every writing operation raises; None where PyTorch keeps none."""
+    return None if tensor.is_inference() else tensor._version
+
+
 @contextmanager
-def unchanged(model: nn.Module, batch_statistics: bool) -> Iterator[None]:
+def unchanged(modules: Sequence[nn.Module], batch_statistics: bool) -> Iterator[None]:
     """Evaluation mode without gradients; everything that a forward pass might change is put back."""
-    modules = list(model.modules())
     modes = [module.training for module in modules]
     norms = [m for m in modules if isinstance(m, _BatchNorm)] if batch_statistics else []
     tracks = [norm.track_running_stats for norm in norms]
-    buffers = [dict(module._buffers) for module in modules]
-    copies = [{k: b.detach().clone() for k, b in known.items() if b is not None} for known in buffers]
+    buffers = [(module, dict(module._buffers)) for module in modules if module._buffers]
+    empty = [module for module in modules if not module._buffers]
+    copies = [(b, b.detach().clone(), version_of(b)) for _, known in buffers for b in known.values() if b is not None]
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the state of others is kept, not used)
     fast = torch.backends.mha.get_fastpath_enabled()
     cuda = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    types = {"cpu", *(t.device.type for t in chain(model.parameters(), model.buffers()))} - {"meta"}
+    held = chain(*(module._parameters.values() for module in modules), (b for b, _, _ in copies))
+    types = {"cpu", *(t.device.type for t in held if t is not None)} - {"meta"}
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=cuda))
         stack.enter_context(torch.inference_mode(False))  # what a model caches in its forward must stay usable
@@ -81,47 +94,83 @@ def unchanged(model: nn.Module, batch_statistics: bool) -> Iterator[None]:
         try:
             torch.backends.mha.set_fastpath_enabled(False)  # its one fused operation hides the additions
             for module in modules:
-                module.training = False  # not .eval(): some modules act on it, such as merging adapters
+                if module.training:  # setting an attribute of a module is slow
+                    module.training = False  # not .eval(): some modules act on it, such as merging adapters
             for norm in norms:
                 norm.training, norm.track_running_stats = True, False
             yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
             for module, mode in zip(modules, modes, strict=True):
-                module.training = mode
+                if module.training != mode:
+                    module.training = mode
             for norm, tracked in zip(norms, tracks, strict=True):
                 norm.track_running_stats = tracked
-            for module, known, copied in zip(modules, buffers, copies, strict=True):
-                for name, value in copied.items():
-                    if not torch.equal(known[name], value):  # type: ignore[arg-type]
-                        known[name].copy_(value)  # type: ignore[union-attr]
+            for buffer, value, version in copies:
+                if (version is None or buffer._version != version) and not torch.equal(buffer, value):
+                    buffer.copy_(value)
+            for module in empty:
+                module._buffers.clear()
+            for module, known in buffers:
                 module._buffers.clear()
                 module._buffers.update(known)
             random.setstate(python)
             np.random.set_state(legacy)  # noqa: NPY002
 
 
-def forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder) -> None:
-    """One forward pass under observation."""
-    paths = {id(module): name or type(model).__name__ for name, module in model.named_modules()}
-    names = recorder.names
+MODULE_CALL = nn.Module._call_impl.__code__  # what runs whenever a module is called
 
-    def enter(module: nn.Module, inputs: Any) -> None:
-        names.append(paths.get(id(module), names[-1]))
-        if isinstance(module, nn.MultiheadAttention) and not module.batch_first and inputs and inputs[0].dim() == 3:
+
+def running(paths: Mapping[nn.Module, str]) -> str:
+    """Path of the innermost module that runs now, read off the call stack: hooks on every module cost more."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is MODULE_CALL and (path := paths.get(frame.f_locals["self"])) is not None:
+            return path
+        frame = frame.f_back  # type: ignore[assignment]
+    return next(iter(paths.values()))
+
+
+def observed(
+    paths: Mapping[nn.Module, str],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    samples: int,
+    options: dict[str, Any],
+) -> Recorder:
+    """What one forward pass was observed to do.
+
+    Args:
+        paths: of all modules, the model first.
+        args, kwargs, samples: as `inputs_of` gives them.
+        options: the other arguments of the recorder.
+    """
+    device = next(v.device for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
+    place: Callable[[], str] = partial(running, paths)
+    for keep_states in (False, True):
+        recorder = Recorder(samples, place=place, shelf=Shelf(device), keep_states=keep_states, **options)
+        with suppress(StateGoneError):
+            forward(list(paths), args, kwargs, recorder)
+            break
+    return recorder
+
+
+def forward(modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder) -> None:
+    """One forward pass of the first module under observation."""
+
+    def attend(module: nn.Module, inputs: Any) -> None:
+        if inputs and inputs[0].dim() == 3:
             steps, batch = inputs[0].shape[:2]
             if steps == recorder.samples and not recorder.additions:
                 recorder.samples = batch  # the model's input has its samples second
                 recorder.probe %= batch
             recorder.sequence_first = batch == recorder.samples
 
-    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-        names.pop()
-
-    hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave, always_call=True)]
+    attentions = [m for m in modules if isinstance(m, nn.MultiheadAttention) and not m.batch_first]
+    hooks = [attention.register_forward_pre_hook(attend) for attention in attentions]
     try:
         with AdditionFinder(recorder, [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]):
-            model(*args, **kwargs)
+            modules[0](*args, **kwargs)
     finally:
         for hook in hooks:
             hook.remove()

@@ -20,9 +20,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resperturb.errors import MeasurementError
+from resperturb.formulas import values_of
 from resperturb.moments import Moments
-from resperturb.observation import forward, inputs_of, never_updated, refuse_hidden, unchanged
-from resperturb.recorder import Recorder, values_of
+from resperturb.observation import inputs_of, never_updated, observed, unchanged, visible_modules
+from resperturb.recorder import Recorder
 
 __all__ = ["Measurement", "MeasurementError", "measure", "measurement"]
 
@@ -79,27 +80,45 @@ def measurement(
     blocks: Sequence[int] | str | None = None,
     batch_statistics: bool | None = None,
     sequences: Literal["sample", "token"] = "sample",
+    channels: Literal["together", "apart"] = "together",
+    successive: bool = False,
 ) -> Measurement:
-    """`measure`, with the scaled perturbation of every sample beside the table. Same arguments and errors."""
-    refuse_hidden(model)
+    """`measure`, with the scaled perturbation of every sample beside the table. Same errors, and two more arguments.
+
+    Args:
+        channels: "apart" takes norms per channel of states [samples, channels, height, width] and averages over a
+            sample's channels, those of a zero state left out. Other states are not affected.
+        successive: add the column successive_cosine: cos(f, f of the identity addition before) within a section. One
+            perturbation is kept for it.
+    """
+    paths = visible_modules(model)
+    modules = list(paths)
     if sequences not in ("sample", "token"):
         raise MeasurementError(f"sequences is {sequences!r}; choose 'sample' or 'token'.")
-    selected = _selection(blocks)
-    homes = {t.device for t in chain(model.parameters(), model.buffers())}
+    if channels not in ("together", "apart"):
+        raise MeasurementError(f"channels is {channels!r}; choose 'together' or 'apart'.")
+    selected, apart = _selection(blocks), channels == "apart"
+    tensors = (t for m in modules for t in chain(m._parameters.values(), m._buffers.values()) if t is not None)
+    homes = {t.device for t in tensors}
     home = homes.pop() if len(homes) == 1 else None  # a model over several devices places its own batches
     goal = torch.device(device) if device is not None else None
     if goal is not None and goal.index is None and home is not None and goal.type == home.type:
         goal = home
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    norms = [m for m in modules if isinstance(m, _BatchNorm)]
     if batch_statistics is None:
         batch_statistics = bool(norms) and all(never_updated(norm) for norm in norms)
     title = type(model).__name__
+    keywords = {
+        "per_token": sequences == "token",
+        "per_channel": apart,
+        "successive": successive,
+        "selected": selected,
+    }
     moments, layout, recorder = Moments(), None, None
-    with unchanged(model, batch_statistics):
+    with unchanged(modules, batch_statistics):
         for count, batch in enumerate(batches):
             args, kwargs, samples = inputs_of(batch, goal, home)
-            recorder = Recorder(samples, sequences == "token", count % samples, [title], selected)
-            forward(model, args, kwargs, recorder)
+            recorder = observed(paths, args, kwargs, samples, keywords | {"probe": count % samples})
             found = [(row.name, row.kind) for row in recorder.rows]
             if layout is not None and found != layout:
                 raise MeasurementError(
@@ -108,7 +127,8 @@ def measurement(
                 )
             layout = found
             _check_found(recorder, blocks, title)
-            moments.add(values_of(recorder.rows, recorder.samples), np.array([row.block > 0 for row in recorder.rows]))
+            values = values_of(recorder.rows, recorder.shelf.numbers(), recorder.samples, apart)
+            moments.add(values, np.array([row.block > 0 for row in recorder.rows]))
     if recorder is None:
         raise MeasurementError("batches is empty (or a generator that was used up); give at least one batch.")
     rows = recorder.rows
@@ -122,6 +142,8 @@ def measurement(
             **moments.columns(),
         }
     )
+    if not successive:
+        table = table.drop(columns="successive_cosine")
     table.attrs["batch_statistics"] = batch_statistics
     return Measurement(table, moments.scaled_per_sample(), batch_statistics)
 

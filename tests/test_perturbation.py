@@ -1,5 +1,6 @@
 """The measurement: exact answers, refusals, and a model that is left as it was."""
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resperturb import moments, perturbation
+from resperturb import moments, observation
 from resperturb.errors import MeasurementError
 from resperturb.networks import ResidualNetwork
 from resperturb.norms import other_squares, products, squared_distances, squares, totals
@@ -343,13 +344,13 @@ def test_refuses_paths_that_depend_on_the_data():
 
 def test_a_sum_that_is_not_x_plus_f_is_an_error(monkeypatch):
     """Were the wrong memory read, the numbers would not add up."""
-    before = perturbation.Recorder.before
+    before = observation.Recorder.before
 
     def stale(self, addition):
         before(self, addition)
         addition.perturbation.mul_(1.001)
 
-    monkeypatch.setattr(perturbation.Recorder, "before", stale)
+    monkeypatch.setattr(observation.Recorder, "before", stale)
     with pytest.raises(MeasurementError, match=r"addition 1 \(identity, Turn\), x \+ f differs"):
         measure(Turn([ROTATION]), [XY])
 
@@ -431,19 +432,84 @@ def test_states_are_not_kept():
             return x
 
     alive: list[int] = []
-    after = perturbation.Recorder.after
+    after = observation.Recorder.after
 
-    class Counting(perturbation.Recorder):
+    class Counting(observation.Recorder):
         def after(self, addition, result, value):
             after(self, addition, result, value)
             alive.append(sum(not torch.UntypedStorage._expired(weak) for weak in live))
 
-    original, perturbation.Recorder = perturbation.Recorder, Counting
+    original, observation.Recorder = observation.Recorder, Counting
     try:
         measure(Deep([0.1 * torch.eye(2)] * 40), [XY[:2]])
     finally:
-        perturbation.Recorder = original
+        observation.Recorder = original
         for weak in live:
             torch.UntypedStorage._free_weak_ref(weak)
     assert len(alive) == 40
     assert max(alive) <= 3
+
+
+def test_channels_apart():
+    """Norms per channel, averaged over a sample's channels; a channel of zeros has no ratio and does not count."""
+
+    class Images(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.map = nn.Conv2d(3, 3, 1, groups=3, bias=False)
+            self.map.weight.data = torch.tensor([0.1, 0.2, 0.3]).reshape(3, 1, 1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.map(x)
+
+    images = torch.randn(4, 3, 5, 5)
+    for pictures in (images, images.contiguous(memory_format=torch.channels_last)):
+        together, apart = (measurement(Images(), [pictures], channels=c).table for c in ("together", "apart"))
+        np.testing.assert_allclose(apart["scaled"], [0.2], rtol=1e-5)
+        assert together["scaled"].item() != pytest.approx(0.2, rel=1e-3)
+    images[:, 2] = 0
+    np.testing.assert_allclose(measurement(Images(), [images], channels="apart").table["scaled"], [0.15], rtol=1e-5)
+    with pytest.raises(MeasurementError, match="channels is 'both'"):
+        measurement(Images(), [images], channels="both")
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_successive_cosine(in_place):
+    """Against the cosine of the perturbations themselves, also where the sum overwrites them."""
+    torch.manual_seed(0)
+    maps = [torch.randn(2, 2) for _ in range(4)]
+    kept: list[Tensor] = []
+
+    class Steps(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            for matrix in maps:
+                f = x @ matrix
+                kept.append(f.clone())
+                x = f.add_(x) if in_place else x + f
+            return x
+
+    table = measurement(Steps(), [XY], successive=True).table
+    expected = [torch.cosine_similarity(a, b, dim=1).mean().item() for a, b in itertools.pairwise(kept)]
+    np.testing.assert_allclose(table["successive_cosine"], [np.nan, *expected], rtol=1e-5)
+    assert "successive_cosine" not in measure(Steps(), [XY])
+
+
+def test_a_state_that_was_let_go_is_had_by_a_second_pass():
+    """The first blocks hand on the sum itself, the last its normalised self: its step is measured all the same."""
+
+    class Mixed(Turn):
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.maps[:3]:
+                x = x + layer(x)
+            x = nn.functional.layer_norm(x + self.maps[3](x), (2,))
+            return x + self.maps[4](x)
+
+    torch.manual_seed(0)
+    model = Mixed([torch.randn(2, 2) for _ in range(5)])
+    table = measure(model, [XY])
+    x = XY
+    for layer in model.maps[:3]:
+        x = x + layer(x)
+    after = nn.functional.layer_norm(x + model.maps[3](x), (2,))
+    expected = ((after - x).norm(dim=1) / x.norm(dim=1)).mean().item()
+    assert table["step_scaled"][3] == pytest.approx(expected, rel=1e-5)
