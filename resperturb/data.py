@@ -87,18 +87,32 @@ def load_images(experiment: Experiment, device: torch.device | str = "cpu") -> I
         check_files(experiment.dataset, folder)
         arrays = read_torchvision(experiment.dataset, folder)
     train, train_labels, test, test_labels = arrays
-    mean = train.mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
-    deviation = train.std(axis=(0, 2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
+    mean, deviation = channel_moments(train)
 
     def prepared(images: np.ndarray, labels: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
         chosen = np.random.default_rng(0).permutation(len(images))[:size]
-        standardised = (images[chosen] - mean) / deviation
+        standardised = (images[chosen].astype(np.float32) - mean) / deviation
         return torch.from_numpy(standardised).to(device), torch.from_numpy(labels[chosen]).to(device)
 
     return Images(
         *prepared(train, train_labels, experiment.train_size or len(train)),
         *prepared(test, test_labels, experiment.test_size or len(test)),
     )
+
+
+def channel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel: (N, C, H, W) to two of (1, C, 1, 1), float32.
+
+    Summed in float64 over some images at a time: whole sets of floating-point numbers would take gigabytes.
+    """
+    total = squares = np.zeros((1, images.shape[1], 1, 1))
+    for start in range(0, len(images), 1000):
+        part = images[start : start + 1000].astype(np.float64)
+        total = total + part.sum(axis=(0, 2, 3), keepdims=True)
+        squares = squares + (part**2).sum(axis=(0, 2, 3), keepdims=True)
+    count = images.size / images.shape[1]
+    mean = total / count
+    return mean.astype(np.float32), np.sqrt(squares / count - mean**2).astype(np.float32)
 
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # train images, labels, test images, labels
@@ -124,7 +138,7 @@ def read_torchvision(dataset: str, folder: Path) -> Arrays:
     parts: list[np.ndarray] = []
     for train in (True, False):
         part = read(folder, train=train, download=False)
-        images = np.asarray(part.data, dtype=np.float32)
+        images = np.asarray(part.data)
         images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)  # to (N, C, H, W)
         parts += [np.ascontiguousarray(images), np.asarray(part.targets, dtype=np.int64)]
     return parts[0], parts[1], parts[2], parts[3]

@@ -50,7 +50,8 @@ class Experiment:
 
     dataset: str = "digits"  # digits (8x8, ships with scikit-learn), mnist (28x28), cifar10 (32x32 colour)
     blocks: int = 6  # depth L: residual blocks over all sections; transitions are not counted
-    sections: int = 3  # runs of blocks of one shape; between them the side halves and the width doubles
+    # Runs of blocks of one shape; between them the side halves and the width doubles. None: 3, or `blocks` if fewer.
+    sections: int = None  # type: ignore[assignment]
     width: int = 16  # channels of the first section (16/32/64 with three sections, as in He et al. 2015)
     block: str = "preactivation"  # x + f(x) exactly; "postactivation" takes the relu of it, as in He et al. 2015
     normalization: str = "batch"  # batch norm before (pre) or after (post) each convolution, or "none"
@@ -72,6 +73,7 @@ class Experiment:
     precision: str = "float32"  # of training; measurement is always float32
     device: str = field(default="auto", metadata={"decides": False})  # auto (a GPU if there is one), cpu, cuda, ...
     threads: int | None = field(default=None, metadata={"decides": False})  # processor threads; None: all
+    checkpointing: bool = field(default=False, metadata={"decides": False})  # less memory in training, for more time
 
     def __post_init__(self) -> None:
         one_of("dataset", self.dataset, DATASETS)
@@ -80,6 +82,9 @@ class Experiment:
                 f"block is the kind of block, one of {', '.join(BLOCK_KINDS)}, but got {self.block!r}; "
                 f"the number of residual blocks is called blocks: use blocks={self.block!r}."
             )
+        if self.sections is None:
+            few = isinstance(self.blocks, int) and 1 <= self.blocks < 3
+            object.__setattr__(self, "sections", self.blocks if few else 3)
         for name, value in DATASET_DEFAULTS[self.dataset].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
@@ -107,6 +112,8 @@ class Experiment:
             object.__setattr__(self, name, whole_number(name, getattr(self, name), low))
         if self.threads is not None:
             object.__setattr__(self, "threads", whole_number("threads", self.threads, 1))
+        if not isinstance(self.checkpointing, bool):
+            raise ExperimentError(f"checkpointing must be true or false, but got {self.checkpointing!r}.")
         for name, low_exclusive in (("branch_scale", None), ("learning_rate", 0.0)):
             object.__setattr__(self, name, finite(name, getattr(self, name), above=low_exclusive))
         for name in ("momentum", "clock", "weight_decay"):

@@ -8,10 +8,16 @@ Networks" (arXiv 1603.05027; pre-activation blocks).
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
 
 from resperturb.experiment import Experiment, spread
 
@@ -68,11 +74,15 @@ class Transition(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, kind: str, norm: str) -> None:
         super().__init__()
         self.branch = branch(inputs, outputs, 2, kind=kind, norm=norm)
-        self.projection = convolution(inputs, outputs, 1, 2, bias=norm == "none")
+        # A 1x1 convolution of stride 2 is one of every second pixel. PyTorch's own writes behind its memory where the
+        # processor has AVX2 alone and the input fewer than 8 channels, channels last (oneDNN; seen with torch 2.15).
+        self.narrow = inputs < 8
+        self.projection = convolution(inputs, outputs, 1, 1 if self.narrow else 2, bias=norm == "none")
         self.after = nn.ReLU() if kind == "postactivation" else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after(self.projection(x) + self.branch(x))
+        shortcut = self.projection(x[:, :, ::2, ::2] if self.narrow else x)
+        return self.after(shortcut + self.branch(x))
 
 
 class ResidualNetwork(nn.Module):
@@ -89,6 +99,8 @@ class ResidualNetwork(nn.Module):
         stem_stride: stride of the first convolution.
         branch_scale: factor on f at the addition.
         initialization: "he" (normal, fan out) or "zero" (the same, with f = 0 at the start).
+        checkpointing: in training, keep the state between groups of blocks only and compute the rest twice: memory
+            grows with the square root of the depth, at the price of a second forward pass.
 
     Shapes: input (N, channels, H, W), output (N, classes).
     """
@@ -106,8 +118,10 @@ class ResidualNetwork(nn.Module):
         stem_stride: int = 1,
         branch_scale: float = 1.0,
         initialization: str = "he",
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         counts = spread(blocks, sections)
         widths = [width * 2**index for index in range(sections)]
         post = kind == "postactivation"
@@ -134,8 +148,55 @@ class ResidualNetwork(nn.Module):
         for index, section in enumerate(self.sections):
             if index:
                 x = self.transitions[index - 1](x)
-            x = section(x)
+            x = recomputed(section, x) if self.checkpointing and torch.is_grad_enabled() else section(x)
         return self.head(self.norm(x).mean(dim=(2, 3)))  # average over the image
+
+
+def recomputed(section: nn.Module, x: Tensor) -> Tensor:
+    """section(x), keeping for the backward pass the state between groups of blocks and no more.
+
+    A block keeps four tensors of the state's size, so groups of half the root of the section's length hold least.
+    """
+    blocks = list(section.children())
+    size = max(1, round(math.sqrt(len(blocks)) / 2))
+    for start in range(0, len(blocks), size):
+        group = nn.Sequential(*blocks[start : start + size])
+        contexts = functools.partial(first_and_second_pass, group)
+        x = checkpoint(group, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+    return x
+
+
+def first_and_second_pass(
+    group: nn.Module,
+) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+    return contextlib.nullcontext(), second_pass(group, torch.overrides._get_current_function_mode_stack())
+
+
+@contextlib.contextmanager
+def second_pass(group: nn.Module, modes: Sequence[TorchFunctionMode]) -> Iterator[None]:
+    """Within it the group computes what it did before: in the modes of then, which a backward pass suspends."""
+    with statistics_untouched(group), contextlib.ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        yield
+
+
+@contextlib.contextmanager
+def statistics_untouched(group: nn.Module) -> Iterator[None]:
+    """Within it, training passes update copies of the running statistics: the second must not count a batch twice."""
+    norms = [module for module in group.modules() if isinstance(module, nn.BatchNorm2d)]
+    held = [dict(norm.named_buffers()) for norm in norms]
+    put(norms, [{name: buffer.clone() for name, buffer in buffers.items()} for buffers in held])
+    try:
+        yield
+    finally:
+        put(norms, held)
+
+
+def put(modules: Sequence[nn.Module], buffers: Sequence[dict[str, Tensor]]) -> None:
+    for module, named in zip(modules, buffers, strict=True):
+        for name, buffer in named.items():
+            setattr(module, name, buffer)
 
 
 @torch.no_grad()
@@ -169,4 +230,5 @@ def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> R
             stem_stride=experiment.stem_stride or 1,
             branch_scale=experiment.branch_scale,
             initialization=experiment.initialization,
+            checkpointing=experiment.checkpointing,
         )

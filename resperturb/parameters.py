@@ -16,17 +16,22 @@ BESIDES = ("results", "again")
 KERNEL = ("In", "Out", "exit", "quit", "open", "get_ipython")
 
 
+def given_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain values that a notebook has defined so far, by name."""
+    return {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_") and name not in KERNEL and is_plain(value)
+    }
+
+
 def read_parameters(namespace: Mapping[str, Any]) -> tuple[Experiment, Path, bool]:
     """The experiment, the results folder and `again`, from ``globals()`` right after the parameters cell.
 
     Raises:
         ExperimentError: a plain value whose name is no parameter (with the nearest right name), or a bad value.
     """
-    given = {
-        name: value
-        for name, value in namespace.items()
-        if not name.startswith("_") and name not in KERNEL and is_plain(value)
-    }
+    given = given_in(namespace)
     known = [*Experiment.field_names(), *BESIDES]
     reject_unknown(given, known)
     results, again = given.pop("results", "results/runs"), given.pop("again", False)
@@ -40,8 +45,8 @@ def read_parameters(namespace: Mapping[str, Any]) -> tuple[Experiment, Path, boo
 def with_threads(experiment: Experiment) -> Experiment:
     """The experiment with its number of threads chosen, where that was left open: one for digits, else all (None).
 
-    On 8x8 images a second thread gains little, and beside another busy process the threads wait for each other: a run
-    then takes several times as long as with one.
+    Operations on 8x8 images are too small to share out, and threads that share cores with other work wait for each
+    other; benchmarks/sweep.py measures both.
     """
     if experiment.threads is None and experiment.dataset == "digits":
         return dataclasses.replace(experiment, threads=1)

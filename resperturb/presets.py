@@ -12,18 +12,20 @@ import yaml
 from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment, one_of, reject_unknown, whole_number
 
-KEYS = ("about", "depths", "seeds", "experiment")
+KEYS = ("about", "depths", "seeds", "shallow", "experiment")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A sweep: every depth with every seed, all else alike."""
+    """A sweep: every depth with every seed, all else alike. Depths up to `shallow` are run with `shallow_seeds` too."""
 
     name: str
     about: str
     depths: tuple[int, ...]
     seeds: tuple[int, ...]
     experiment: dict[str, Any]
+    shallow: int = 0
+    shallow_seeds: tuple[int, ...] = ()
 
     def experiment_at(self, blocks: int, seed: int, **changes: Any) -> Experiment:
         return Experiment.from_mapping({**self.experiment, "blocks": blocks, "seed": seed, **changes})
@@ -31,7 +33,7 @@ class Preset:
     def experiments(self) -> Iterator[Experiment]:
         """All runs of the sweep, the longest first."""
         for blocks in sorted(self.depths, reverse=True):
-            for seed in self.seeds:
+            for seed in (*self.seeds, *(self.shallow_seeds if blocks <= self.shallow else ())):
                 yield self.experiment_at(blocks, seed)
 
 
@@ -64,10 +66,23 @@ def load_preset(name: str | Path) -> Preset:
     reject_unknown(content, KEYS)
     numbers = {}
     for key, low in (("depths", 1), ("seeds", 0)):
-        values = content[key]
-        if not isinstance(values, list) or not values:
-            raise ExperimentError(f"{key} in {path} must be a list of whole numbers, but got {values!r}.")
-        numbers[key] = tuple(whole_number(key, value, low) for value in values)
+        numbers[key] = whole_numbers(f"{key} in {path}", content[key], low)
+    shallow = content.get("shallow", {"deepest": 0, "seeds": []})
+    if not isinstance(shallow, dict) or set(shallow) != {"deepest", "seeds"}:
+        raise ExperimentError(f"shallow in {path} must have the keys deepest and seeds, but got {shallow!r}.")
     if not isinstance(content["experiment"], dict):
         raise ExperimentError(f"experiment in {path} must be a mapping, but got {content['experiment']!r}.")
-    return Preset(path.stem, str(content.get("about", "")), **numbers, experiment=content["experiment"])
+    return Preset(
+        path.stem,
+        str(content.get("about", "")),
+        **numbers,
+        experiment=content["experiment"],
+        shallow=whole_number(f"deepest in {path}", shallow["deepest"], 0),
+        shallow_seeds=whole_numbers(f"shallow seeds in {path}", shallow["seeds"], 0) if shallow["seeds"] else (),
+    )
+
+
+def whole_numbers(name: str, values: Any, low: int) -> tuple[int, ...]:
+    if not isinstance(values, list) or not values:
+        raise ExperimentError(f"{name} must be a list of whole numbers, but got {values!r}.")
+    return tuple(whole_number(name, value, low) for value in values)

@@ -5,6 +5,7 @@ run.json              the experiment, accuracy, loss, averages, cost, and where 
 perturbations.csv     a row per residual addition and snapshot, as :func:`resperturb.measure` gives it
 samples.csv           a row per measured image: its scaled perturbation averaged over blocks, per snapshot
 history.csv           a row per epoch of training
+conventions.csv       the trained network measured by other conventions: on training images, with norms per channel
 ====================  =====================================================================================
 """
 
@@ -28,16 +29,19 @@ from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 
 FORMAT = 1
+EQUIVALENT = "equivalent.json"  # in the folder of all sweeps
 DECIDING_SOURCES = (
     "additions.py",
     "ancestry.py",
     "data.py",
     "experiment.py",
+    "formulas.py",
     "moments.py",
     "networks.py",
     "norms.py",
     "observation.py",
     "perturbation.py",
+    "precision.py",
     "recorder.py",
     "runner.py",
     "training.py",
@@ -77,8 +81,12 @@ class Record:
 
     @property
     def fresh(self) -> bool:
-        """Whether the sources that decide the result are still those the run was made with."""
-        return bool(self.run["provenance"]["source_hash"] == source_hash())
+        """Whether the sources that decide the result are those the run was made with, or were shown to be equivalent.
+
+        See :mod:`resperturb.equivalence`.
+        """
+        sources = self.run["provenance"]["source_hash"]
+        return bool(sources == source_hash() or sources in equivalent_sources(self.folder.parent.parent))
 
     @functools.cached_property
     def perturbations(self) -> pd.DataFrame:
@@ -87,6 +95,14 @@ class Record:
     @functools.cached_property
     def history(self) -> pd.DataFrame:
         return pd.read_csv(self.folder / "history.csv")
+
+    @functools.cached_property
+    def conventions(self) -> pd.DataFrame:
+        """Empty where the run diverged."""
+        try:
+            return pd.read_csv(self.folder / "conventions.csv")
+        except (FileNotFoundError, pd.errors.EmptyDataError):
+            return pd.DataFrame(columns=["convention"])
 
     @functools.cached_property
     def samples(self) -> pd.DataFrame:
@@ -104,6 +120,15 @@ class Record:
     def at(self, moment: str) -> pd.DataFrame:
         """The rows of :attr:`perturbations` at "initialization" or "end"."""
         return self.perturbations[self.perturbations["moment"] == moment].reset_index(drop=True)
+
+
+def equivalent_sources(results: Path) -> set[str]:
+    """Hashes of earlier sources that were shown to give the numbers of the present ones."""
+    try:
+        shown = json.loads((results / EQUIVALENT).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return set()
+    return set(shown.get(source_hash(), {}))
 
 
 @functools.cache
@@ -142,13 +167,14 @@ def write_record(
     perturbations: pd.DataFrame,
     samples: pd.DataFrame,
     history: pd.DataFrame,
+    conventions: pd.DataFrame,
 ) -> Record:
     """Write a record under a temporary name beside its place, then rename it; an older one of that name goes.
 
     Args:
         results: the sweep's folder.
         run: what becomes run.json; its "name" names the folder.
-        perturbations, samples, history: the tables described at the top of this module.
+        perturbations, samples, history, conventions: the tables described at the top of this module.
 
     Raises:
         RecordError: the folder cannot be written.
@@ -157,7 +183,8 @@ def write_record(
     check_writable(results)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=results))
     try:
-        for name, table in (("perturbations", perturbations), ("samples", samples), ("history", history)):
+        tables = {"perturbations": perturbations, "samples": samples, "history": history, "conventions": conventions}
+        for name, table in tables.items():
             table.to_csv(staging / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
         text = json.dumps(run, indent=1, allow_nan=False)
         (staging / "run.json").write_text(text + "\n", encoding="utf-8")

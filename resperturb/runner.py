@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from resperturb.data import Images, load_images
-from resperturb.errors import ExperimentError, MeasurementError
+from resperturb.errors import ActivationError, ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.networks import network_of
 from resperturb.perturbation import measurement
+from resperturb.precision import native
 from resperturb.provenance import git_commit, machine, peak_memory, versions
 from resperturb.records import FORMAT, Record, RecordError, check_writable, read_record, source_hash, write_record
 from resperturb.training import Moment, Training, evaluate, train
@@ -108,10 +109,8 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
     identity = f"{experiment.identity} {source_hash()}"
     try:
         training = train(network, images, experiment, observe, checkpoint=checkpoint, identity=identity, report=report)
-    except MeasurementError as error:
-        if "finite" not in str(error):
-            raise
-        # Too deep for its initialisation: the activations overflow before the loss can.
+    except ActivationError as error:
+        # Too deep for its initialisation: the activations overflow before the loss can, or nothing gets through.
         report(f"diverged: {error}")
         training = Training(steps=0, weight_decay=experiment.weight_decay or 0.0, diverged=True)
     loss, accuracy = (
@@ -126,7 +125,11 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
         "diverged": training.diverged,
         "accuracy": finite_or_none(accuracy),
         "loss": finite_or_none(loss),
-        "averages": {o["moment"]: o["averages"] for o in training.observations if o["moment"] != "training"},
+        "averages": {
+            o["moment"]: {name: finite_or_none(value) for name, value in o["averages"].items()}  # no cosine where f = 0
+            for o in training.observations
+            if o["moment"] != "training"
+        },
         "training": {
             "images_per_second": training.images_per_second,
             "seconds": training.seconds,
@@ -146,6 +149,7 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
             "source_hash": source_hash(),
             **git_commit(),
             "device": device.type,
+            "bfloat16": "native" if native(device) else "float32, rounded",
             **machine(device),
             "versions": versions(),
         },
@@ -156,6 +160,7 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
         perturbations=tidy([o["table"] for o in training.observations]),
         samples=pd.DataFrame({f"snapshot_{i}": o["samples"] for i, o in enumerate(training.observations)}),
         history=pd.DataFrame(training.history),
+        conventions=pd.DataFrame() if training.diverged else conventions_of(network, images, experiment),
     )
     checkpoint.unlink(missing_ok=True)
     return record
@@ -163,9 +168,7 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
 
 def observation_of(network: nn.Module, images: Images, experiment: Experiment, moment: Moment) -> dict[str, Any]:
     """All blocks at one moment, in plain values: the table's rows, a value per image, and the averages over blocks."""
-    measured = images.test_images[: experiment.measured_images]
-    batches = [batch.contiguous(memory_format=torch.channels_last) for batch in measured.split(MEASURED_AT_ONCE)]
-    result = measurement(network, batches)
+    result = measurement(network, batches_of(images.test_images, experiment), successive=True)
     table = result.table
     when: dict[str, Any] = {"moment": moment.name, "epoch": moment.epoch, "step": moment.step, "clock": moment.clock}
     for position, (column, value) in enumerate(when.items()):
@@ -183,6 +186,26 @@ def observation_of(network: nn.Module, images: Images, experiment: Experiment, m
             "cosine": float(identity["cosine"].mean()),
         },
     }
+
+
+def batches_of(images: Tensor, experiment: Experiment) -> list[Tensor]:
+    """The first images, as they are measured."""
+    measured = images[: experiment.measured_images]
+    return [batch.contiguous(memory_format=torch.channels_last) for batch in measured.split(MEASURED_AT_ONCE)]
+
+
+def conventions_of(network: nn.Module, images: Images, experiment: Experiment) -> pd.DataFrame:
+    """The trained network measured by other conventions than the record's own, one below the other."""
+    columns = ["block", "section", "kind", "state_norm", "perturbation_norm", "scaled", "step_scaled", "cosine"]
+    ways: dict[str, tuple[Tensor, Literal["together", "apart"]]] = {
+        "training images": (images.train_images, "together"),
+        "per channel": (images.test_images, "apart"),
+    }
+    tables = {
+        name: measurement(network, batches_of(pictures, experiment), channels=channels).table[columns]
+        for name, (pictures, channels) in ways.items()
+    }
+    return pd.concat(tables, names=["convention"]).reset_index("convention")
 
 
 def tidy(tables: list[dict[str, list[Any]]]) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from resperturb.data import Images, augment
 from resperturb.experiment import Experiment
+from resperturb.precision import arithmetic, autocast
 
 WARMUP = 0.25  # share of the steps in which the learning rate rises; deep networks diverge without
 WATCHED_IMAGES = 1000  # test images the accuracy is followed on during training
@@ -80,10 +81,6 @@ def snapshot_epochs(epochs: int, snapshots: int) -> set[int]:
     return {round(epochs * k / (snapshots + 1)) for k in range(1, snapshots + 1)} - {0, epochs}
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
 def train(
     network: nn.Module,
     images: Images,
@@ -110,6 +107,7 @@ def train(
         The history, the observations and what the loop cost. `diverged` is set when the loss was no finite number.
     """
     device = images.train_images.device
+    network.to(memory_format=torch.channels_last)  # else convolutions convert weights
     batches = len(images.train_images) // experiment.batch_size  # an incomplete last batch is left out
     epochs = experiment.epochs or 1
     state = Training(steps=epochs * batches, weight_decay=0.0)
@@ -129,7 +127,8 @@ def train(
     measured = snapshot_epochs(epochs, experiment.snapshots)
     saved = time.monotonic()
     while state.epoch < epochs and not state.diverged:
-        train_epoch(network, images, experiment, optimizer, generator, state, batches)
+        with arithmetic(device, experiment.precision):
+            train_epoch(network, images, experiment, optimizer, generator, state, batches)
         row = state.history[-1]
         report(
             f"epoch {state.epoch:3d} of {epochs}  loss {row['train_loss']:.4f}  "
@@ -216,7 +215,7 @@ def evaluate(network: nn.Module, images: Tensor, labels: Tensor, precision: str 
     network.eval()
     loss = correct = 0.0
     for x, y in zip(images.split(256), labels.split(256), strict=True):
-        with autocast(images.device, precision):
+        with arithmetic(images.device, precision), autocast(images.device, precision):
             scores = network(x.contiguous(memory_format=torch.channels_last)).float()
         loss += cross_entropy(scores, y, reduction="sum").item()
         correct += (scores.argmax(1) == y).sum().item()

@@ -6,11 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from resperturb import data
-from resperturb.data import DataError, augment, check_files, data_folder, load_images
+from resperturb.data import DataError, augment, channel_moments, check_files, data_folder, load_images
 from resperturb.experiment import Experiment
 
 
@@ -40,6 +41,16 @@ def test_a_smaller_train_size_takes_the_first_of_the_same_shuffle() -> None:
     whole, part = load_images(Experiment()), load_images(Experiment(train_size=100, test_size=300))
     assert torch.equal(part.train_images, whole.train_images[:100])
     assert torch.equal(part.test_labels, whole.test_labels[:300])
+
+
+@pytest.mark.parametrize("count", [1, 999, 1000, 2300])
+def test_moments_summed_in_parts_are_those_of_the_whole(count: int) -> None:
+    images = np.random.default_rng(count).integers(0, 256, (count, 3, 4, 5), dtype=np.uint8)
+    mean, deviation = channel_moments(images)
+    assert mean.shape == deviation.shape == (1, 3, 1, 1)
+    assert mean.dtype == deviation.dtype == np.float32
+    np.testing.assert_allclose(mean, images.mean(axis=(0, 2, 3), keepdims=True), rtol=1e-6)
+    np.testing.assert_allclose(deviation, images.std(axis=(0, 2, 3), keepdims=True), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("dataset", "shape"), [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])

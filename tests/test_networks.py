@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -70,11 +75,69 @@ def test_a_postactivation_block_takes_the_relu_of_it() -> None:
 
 @pytest.mark.parametrize("kind", BLOCK_KINDS)
 @pytest.mark.parametrize("norm", NORMALIZATIONS)
+def test_checkpointing_changes_neither_gradients_nor_statistics(kind: str, norm: str) -> None:
+    plain, thrifty = (
+        ResidualNetwork(17, sections=2, width=4, kind=kind, norm=norm, checkpointing=checkpointing).double()
+        for checkpointing in (False, True)
+    )
+    thrifty.load_state_dict(plain.state_dict())
+    x = torch.randn(6, 1, 8, 8, dtype=torch.float64)
+    for network in (plain, thrifty):
+        network(x).square().sum().backward()
+    for (name, ours), theirs in zip(plain.named_parameters(), thrifty.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12, msg=name)
+    for (name, held), again in zip(plain.named_buffers(), thrifty.buffers(), strict=True):
+        torch.testing.assert_close(held, again, rtol=1e-12, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("side", [7, 8])
+@pytest.mark.parametrize("narrow", [4, 7, 8])
+def test_the_shortcut_of_any_width_is_a_1x1_convolution_of_stride_2(narrow: int, side: int) -> None:
+    transition = Transition(narrow, 2 * narrow, kind="preactivation", norm="batch").double()
+    x = torch.randn(2, narrow, side, side, dtype=torch.float64)
+    shortcut = transition(x) - transition.branch(x)
+    expected = torch.nn.functional.conv2d(x, transition.projection.weight, stride=2)
+    torch.testing.assert_close(shortcut, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the fault is of one family of processors")
+def test_narrow_networks_train_on_a_processor_with_avx2_alone() -> None:
+    code = (
+        "import torch, resperturb\n"
+        "network = resperturb.ResidualNetwork(4, width=4).to(memory_format=torch.channels_last)\n"
+        "for _ in range(40):\n"
+        "    x = torch.randn(32, 1, 28, 28).contiguous(memory_format=torch.channels_last)\n"
+        "    network(x).square().sum().backward()\n"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
+    def kept(checkpointing: bool) -> int:
+        network = ResidualNetwork(64, sections=1, width=4, checkpointing=checkpointing)
+        tensors: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            tensors[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            scores = network(torch.randn(8, 1, 16, 16))
+        assert scores.requires_grad
+        return sum(tensors.values())
+
+    assert kept(True) < kept(False) / 4
+
+
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
+@pytest.mark.parametrize("norm", NORMALIZATIONS)
 def test_zero_initialisation_starts_every_block_as_the_identity(kind: str, norm: str) -> None:
     network = ResidualNetwork(4, sections=2, width=4, kind=kind, norm=norm, initialization="zero")
     x = torch.randn(2, 4, 8, 8)
-    for block in network.sections[0]:
-        assert block.branch(x).abs().max() == 0
+    for block in network.sections[0].children():
+        assert block.get_submodule("branch")(x).abs().max() == 0
 
 
 def test_the_seed_decides_the_weights_and_leaves_the_random_state_alone() -> None:

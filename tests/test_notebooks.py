@@ -91,7 +91,7 @@ def test_results_and_again_are_checked_too(name: str, value: object) -> None:
 
 
 def test_digits_take_one_thread_unless_told_otherwise() -> None:
-    """On two cores a second thread gained a seventh alone, and beside a busy process cost a factor of nearly six."""
+    """What a second thread gains alone and costs in company is measured by benchmarks/sweep.py."""
     assert read_parameters({})[0].threads == 1
     assert read_parameters({"threads": 2})[0].threads == 2
     assert read_parameters({"dataset": "mnist"})[0].threads is None

@@ -39,7 +39,12 @@ def tables() -> dict[str, pd.DataFrame]:
         {"snapshot": [0, 1], "moment": ["initialization", "end"], "block": [1, 1], "scaled": [0.5, 0.1]}
     )
     samples = pd.DataFrame({"snapshot_0": [0.4, 0.6], "snapshot_1": [0.1, 0.3], "snapshot_2": [0.05, 0.15]})
-    return {"perturbations": perturbations, "samples": samples, "history": pd.DataFrame({"epoch": [1]})}
+    return {
+        "perturbations": perturbations,
+        "samples": samples,
+        "conventions": pd.DataFrame({"convention": ["per channel"], "block": [1], "scaled": [0.1]}),
+        "history": pd.DataFrame({"epoch": [1]}),
+    }
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -50,6 +55,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(record.scaled_per_sample("initialization"), [0.4, 0.6])
     np.testing.assert_allclose(record.scaled_per_sample(), [0.05, 0.15])
     assert record.at("end")["scaled"].tolist() == [0.1]
+    assert record.conventions["convention"].tolist() == ["per channel"]
     assert sorted(p.name for p in tmp_path.iterdir()) == [record.name]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from resperturb import Experiment, ExperimentError, load_records, run
+from resperturb import Experiment, ExperimentError, figures, load_records, run
 from resperturb.cli import main
 from resperturb.data import load_images
 from resperturb.networks import Block, network_of
@@ -55,6 +55,16 @@ def test_a_run_leaves_a_whole_record(tmp_path: Path) -> None:
     assert len(record.scaled_per_sample()) == 32
     assert len(record.history) == 2
     assert [path.name for path in tmp_path.iterdir()] == [record.name]  # no checkpoint, no temporary folder
+
+
+def test_a_network_that_starts_as_the_identity_leaves_a_record_without_a_cosine_there(tmp_path: Path) -> None:
+    record = run(Experiment(blocks=3, initialization="zero", **TINY), tmp_path, report=silent)
+    start, end = record.run["averages"]["initialization"], record.run["averages"]["end"]
+    assert (start["scaled"], start["absolute"], start["cosine"]) == (0, 0, None)
+    assert end["scaled"] > 0
+    assert -1 < end["cosine"] < 1
+    shown = figures.averages_table(record)
+    assert math.isnan(shown.loc["average cosine of f(x) and x", "at initialisation"])
 
 
 def test_the_initial_row_agrees_with_a_plain_float64_computation(tmp_path: Path) -> None:
@@ -175,7 +185,7 @@ def test_a_preset_is_the_start_and_options_override_it(tmp_path: Path) -> None:
         (["--learning-rate", "nan"], "learning_rate must be a finite number"),
         (["--train-size", "100000"], "at most 1437"),
         (["--device", "tpu"], "device must be"),
-        (["--preset", "mnsit"], "preset must be one of cifar10, digits, mnist, but got 'mnsit'; did you mean mnist?"),
+        (["--preset", "mnsit"], "mnist-postactivation, but got 'mnsit'; did you mean mnist?"),
         (["--results", "/proc/nowhere"], "results folder /proc/nowhere cannot be written"),
     ],
 )

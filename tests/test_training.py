@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from resperturb.data import load_images
 from resperturb.experiment import Experiment
 from resperturb.networks import network_of
+from resperturb.perturbation import measure
 from resperturb.training import (
     Moment,
+    autocast,
     clock_per_decay,
     evaluate,
     learning_rate,
@@ -153,3 +157,46 @@ def test_bfloat16_training_keeps_its_weights_in_float32() -> None:
     result = train(network, images, experiment, watch, report=silent)
     assert math.isfinite(result.history[-1]["train_loss"])
     assert {p.dtype for p in network.parameters()} == {torch.float32}
+
+
+def first_gradients(network: torch.nn.Module, x: torch.Tensor, precision: str = "float32") -> dict[str, torch.Tensor]:
+    with autocast(x.device, precision):
+        scores = network(x)
+    torch.nn.functional.cross_entropy(scores.to(x.dtype), torch.arange(len(x)) % 10).backward()
+    return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("blocks", [3, 20])
+def test_the_order_in_memory_changes_neither_gradients_nor_measurements(blocks: int) -> None:
+    plain = network_of(Experiment(blocks=blocks, width=4), channels=3).double()
+    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    x = torch.randn(16, 3, 8, 8, dtype=torch.float64)
+    expected = first_gradients(plain, x)
+    found = first_gradients(fast, x.contiguous(memory_format=torch.channels_last))
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-8, atol=1e-10, msg=name)
+    columns = ["state_norm", "perturbation_norm", "scaled"]
+    rows = [measure(network, [x])[columns].to_numpy() for network in (plain, fast)]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-5)
+
+
+def test_gradients_in_bfloat16_point_where_those_in_float32_do() -> None:
+    full = network_of(Experiment(blocks=6, width=8), channels=1)
+    half = copy.deepcopy(full)
+    x = torch.randn(64, 1, 8, 8)
+    expected, found = first_gradients(full, x), first_gradients(half, x, "bfloat16")
+    angles = {n: torch.cosine_similarity(found[n].flatten(), g.flatten(), dim=0).item() for n, g in expected.items()}
+    assert {gradient.dtype for gradient in found.values()} == {torch.float32}
+    assert min(angles.values()) > 0.9, angles  # bfloat16 has eight bits
+
+
+def test_training_ends_in_the_same_place_with_checkpointing() -> None:
+    weights = []
+    for checkpointing in (False, True):
+        experiment = Experiment(**{**TINY, "blocks": 12, "checkpointing": checkpointing})
+        network = network_of(experiment, channels=1)
+        train(network, load_images(experiment), experiment, watch, report=silent)
+        weights.append(network.state_dict())
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-5, msg=name)
