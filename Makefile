@@ -14,8 +14,11 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet $(addpre
 # into place when whole. --rerun-incomplete takes up what the kill cut short.
 FLAGS := --cores $(CORES) --nolock --rerun-incomplete --keep-going --quiet rules host reason
 
+# common is what they share; other_tools needs packages that are not among ours
+BENCHMARKS := $(filter-out common other_tools,$(basename $(notdir $(wildcard benchmarks/*.py))))
+
 .DEFAULT_GOAL := help
-.PHONY: help book sweep test lint serve clean distclean
+.PHONY: help book sweep test bench lint serve clean distclean
 
 help:
 	@echo "make book                 set up .venv, run the default sweep, build the site in _build/html"
@@ -23,6 +26,7 @@ help:
 	@echo "make sweep PRESET=mnist   run the sweep of a preset ($(basename $(notdir $(wildcard config/*.yaml)))) or of a YAML file"
 	@echo "                          CORES=2 for fewer cores, AGAIN=1 to train also where there are records"
 	@echo "make test                 set up .venv and run the tests; PYTEST='-k name' for some of them"
+	@echo "make bench                measure what it costs, into benchmarks/results; nothing else should run meanwhile"
 	@echo "make lint                 ruff and mypy"
 	@echo "make clean                remove the site and the pages of runs; make distclean also the runs and .venv"
 
@@ -34,6 +38,12 @@ sweep: $(BIN)/.book
 
 test: $(BIN)/.test
 	$(BIN)/python -m pytest $(PYTEST)
+
+# One after another, since each takes the whole machine; one that fails does not stop those behind it.
+bench: $(BIN)/.book
+	@failed=; for name in $(BENCHMARKS); do echo "benchmarks/$$name.py"; \
+		$(BIN)/python benchmarks/$$name.py || failed="$$failed $$name"; done; \
+	test -z "$$failed" || { echo "These benchmarks failed:$$failed"; exit 1; }
 
 lint: $(BIN)/.test
 	$(BIN)/ruff check .

@@ -1,0 +1,104 @@
+"""What depth costs in training: seconds of a step at 30 and at 300 blocks, memory by depth, and checkpointing.
+
+    python benchmarks/depth.py            # some minutes; writes benchmarks/results/depth.json
+    python benchmarks/depth.py --quick --output FILE    # tiny networks: shows that it runs
+
+Every step is one of resperturb's loop in bfloat16 with all cores, on invented images, in the second epoch. Seconds: the
+depths take turns. Memory: the peak of a process of its own, and that peak above what the process held before its
+network, for CIFAR-10 in full size; checkpointing computes most of the forward pass twice instead of keeping it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from common import keep, parsed, parser_of, provenance, spread
+from training import CORES, experiment_of, facts_of, nothing, ours, side_by_side
+
+from resperturb.experiment import Experiment
+
+
+def depth_cost(cases: Sequence[Experiment], rounds: int) -> dict[str, Any]:
+    """Seconds of a step at each depth, by turns, and the last over the first."""
+    seconds: list[list[float]] = [[] for _ in cases]
+    for _ in range(rounds):
+        for experiment, found in zip(cases, seconds, strict=True):
+            found.append(experiment.batch_size / ours(experiment, True, nothing))
+    first, last = cases[0], cases[-1]
+    return {
+        **{name: value for name, value in facts_of(first).items() if name != "blocks"},
+        "precision": first.precision,
+        "rounds": rounds,
+        "depths": [
+            {"blocks": experiment.blocks, "step_seconds": spread(found)}
+            for experiment, found in zip(cases, seconds, strict=True)
+        ],
+        "blocks_ratio": last.blocks / first.blocks,
+        "seconds_ratio": spread([deep / flat for flat, deep in zip(seconds[0], seconds[-1], strict=True)]),
+    }
+
+
+def memory_of(experiment: Experiment, processes: int) -> dict[str, Any]:
+    """Peak and seconds of a step, each time in a process of its own."""
+    task = {"way": "ours", "threads": CORES, "experiment": experiment.to_dict(), "invented": True}
+    said = [side_by_side(task, 1)[0] for _ in range(processes)]
+    row = {
+        **facts_of(experiment),
+        "precision": experiment.precision,
+        "checkpointing": experiment.checkpointing,
+        "peak_bytes": spread([one["peak_bytes"] for one in said]),
+        "above_start_bytes": spread([one["above_start_bytes"] for one in said]),
+        "step_seconds": spread([experiment.batch_size / one["images_per_second"] for one in said]),
+    }
+    print(row, file=sys.stderr)
+    return row
+
+
+def slope(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Bytes a block, by a line through the rows' peaks, and the largest distance from that line as a share of it."""
+    blocks = [float(row["blocks"]) for row in rows]
+    peaks = [row["above_start_bytes"]["median"] for row in rows]
+    line = statistics.linear_regression(blocks, peaks)
+    fitted = [line.slope * x + line.intercept for x in blocks]
+    away = max(abs(peak - value) / peak for peak, value in zip(peaks, fitted, strict=True))
+    return {"bytes_per_block": line.slope, "bytes_at_zero_blocks": line.intercept, "largest_residual_share": away}
+
+
+def measured(quick: bool, rounds: int, processes: int) -> dict[str, Any]:
+    fast: dict[str, Any] = {"precision": "bfloat16"} | ({"width": 4} if quick else {})
+    shallow, middle, deep, batch = (3, 4, 6, 4) if quick else (30, 100, 300, 128)
+    plain = [
+        memory_of(experiment_of("cifar10", blocks, batch, 1, **fast), processes) for blocks in (shallow, middle, deep)
+    ]
+    thrifty = [
+        memory_of(experiment_of("cifar10", deep, batch, 1, **changes, checkpointing=True), processes)
+        for changes in (fast, fast | {"precision": "float32"})
+    ]
+    return {
+        "steps": [
+            depth_cost([experiment_of(dataset, blocks, size, 4, **fast) for blocks in (shallow, deep)], rounds)
+            for dataset, size in (("digits", 64), ("mnist", 16))
+        ],
+        "memory": plain,
+        "slope": slope(plain),
+        "checkpointing": thrifty,
+        "checkpointing_time_ratio": thrifty[0]["step_seconds"]["median"] / plain[-1]["step_seconds"]["median"],
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = parser_of("depth", str(__doc__))
+    parser.add_argument("--rounds", type=int, default=7, help="of the timing (7)")
+    parser.add_argument("--processes", type=int, default=3, help="for each number of memory (3)")
+    options = parsed(parser, arguments)
+    result = provenance(options.quick)
+    rounds, processes = (1, 1) if options.quick else (options.rounds, options.processes)
+    keep(result | measured(options.quick, rounds, processes), options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
