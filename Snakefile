@@ -31,8 +31,8 @@ except ExperimentError as error:
     sys.exit(f"Snakefile: {error}")
 
 RESULTS = config.get("results", f"results/{PRESET.name}")
-# One thread a run: small networks are bound by the dispatch of operations, so a core each for as many runs as there
-# are cores beats sharing cores within a run, and costs little where runs are few. With more cores than runs, raise it.
+# One thread a run: runs share nothing, so one on every core uses the machine, and threads that compete for cores wait
+# for each other (benchmarks/sweep.py measures both). With more cores than runs, raise it.
 THREADS = int(config.get("threads", PRESET.experiment.get("threads") or 1))
 AGAIN = bool(config.get("again", False))
 EXECUTED = f"{RESULTS}/notebooks/{{run}}.ipynb"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import html
+import itertools
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import HTML
 
 from resperturb import figures
-from resperturb.claims import Sweep, quantities, sweeps
+from resperturb.claims import quantities, records_of_all
+from resperturb.ledger import MARKS, ledger
+from resperturb.sweeps import Sweep, main_sweeps, sweeps
 
 RESULTS = Path("../results")  # as seen from book/, where chapters run
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 
 
 def open_chapter() -> dict[str, Sweep]:
-    """Set the figures' style, and hand every quantity of the sweeps to the prose as {glue:text}`sweep_quantity`."""
+    """Set the figures' style, and hand every quantity of the sweeps to the prose as {glue:text}`sweep_quantity`.
+
+    {glue:text}`records` names the records of all main sweeps, for what rests on them all.
+    """
     from myst_nb import glue
 
     figures.use_style()
@@ -22,6 +31,7 @@ def open_chapter() -> dict[str, Sweep]:
     for name, sweep in found.items():
         for quantity, text in quantities(sweep).items():
             glue(f"{name}_{quantity}", text, display=False)
+    glue("records", records_of_all(main_sweeps(found).values()), display=False)
     return found
 
 
@@ -29,3 +39,40 @@ def keep(name: str, table: pd.DataFrame) -> None:
     """Write the numbers behind a figure to _data/<name>.csv, which the page offers for download."""
     DATA.mkdir(exist_ok=True)
     table.to_csv(DATA / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+
+
+def stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several sweeps as one, with the sweep in the first column."""
+    return pd.concat([table.assign(sweep=name)[["sweep", *table.columns]] for name, table in tables.items()])
+
+
+def link(chapter: str) -> str:
+    """A page and anchor of the book, as a link in HTML."""
+    page, _, anchor = chapter.partition("#")
+    return f'<a href="{page}.html{"#" + anchor if anchor else ""}">{page.replace("_", " ")}</a>'
+
+
+def verdicts(
+    found: dict[str, Sweep], page: str | None = None, names: Collection[str] = (), *, records: bool = False
+) -> HTML:
+    """Rows of the ledger as a chapter prints them: a statement, and below it a row for each sweep.
+
+    Args:
+        found: the sweeps.
+        page: only rows that this page shows; all, with links to their pages, where it is None.
+        names: only statements of these names.
+        records: name the records of each row.
+    """
+    heads = ["sweep", "value", "95 % interval", "verdict", *(["records"] if records else [])]
+    parts = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
+    left = 'style="text-align: left; font-weight: normal; white-space: normal"'
+    for sentence, group in itertools.groupby(ledger(found, page, names), key=lambda row: row.statement):
+        rows = list(group)
+        where = f"; {link(rows[0].chapter)}" if page is None else ""
+        head = f"<b>{html.escape(sentence)}</b> ({html.escape(rows[0].source)}{where})"
+        parts.append(f'<th scope="rowgroup" colspan="{len(heads)}" {left}>{head}</th>')
+        for row in rows:
+            words = [row.id.split("/")[0], row.value, row.interval or "–", f"{MARKS[row.verdict]} {row.verdict}"]
+            cells = [*words, *([row.records] if records else [])]
+            parts.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+    return HTML(f'<table class="dataframe">{"".join(f"<tr>{part}</tr>" for part in parts)}</table>')

@@ -7,66 +7,23 @@ normalisation (De & Smith 2020). "Roughly" has no number in the paper. Ours: wit
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from resperturb.presets import load_preset
-from resperturb.records import Record, RecordError, load_records, summary
-from resperturb.scaling import PowerLaw, ScalingError, fit_power_law, power_law, stopping_depth
+from resperturb.averages import ScalingError
+from resperturb.curves import by_range
+from resperturb.records import Record, summary
+from resperturb.scaling import PowerLaw, fit_power_law, power_law, stopping_depth
+from resperturb.stream import concentration_table
+from resperturb.sweeps import KINDS, Sweep
+from resperturb.sweeps import default_sweep as default_sweep
+from resperturb.sweeps import sweeps as sweeps
 
 ROUGHLY = 0.15  # an exponent this near the claimed one is "roughly" it; the paper names no tolerance
 CLAIMED = {"initialization": -0.5, "end": -1.0}
 SOURCE = {"initialization": "De & Smith 2020", "end": "Hauser 2019"}
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The records a chapter rests on.
-
-    `shipped` tells that they are those that came with the book, because this checkout has not run the sweep.
-    """
-
-    name: str
-    records: list[Record]
-    shipped: bool
-
-    @property
-    def stale(self) -> list[Record]:
-        """Records made by sources that have changed since."""
-        return [record for record in self.records if not record.fresh]
-
-
-def default_sweep(results: Path | str, preset: str = "digits", *, own: bool = True) -> Sweep:
-    """The reader's own records of the default sweep where all of them are there, else those that came with the book.
-
-    Args:
-        results: the folder of all sweeps.
-        preset: the sweep's name.
-        own: False for the shipped records in any case.
-
-    Raises:
-        RecordError: neither is there.
-    """
-    folder = Path(results) / preset
-    wanted = {experiment.name for experiment in load_preset(preset).experiments()}
-    if own and all((folder / name / "run.json").is_file() for name in wanted):
-        return Sweep(preset, [record for record in load_records(folder) if record.name in wanted], shipped=False)
-    return Sweep(preset, load_records(Path(results) / f"shipped-{preset}"), shipped=True)
-
-
-def sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
-    """The book's sweeps by name; those without records are left out, the default one never is."""
-    found = {"digits": default_sweep(results, "digits", own=own)}
-    for name in ("mnist", "cifar10"):
-        try:
-            found[name] = Sweep(name, load_records(Path(results) / name), shipped=True)
-        except RecordError:
-            continue
-    return found
 
 
 def signed(value: float) -> str:
@@ -80,17 +37,28 @@ def interval(law: PowerLaw) -> str:
     return f"{law.low:.{digits}f} to {law.high:.{digits}f}".replace("-", "−")
 
 
-def verdict(law: PowerLaw, claimed: float) -> str:
+def covered(law: PowerLaw) -> str:
+    """What a fit's interval is taken over."""
+    parts = (["seeds"] if law.averages.seeds_resampled else []) + ["images"] + (["depths"] if law.scatter else [])
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def verdict(law: PowerLaw, claimed: float, ranges: Iterable[float] = ()) -> str:
     """Whether an exponent is the claimed one, in one of four phrases.
 
-    holds: the claimed value lies in the interval. Holds roughly: the whole interval lies within ROUGHLY of it. Does
-    not hold: the whole interval lies outside that. Cannot be told: anything between.
+    holds: the whole interval lies within ROUGHLY of the claimed value, and holds it. Holds roughly: it lies within
+    ROUGHLY of it, and does not hold it. Does not hold: it lies outside that. Cannot be told: anything between, and
+    wherever the exponent of a range of depths says otherwise.
+
+    Args:
+        law: the fit over all depths.
+        claimed: the exponent in question.
+        ranges: fitted exponents over the depths from each one on.
     """
-    if law.low <= claimed <= law.high and law.high - law.low < 2 * ROUGHLY:
-        return "holds"
-    if claimed - ROUGHLY <= law.low and law.high <= claimed + ROUGHLY:
-        return "holds roughly"
-    if law.high < claimed - ROUGHLY or law.low > claimed + ROUGHLY:
+    near = [abs(exponent - claimed) <= ROUGHLY for exponent in ranges]
+    if claimed - ROUGHLY <= law.low and law.high <= claimed + ROUGHLY and all(near):
+        return "holds" if law.low <= claimed <= law.high else "holds roughly"
+    if (law.high < claimed - ROUGHLY or law.low > claimed + ROUGHLY) and not any(near):
         return "does not hold"
     return "cannot be told"
 
@@ -103,10 +71,13 @@ def exponent_table(found: dict[str, Sweep]) -> pd.DataFrame:
             try:
                 law = fit_power_law(sweep.records, moment=moment)
             except ScalingError:
-                continue  # a single depth has no exponent
+                continue  # branches that start at f = 0 have no exponent
+            ranges = by_range(sweep.records, moment=moment, replicates=2)
             rows.append(
                 {
-                    "dataset": name,
+                    "sweep": name,
+                    "dataset": sweep.dataset,
+                    "block": KINDS[sweep.block],
                     "moment": moment,
                     "depths": f"{law.averages.depths[0]} to {law.averages.depths[-1]}",
                     "runs": int(law.averages.runs.sum()),
@@ -114,10 +85,12 @@ def exponent_table(found: dict[str, Sweep]) -> pd.DataFrame:
                     "low": law.low,
                     "high": law.high,
                     "interval": interval(law),
-                    "interval over": "seeds and images" if law.averages.seeds_resampled else "images",
+                    "interval over": covered(law),
+                    "deeper alone": ranges["exponent"].iloc[-1],
+                    "from": ranges["from"].iloc[-1],
                     "claimed": claimed,
                     "source": SOURCE[moment],
-                    "verdict": verdict(law, claimed),
+                    "verdict": verdict(law, claimed, ranges["exponent"]),
                 }
             )
     return pd.DataFrame(rows)
@@ -144,46 +117,23 @@ def depth_table(records: Iterable[Record]) -> pd.DataFrame:
     return table.reset_index()
 
 
-def carriers(scaled: np.ndarray, share: float) -> int:
-    """The smallest number of blocks whose scaled perturbations together make up `share` of the sum over all blocks."""
-    largest_first = np.sort(scaled)[::-1].cumsum()
-    return int(np.searchsorted(largest_first, share * largest_first[-1] * (1 - 1e-12)) + 1)
-
-
-def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
-    """A row per depth: how the average is spread over the blocks, mean over seeds.
-
-    An average that falls as 1/L can come from L blocks that each do less, or from as many busy blocks at every depth
-    among ever more idle ones. The mean does not tell these apart; the median and the largest block do.
-    """
-    rows = []
-    for record in records:
-        if not record.diverged:
-            table = record.at(moment)
-            scaled = table.loc[table["kind"] == "identity", "scaled"].to_numpy()
-            rows.append(
-                {
-                    "blocks": record.blocks,
-                    "mean": scaled.mean(),
-                    "median": np.median(scaled),
-                    "largest": scaled.max(),
-                    "half": carriers(scaled, 0.5),
-                    "nine_tenths": carriers(scaled, 0.9),
-                }
-            )
-    return pd.DataFrame(rows).groupby("blocks").mean().reset_index()
-
-
 def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.DataFrame:
-    """A row per epsilon: the depth, its interval, whether measured, and the accuracy at that depth."""
+    """A row per epsilon: the depth, its interval, whether measured, and the accuracy at that depth.
+
+    An epsilon without an answer (the average does not fall, and no measured depth is below) has no row.
+    """
     accuracy = depth_table(records).set_index("blocks")["accuracy"]
     rows = []
     for epsilon in epsilons:
-        found = stopping_depth(epsilon, records)
+        try:
+            found = stopping_depth(epsilon, records)
+        except ScalingError:
+            continue
         rows.append(
             {
                 "epsilon": epsilon,
                 "depth": found.depth,
+                "crossing": found.crossing,
                 "low": found.low,
                 "high": found.high,
                 "how": "measured" if found.measured else "extrapolated",
@@ -192,6 +142,34 @@ def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.D
             }
         )
     return pd.DataFrame(rows)
+
+
+def stale_words(stale: int) -> str:
+    """What a page says of records that are not those of the sources as they are; empty where there are none."""
+    return f"{stale} of them stale: made by sources that have changed since" if stale else ""
+
+
+def records_of(sweep: Sweep) -> str:
+    """What a figure rests on: folder, preset, kind of block, runs, and how many of them are stale."""
+    preset = f"preset {sweep.preset}" if sweep.preset else ""
+    parts = (preset, KINDS[sweep.block], f"{len(sweep.records)} runs", stale_words(len(sweep.stale)))
+    return f"{sweep.folder} ({', '.join(filter(None, parts))})"
+
+
+def records_of_all(sweeps: Iterable[Sweep]) -> str:
+    """The same for several sweeps; each is the preset of its folder's name."""
+    given = list(sweeps)
+    runs, stale = sum(len(sweep.records) for sweep in given), sum(len(sweep.stale) for sweep in given)
+    after = ", ".join(filter(None, (f"{runs} runs", stale_words(stale))))
+    return f"{', '.join(sweep.folder for sweep in given)} (the presets of these names, {after})"
+
+
+def epsilons_of(records: Sequence[Record]) -> list[float]:
+    """Thresholds to show for a sweep, the largest first: one digit each, between the averages that were measured, and
+    one below them all."""
+    averages = depth_table(records)["scaled_end"].to_numpy()
+    between = {float(f"{(a * b) ** 0.5:.1g}") for a, b in itertools.pairwise(averages)}
+    return sorted({*between, float(f"{averages[-1] / 2:.1g}")}, reverse=True)
 
 
 def quantities(sweep: Sweep) -> dict[str, str]:
@@ -221,8 +199,9 @@ def quantities(sweep: Sweep) -> dict[str, str]:
         "depth_ratio": f"{table['blocks'].iloc[-1] / table['blocks'].iloc[0]:.3g}",
         "scaled_ratio": f"{table['scaled_end'].iloc[0] / table['scaled_end'].iloc[-1]:.3g}",
         "worst_reconstruction": f"{max(r.perturbations['reconstruction_error'].max() for r in records):.0e}",
+        "records": records_of(sweep),
         "origin": "the records shipped with the book" if sweep.shipped else "the sweep run in this checkout",
-        "freshness": "" if not sweep.stale else f" ({len(sweep.stale)} of them made by sources that changed since)",
+        "freshness": f" ({words})" if (words := stale_words(len(sweep.stale))) else "",
     }
     spread = concentration_table(records)
     said |= {
@@ -233,10 +212,14 @@ def quantities(sweep: Sweep) -> dict[str, str]:
         "exponent_largest": signed(float(power_law(spread["blocks"].to_numpy(), spread["largest"].to_numpy())[0])),
     }
     for moment, claimed in CLAIMED.items():
-        law = fit_power_law(sweep.records, moment=moment)
+        try:
+            law = fit_power_law(sweep.records, moment=moment)
+        except ScalingError:
+            continue  # branches that start at f = 0 have no exponent
+        ranges = by_range(sweep.records, moment=moment, replicates=2)
         said |= {
             f"exponent_{moment}": signed(law.exponent),
             f"interval_{moment}": interval(law),
-            f"verdict_{moment}": verdict(law, claimed),
+            f"verdict_{moment}": verdict(law, claimed, ranges["exponent"]),
         }
     return said

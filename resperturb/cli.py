@@ -24,6 +24,12 @@ from resperturb.experiment import Experiment
 from resperturb.presets import load_preset, preset_names
 
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
+# What fields of the experiment are where they are not given, and no default of a data set fills them in.
+UNSET = {
+    "sections": "3, or as many as blocks if fewer",
+    "weight_decay": "what makes T equal clock",
+    "threads": "one for digits, else all",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--again", action="store_true", help="run even if the record is there already")
     group = run.add_argument_group("experiment", "fields of the experiment; they override the preset's")
     for field in dataclasses.fields(Experiment):
-        default = "the data set's own" if field.default is None else field.default
+        default = UNSET.get(field.name, "the data set's own") if field.default is None else field.default
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, metavar="VALUE", help=f"({default})")
 
     measure = commands.add_parser("measure", help="a table of the perturbations of any residual network")

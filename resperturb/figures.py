@@ -1,4 +1,4 @@
-"""Every figure and table of the book and the notebooks: one palette, readable on white and on dark.
+"""Figures and tables of runs, and the style of all figures: one palette, readable on white and on dark.
 
 Functions take records and return what a notebook shows: a matplotlib Figure, or a styled table. They read, they never
 train. The palette is Okabe and Ito's, told apart without colour by line style and marker as well.
@@ -6,7 +6,6 @@ train. The palette is Okabe and Ito's, told apart without colour by line style a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from resperturb.records import Record
-from resperturb.scaling import PowerLaw, StoppingDepth, averages_by_depth
+from resperturb.scaling import PowerLaw
 
 INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -33,7 +32,9 @@ MEASURE_LABEL = {
     "perturbation_norm": r"absolute perturbation $\|f(x)\|$",
     "state_norm": r"norm of the state $\|x\|$",
     "cosine": r"cosine of $f(x)$ and $x$",
+    "successive_cosine": r"cosine of $f_l$ and $f_{l-1}$",
 }
+SIGNED = ("cosine", "successive_cosine")  # measures of either sign, which no logarithmic axis can show
 
 
 def use_style() -> None:
@@ -70,6 +71,8 @@ STYLE: dict[str, Any] = {
 
 def legend_above(axes: Axes, columns: int = 3) -> None:
     """Over the axes, where no curve can run through it."""
+    if not axes.get_legend_handles_labels()[0]:
+        return
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2, fontsize=10
     )
@@ -106,14 +109,18 @@ def per_block(record: Record, *, measure: str = "scaled") -> Figure:
     figure, axes = plt.subplots()
     for moment, style in MOMENT_STYLE.items():
         table = record.at(moment)
-        if table.empty:
-            continue  # a diverged run has no end
+        if table.empty or measure not in table:
+            continue  # a diverged run has no end, an older record not every measure
         draw_blocks(axes, table[table["kind"] == "identity"], measure, style)
+    if measure not in record.perturbations:
+        axes.annotate("these records do not have this measure", (0.5, 0.6), xycoords="axes fraction", ha="center")
     if measure == "scaled":
         line = np.arange(1, record.blocks + 1)
         axes.plot(line, line**-0.5, color=INK, linestyle=(0, (1, 2)), linewidth=1.2, label=r"$1/\sqrt{l}$")
     mark_transitions(axes, record.at("initialization"))
-    if measure != "cosine":
+    if measure in SIGNED:
+        axes.axhline(0, color=INK, linewidth=0.8)
+    else:
         axes.set_yscale("log")
     axes.set(xlabel="block $l$", ylabel=MEASURE_LABEL[measure])
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
@@ -152,6 +159,14 @@ def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> 
         anchor: the moment whose first point the two reference lines start from.
     """
     figure, axes = plt.subplots(figsize=(6.0, 4.2))
+    draw_averages(axes, laws, anchor)
+    axes.set(xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    legend_above(axes, 2)
+    return finished(figure)
+
+
+def draw_averages(axes: Axes, laws: dict[str, PowerLaw], anchor: str = "end") -> None:
+    """Averages with intervals, fits and reference lines, without labels of the axes."""
     for moment, law in laws.items():
         style = MOMENT_STYLE[moment]
         depths, means = law.averages.depths, law.averages.means
@@ -173,32 +188,18 @@ def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> 
         axes.plot(
             depths, start * (depths / depths[0]) ** power, color=INK, linestyle=(0, dots), linewidth=1, label=label
         )
-    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    axes.set(xscale="log", yscale="log")
     depth_ticks(axes, depths)
-    legend_above(axes, 2)
-    return finished(figure)
 
 
-def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray) -> None:
-    axes.set_xticks(list(depths), labels=[str(depth) for depth in depths])
+def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1.45) -> None:
+    """A tick at each depth that is `apart` times the last one with a tick; the deepest always has one."""
+    chosen = [int(max(depths))]
+    for depth in sorted(depths, reverse=True):
+        if chosen[-1] >= apart * depth:
+            chosen.append(int(depth))
+    axes.set_xticks(chosen, labels=[str(depth) for depth in chosen])
     axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-
-
-def product_against_depth(records: Iterable[Record]) -> Figure:
-    """Blocks times average, which is level where the average is inversely proportional to the number of blocks."""
-    kept = list(records)
-    figure, axes = plt.subplots()
-    for moment, style in MOMENT_STYLE.items():
-        averages = averages_by_depth(kept, moment=moment)
-        low, high = averages.interval() * averages.depths
-        product = averages.depths * averages.means
-        axes.errorbar(
-            averages.depths, product, yerr=np.clip([product - low, high - product], 0, None), capsize=3, **style
-        )
-    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=r"$L \times$ average")
-    depth_ticks(axes, averages.depths)
-    legend_above(axes)
-    return finished(figure)
 
 
 def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
@@ -224,51 +225,9 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
                 label=f"{depth} blocks" if section == table["section"].min() else None,
             )
     axes.set(xlabel="position of the block, from input (0) to output (1)", ylabel=MEASURE_LABEL[measure])
-    if measure != "cosine":
+    if measure not in SIGNED:
         axes.set_yscale("log")
     legend_above(axes)
-    return finished(figure)
-
-
-def concentration(table: pd.DataFrame) -> Figure:
-    """Mean, median and largest block against depth, from :func:`resperturb.claims.concentration_table`."""
-    figure, axes = plt.subplots()
-    styles: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("largest", {"color": ORANGE, "marker": "^", "linestyle": "--"}),
-        ("mean", {"color": BLUE, "marker": "o", "linestyle": "-"}),
-        ("median", {"color": GREEN, "marker": "s", "linestyle": "-."}),
-    )
-    for column, style in styles:
-        axes.plot(table["blocks"], table[column], label=f"{column} block" if column != "mean" else "mean", **style)
-    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=MEASURE_LABEL["scaled"])
-    depth_ticks(axes, table["blocks"].to_numpy())
-    legend_above(axes)
-    return finished(figure)
-
-
-def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
-    """The rule as a picture: thresholds across the curve of averages, a mark where each is crossed."""
-    figure, axes = plt.subplots(figsize=(6.0, 4.0))
-    depths, means = law.averages.depths, law.averages.means
-    low, high = law.averages.interval()
-    axes.plot(depths, means, **MOMENT_STYLE["end"])
-    axes.fill_between(depths, low, high, color=BLUE, alpha=0.15, linewidth=0)
-    answers = list(answers)
-    reach = max([float(depths[-1]), *(answer.crossing for answer in answers)])
-    far = np.geomspace(depths[-1], reach, 20)
-    if reach > depths[-1]:
-        axes.plot(far, law(far), color=BLUE, linestyle=":", label="power law, extrapolated")
-    for answer in answers:
-        axes.axhline(answer.epsilon, color=INK, linewidth=0.8, linestyle=":")
-        left = answer.crossing > math.sqrt(depths[0] * reach)  # the half of the line that the curve is not near
-        place, side = (depths[0], "left") if left else (reach, "right")
-        label = rf"$\epsilon = {answer.epsilon:g}$"
-        axes.annotate(label, (place, answer.epsilon), fontsize=10, va="bottom", ha=side)
-        face = ORANGE if answer.measured else "none"
-        axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
-    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
-    depth_ticks(axes, depths)
-    legend_above(axes, 2)
     return finished(figure)
 
 

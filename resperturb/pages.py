@@ -27,6 +27,11 @@ def record_of(executed: Path) -> Record:
     return read_record(executed.parent.parent / executed.stem)
 
 
+STALE = """:::{warning}
+This record is stale: the sources that decide a result have changed since it was made. The command below makes it anew.
+:::"""
+
+
 def title_of(record: Record) -> str:
     dataset, blocks = record.run["experiment"]["dataset"], record.blocks
     title = f"{dataset}, {blocks} {'block' if blocks == 1 else 'blocks'}, seed {record.seed}"
@@ -71,9 +76,11 @@ def command_of(record: Record) -> str:
 def epilogue(record: Record, into: Path) -> str:
     """The end of a page, in MyST: the run's files for download, and its command."""
     folder = os.path.relpath(record.folder, into)
-    files = ("run.json", "perturbations.csv", "samples.csv", "history.csv")
+    names = ("run.json", "perturbations.csv", "samples.csv", "history.csv", "conventions.csv")
+    files = [name for name in names if (record.folder / name).is_file()]
     links = ", ".join(f"{{download}}`{name} <{Path(folder, name).as_posix()}>`" for name in files)
-    return f"## Data and command\n\nData: {links}.\n\n```bash\n{command_of(record)}\n```"
+    mark = "" if record.fresh else f"{STALE}\n\n"
+    return f"{mark}## Data and command\n\nData: {links}.\n\n```bash\n{command_of(record)}\n```"
 
 
 def write_pages(executed: Sequence[Path], into: Path) -> list[Path]:

@@ -6,9 +6,9 @@ import hashlib
 import sys
 from pathlib import Path
 
-from resperturb.claims import Sweep, quantities, sweeps
-from resperturb.presets import load_preset
+from resperturb.claims import quantities
 from resperturb.scaling import fit_power_law
+from resperturb.sweeps import Sweep, main_sweeps, sweeps
 
 BEGIN, END = "<!-- results: written by python -m resperturb.readme -->", "<!-- end of results -->"
 FIGURE = Path("book/_static/headline.svg")
@@ -16,7 +16,7 @@ FIGURE = Path("book/_static/headline.svg")
 
 def shipped(root: Path) -> dict[str, Sweep]:
     """The sweeps whose records are committed; a reader's own runs do not enter the README."""
-    return sweeps(root / "results", own=False)
+    return main_sweeps(sweeps(root / "results", own=False))
 
 
 def table(found: dict[str, Sweep]) -> str:
@@ -28,13 +28,14 @@ def table(found: dict[str, Sweep]) -> str:
     ]
     for name, sweep in found.items():
         said = quantities(sweep)
-        over = "" if int(said["seeds"]) > 1 else ", one seed: images alone"
+        over = "" if int(said["seeds"]) > 1 else ", one seed"
         law = [f"{said[f'exponent_{m}']} ({said[f'interval_{m}']}{over})" for m in ("initialization", "end")]
+        command = f"`make sweep PRESET={sweep.preset}`" if sweep.preset else "–"
         threads = max(r.run["provenance"]["threads"] for r in sweep.records)
         lines.append(
             f"| {name} | {said['depths']} | {said['runs']} | {said['accuracy_low']} to {said['accuracy_high']} "
             f"| {law[0]} | {law[1]} | {said['minutes']} min, {threads} thread{'s' * (threads > 1)} a run "
-            f"| `make sweep PRESET={load_preset(name).name}` |"
+            f"| {command} |"
         )
     return "\n".join(lines)
 
@@ -44,7 +45,7 @@ def sentence(found: dict[str, Sweep]) -> str:
     return (
         f"From {said['shallowest']} to {said['deepest']} blocks on the digits, the average scaled perturbation after "
         f"training falls as L^p with p = {said['exponent_end']} (95 % interval {said['interval_end']}): the claim "
-        f"of −1 {said['verdict_end']}. At initialisation p = {said['exponent_initialization']} "
+        f"of −1: {said['verdict_end']}. At initialisation p = {said['exponent_initialization']} "
         f"({said['interval_initialization']}), where theory gives −1/2."
     )
 

@@ -10,63 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from resperturb.errors import ResperturbError
-
-LEVEL = 0.95  # of every interval
-REPLICATES = 2000  # of every bootstrap
-
-
-class ScalingError(ResperturbError):
-    """Too little to fit; the message says what is missing."""
-
-
-class Run(Protocol):
-    """What a fit needs of a run; :class:`resperturb.records.Record` has it."""
-
-    @property
-    def blocks(self) -> int: ...
-
-    @property
-    def diverged(self) -> bool: ...
-
-    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
-        """Scaled perturbation averaged over the blocks, for each measured image; shape (images,)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Averages:
-    """The average scaled perturbation by depth, with bootstrap replicates of it.
-
-    Attributes:
-        depths: distinct numbers of blocks, increasing; shape (D,).
-        means: average over images and seeds; shape (D,).
-        replicates: the same, resampled; shape (REPLICATES, D).
-        runs: runs behind each depth; shape (D,).
-        seeds_resampled: whether some depth was run more than once, so that the replicates vary over seeds.
-    """
-
-    depths: np.ndarray
-    means: np.ndarray
-    replicates: np.ndarray
-    runs: np.ndarray
-    seeds_resampled: bool
-
-    def interval(self) -> np.ndarray:
-        """Lower and upper ends for each depth; shape (2, D)."""
-        return np.quantile(self.replicates, tails(), axis=0)
+from resperturb.averages import LEVEL, REPLICATES, Averages, Run, ScalingError, averages_by_depth, tails
 
 
 @dataclass(frozen=True)
 class PowerLaw:
     """average = prefactor * L ** exponent, fitted on logarithms by least squares.
 
-    `low` and `high` bound the exponent at the level of the fit; `residual` is the standard deviation of the
-    logarithms about the line, which tells how well a power law describes them at all.
+    `low` and `high` bound the exponent at the level of the fit: the outer ends of two intervals, since neither holds
+    what the other does. `sampling` is the bootstrap over seeds and images with the depths as they are. `scatter` is
+    Student's interval of the regression from the distances of the averages to the line, and stands for the choice of
+    depths; it takes those distances for chance, so where the averages bend it is a lower bound (None for two depths).
+    `residual` is the standard deviation of the logarithms about the line.
     """
 
     exponent: float
@@ -75,10 +34,22 @@ class PowerLaw:
     prefactor: float
     residual: float
     averages: Averages
+    sampling: tuple[float, float]
+    scatter: tuple[float, float] | None
 
     def __call__(self, blocks: Any) -> Any:
         """The fitted average at `blocks` (a number or an array)."""
         return self.prefactor * np.asarray(blocks, dtype=float) ** self.exponent
+
+    def band(self, blocks: Any) -> tuple[Any, Any]:
+        """Where the average of one more depth is expected, by Student's prediction interval; as wide as can be (0,
+        infinity) with two depths."""
+        x, count = np.log(self.averages.depths), len(self.averages.depths)
+        if count < 3:
+            return np.zeros_like(self(blocks)), np.full_like(self(blocks), np.inf)
+        distance = (np.log(np.asarray(blocks, dtype=float)) - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+        reach = student(count - 2) * self.residual * np.sqrt(1 + 1 / count + distance)
+        return self(blocks) * np.exp(-reach), self(blocks) * np.exp(reach)
 
 
 @dataclass(frozen=True)
@@ -88,7 +59,8 @@ class StoppingDepth:
     Attributes:
         epsilon: the threshold.
         depth: number of blocks: the smallest measured depth below epsilon, or where the power law goes below it.
-        low, high: bounds of `depth` from the bootstrap. `high` is infinite where the law may never get there.
+        low, high: bounds of `crossing`: from the bootstrap, and, extrapolated, also from where the law's band meets
+            epsilon. `high` is infinite where that may never happen.
         measured: True where the sweep has a depth below epsilon and one above; False where the law was extrapolated.
         above: the largest measured depth that is not yet below epsilon, or None.
         crossing: where the line through the two measured depths on either side meets epsilon (not a whole number),
@@ -104,49 +76,11 @@ class StoppingDepth:
     crossing: float
 
 
-def tails(level: float = LEVEL) -> tuple[float, float]:
-    return (1 - level) / 2, (1 + level) / 2
+def student(freedom: int, level: float = LEVEL) -> float:
+    """The factor on a standard error in Student's two-sided interval."""
+    from scipy.special import stdtrit  # here, since importing it takes longer than a fit
 
-
-def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: int = REPLICATES) -> Averages:
-    """Average over images and seeds for each depth, bootstrapped over both. Diverged runs are left out.
-
-    Images are drawn once per replicate for all runs, since all runs are measured on the same ones. What differs
-    between seeds is drawn from the deviations of all runs from their depth's mean (of the logarithm), pooled over
-    depths: a sweep has few seeds a depth, and a depth's own two or three say little. Each deviation is widened by
-    sqrt(n / (n - 1)) for the n runs its mean was taken from.
-
-    Raises:
-        ScalingError: no run is left.
-    """
-    by_depth: dict[int, list[np.ndarray]] = {}
-    for run in runs:
-        if not run.diverged:
-            by_depth.setdefault(run.blocks, []).append(np.asarray(run.scaled_per_sample(moment), dtype=float))
-    if not by_depth:
-        raise ScalingError("there is no run to average: give at least one that has not diverged.")
-    depths = np.array(sorted(by_depth))
-    groups = [by_depth[depth] for depth in depths]
-    counts = np.array([len(group) for group in groups])
-    deviations = []
-    for group in groups:
-        if len(group) > 1:
-            logs = np.log([values.mean() for values in group])
-            deviations.append((logs - logs.mean()) * math.sqrt(len(group) / (len(group) - 1)))
-    pooled = np.concatenate(deviations) if deviations else np.zeros(1)
-
-    generator = np.random.default_rng(0)
-    sizes = {len(values) for group in groups for values in group}
-    weights = {  # how often each image is drawn, as a share: one matrix product instead of many gathers
-        size: generator.multinomial(size, np.full(size, 1 / size), size=replicates) / size for size in sorted(sizes)
-    }
-    resampled = np.empty((replicates, len(depths)))
-    for column, group in enumerate(groups):
-        over_images = np.mean([weights[len(values)] @ values for values in group], axis=0)
-        noise = generator.choice(pooled, size=(replicates, len(group))).mean(axis=1)
-        resampled[:, column] = over_images * np.exp(noise)
-    means = np.array([np.mean([values.mean() for values in group]) for group in groups])
-    return Averages(depths, means, resampled, counts, bool(deviations))
+    return float(stdtrit(freedom, tails(level)[1]))
 
 
 def power_law(depths: Sequence[float] | np.ndarray, averages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +101,7 @@ def power_law(depths: Sequence[float] | np.ndarray, averages: np.ndarray) -> tup
 
 
 def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int = REPLICATES) -> PowerLaw:
-    """Fit average = a L^p over the depths of a sweep, with a bootstrap interval over seeds and images.
+    """Fit average = a L^p over the depths of a sweep, with an interval over seeds, images and choice of depths.
 
     Args:
         runs: records of one experiment at several depths, as :func:`resperturb.load_records` gives them.
@@ -187,11 +121,17 @@ def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int =
     if not (averages.replicates > 0).all():
         raise ScalingError(f"an average of the scaled perturbation at {moment} is zero: a power law cannot be fitted.")
     exponent, prefactor = power_law(averages.depths, averages.means)
-    low, high = np.quantile(power_law(averages.depths, averages.replicates)[0], tails())
-    line = np.log(prefactor) + exponent * np.log(averages.depths)
-    freedom = max(len(averages.depths) - 2, 1)
-    residual = math.sqrt(float(((np.log(averages.means) - line) ** 2).sum()) / freedom)
-    return PowerLaw(float(exponent), float(low), float(high), float(prefactor), residual, averages)
+    low, high = map(float, np.quantile(power_law(averages.depths, averages.replicates)[0], tails()))
+    x = np.log(averages.depths)
+    distances = np.log(averages.means) - np.log(prefactor) - exponent * x
+    freedom = len(x) - 2
+    residual = math.sqrt(float((distances**2).sum()) / max(freedom, 1))
+    sampling, scatter = (low, high), None
+    if freedom:
+        reach = student(freedom) * residual / math.sqrt(float(((x - x.mean()) ** 2).sum()))
+        scatter = (float(exponent) - reach, float(exponent) + reach)
+        low, high = min(low, scatter[0]), max(high, scatter[1])
+    return PowerLaw(float(exponent), low, high, float(prefactor), residual, averages, sampling, scatter)
 
 
 def crossing(depths: np.ndarray, averages: np.ndarray, epsilon: float) -> tuple[int | None, float]:
@@ -209,6 +149,29 @@ def crossing(depths: np.ndarray, averages: np.ndarray, epsilon: float) -> tuple[
         return 0, float(depths[0])
     (x0, x1), (y0, y1) = np.log(depths[first - 1 : first + 1]), np.log(averages[first - 1 : first + 1])
     return first, float(np.exp(x0 + (math.log(epsilon) - y0) * (x1 - x0) / (y1 - y0)))
+
+
+def reach_of(law: PowerLaw, epsilon: float, side: int) -> float:
+    """The first depth at which one end of the law's band (0: lower, 1: upper) is below epsilon; infinite beyond a
+    million blocks."""
+    depths = np.geomspace(1, 1e6, 20_001)
+    below = np.flatnonzero(law.band(depths)[side] < epsilon)
+    return float(depths[below[0]]) if len(below) else math.inf
+
+
+def by_law(exponents: np.ndarray, prefactors: np.ndarray, epsilon: float) -> np.ndarray:
+    """Where each law is epsilon; infinite where it does not fall."""
+    with np.errstate(over="ignore", divide="ignore"):
+        return np.where(exponents < 0, (epsilon / prefactors) ** (1 / np.minimum(exponents, -1e-9)), np.inf)
+
+
+def reached_in(averages: Averages, epsilon: float) -> list[float]:
+    """Where each replicate goes below epsilon: between its depths, or, if at none of them, where its own law does."""
+    laws = by_law(*power_law(averages.depths, averages.replicates), epsilon)
+    ends = (crossing(averages.depths, row, epsilon)[1] for row in averages.replicates)
+    return [
+        end if math.isfinite(end) else max(float(law), averages.depths[-1]) for end, law in zip(ends, laws, strict=True)
+    ]
 
 
 def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REPLICATES) -> StoppingDepth:
@@ -231,7 +194,7 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
     depths, averages = law.averages.depths, law.averages
     first, where = crossing(depths, averages.means, epsilon)
     if first:  # neither none nor the shallowest: the sweep has a depth on either side
-        ends = [crossing(depths, row, epsilon)[1] for row in averages.replicates]
+        ends = reached_in(averages, epsilon)
         low, high = np.quantile(ends, tails(), method="nearest")
         return StoppingDepth(epsilon, int(depths[first]), float(low), float(high), True, int(depths[first - 1]), where)
     if law.exponent >= 0:
@@ -239,10 +202,9 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
             f"the average does not fall with depth in these runs (exponent {law.exponent:.2f}), "
             f"so no depth outside the sweep can be given for epsilon {epsilon:g}."
         )
-    exponents, prefactors = power_law(depths, averages.replicates)
-    with np.errstate(over="ignore", divide="ignore"):
-        reached = np.where(exponents < 0, (epsilon / prefactors) ** (1 / np.minimum(exponents, -1e-9)), np.inf)
-    low, high = np.maximum(np.quantile(reached, tails(), method="nearest"), 1.0)
+    reached = by_law(*power_law(depths, averages.replicates), epsilon)
+    ends = [*np.quantile(reached, tails(), method="nearest"), *(reach_of(law, epsilon, side) for side in (0, 1))]
+    low, high = max(min(ends), 1.0), max(max(ends), 1.0)
     where = float((epsilon / law.prefactor) ** (1 / law.exponent))
     depth = max(1, math.floor(where) + 1)  # the law is below epsilon, not at it
     above = None if first == 0 else int(depths[-1])

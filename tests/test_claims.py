@@ -11,16 +11,18 @@ import pandas as pd
 import pytest
 
 from resperturb import claims, readme
+from resperturb.averages import Averages
 from resperturb.presets import load_preset
 from resperturb.records import RecordError, load_records
-from resperturb.scaling import Averages, PowerLaw
+from resperturb.scaling import PowerLaw
+from resperturb.sweeps import Sweep, default_sweep, sweeps
 
 ROOT = Path(__file__).parent.parent
 
 
 def law(low: float, exponent: float, high: float) -> PowerLaw:
     empty = np.zeros(0)
-    return PowerLaw(exponent, low, high, 1.0, 0.0, Averages(empty, empty, empty, empty, True))
+    return PowerLaw(exponent, low, high, 1.0, 0.0, Averages(empty, empty, empty, empty, True), (low, high), None)
 
 
 @pytest.mark.parametrize(
@@ -37,31 +39,48 @@ def test_the_words_for_a_verdict(interval: tuple[float, float, float], expected:
     assert claims.verdict(law(*interval), -1.0) == expected
 
 
+@pytest.mark.parametrize(
+    ("interval", "ranges", "expected"),
+    [
+        ((-1.05, -1.0, -0.95), [-1.0, -1.1], "holds"),
+        ((-1.05, -1.0, -0.95), [-1.0, -1.2], "cannot be told"),  # without the shallow depths it is another exponent
+        ((-0.6, -0.55, -0.5), [-0.55, -0.7], "does not hold"),
+        ((-0.6, -0.55, -0.5), [-0.55, -0.9], "cannot be told"),
+    ],
+)
+def test_a_verdict_asks_the_deeper_depths_too(
+    interval: tuple[float, float, float], ranges: list[float], expected: str
+) -> None:
+    assert claims.verdict(law(*interval), -1.0, ranges) == expected
+
+
 def test_the_readers_own_sweep_is_used_once_it_is_complete(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "results/shipped-digits", tmp_path / "shipped-digits")
-    assert claims.default_sweep(tmp_path).shipped
+    assert default_sweep(tmp_path).shipped
     names = [experiment.name for experiment in load_preset("digits").experiments()]
     for name in names[:-1]:
         shutil.copytree(ROOT / "results/shipped-digits" / name, tmp_path / "digits" / name)
-    assert claims.default_sweep(tmp_path).shipped
+    assert default_sweep(tmp_path).shipped
     shutil.copytree(ROOT / "results/shipped-digits" / names[-1], tmp_path / "digits" / names[-1])
-    own = claims.default_sweep(tmp_path)
+    own = default_sweep(tmp_path)
     assert not own.shipped
     assert {record.name for record in own.records} == set(names)
-    assert claims.default_sweep(tmp_path, own=False).shipped
+    assert default_sweep(tmp_path, own=False).shipped
 
 
 def test_without_any_records_the_book_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="make sweep"):
-        claims.default_sweep(tmp_path)
+        default_sweep(tmp_path)
 
 
-@pytest.mark.parametrize("sweep", ["shipped-digits", "mnist", "cifar10"])
-def test_shipped_records_are_whole_fresh_and_of_their_preset(sweep: str) -> None:
+@pytest.mark.parametrize("sweep", list(sweeps(ROOT / "results", own=False).values()), ids=lambda sweep: sweep.name)
+def test_shipped_records_are_whole_fresh_and_of_their_preset(sweep: Sweep) -> None:
     """Fresh: made by the sources as they are now. A change of what decides a result means running the sweeps again."""
-    records = load_records(ROOT / "results" / sweep)
-    preset = load_preset(sweep.removeprefix("shipped-"))
-    assert {record.name for record in records} <= {experiment.name for experiment in preset.experiments()}
+    records = sweep.records
+    if sweep.preset:
+        names = {experiment.name for experiment in load_preset(sweep.preset).experiments()}
+        assert {record.name for record in records} <= names
+    assert len({str({**record.experiment.identity, "blocks": 0, "seed": 0}) for record in records}) == 1
     for record in records:
         assert record.fresh, f"{record.folder} was made by other sources"
         assert not record.diverged
@@ -84,12 +103,23 @@ def test_the_depth_table_is_the_mean_over_seeds() -> None:
 def test_the_stopping_table_says_how_each_depth_is_known() -> None:
     records = load_records(ROOT / "results/shipped-digits")
     averages = claims.depth_table(records).set_index("blocks")["scaled_end"]
-    middle = float((averages.loc[30] * averages.loc[60]) ** 0.5)
+    before, depth = averages.index[-3:-1]
+    middle = float((averages.loc[before] * averages.loc[depth]) ** 0.5)
     table = claims.stopping_table(records, [middle, float(averages.iloc[-1]) / 3])
     assert table["how"].tolist() == ["measured", "extrapolated"]
-    assert table["depth"].iloc[0] == 60
-    assert table["depth"].iloc[1] > 300
+    assert table["depth"].iloc[0] == depth
+    assert table["depth"].iloc[1] > averages.index[-1]
     assert pd.isna(table["accuracy there"].iloc[1])
+    assert ((table["low"] <= table["crossing"]) & (table["crossing"] <= table["high"])).all()
+
+
+def test_thresholds_lie_between_the_averages_and_one_below() -> None:
+    records = load_records(ROOT / "results/shipped-digits")
+    averages = claims.depth_table(records)["scaled_end"]
+    epsilons = claims.epsilons_of(records)
+    assert epsilons == sorted(epsilons, reverse=True)
+    assert averages.max() > epsilons[0]
+    assert epsilons[-1] < averages.min()
 
 
 def prose_of(text: str) -> str:
@@ -113,10 +143,3 @@ def test_the_readmes_results_are_those_of_the_shipped_records() -> None:
     found = readme.shipped(ROOT)
     assert readme.with_results(text, found) == text, "run python -m resperturb.readme"
     assert readme.digest(found) in (ROOT / readme.FIGURE).read_text(encoding="utf-8")
-
-
-def test_carriers_are_the_fewest_blocks_that_make_up_the_share() -> None:
-    assert claims.carriers(np.array([1.0, 1.0, 1.0, 1.0]), 0.5) == 2
-    assert claims.carriers(np.array([0.1, 8.0, 0.1, 1.8]), 0.5) == 1
-    assert claims.carriers(np.array([0.1, 8.0, 0.1, 1.8]), 0.9) == 2
-    assert claims.carriers(np.array([3.0]), 0.9) == 1

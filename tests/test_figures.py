@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from variants import copy_sweep
 
-from resperturb import claims, figures
+from resperturb import charts, claims, conventions, curves, figures, stream
+from resperturb.experiment import spread
 from resperturb.records import Record, load_records
 from resperturb.scaling import fit_power_law, stopping_depth
+from resperturb.sweeps import Sweep
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,7 +65,8 @@ def test_per_block_draws_both_moments_and_the_transitions(records: list[Record])
     drawn = {line.get_color() for line in axes.lines}
     assert drawn == {figures.BLUE, figures.ORANGE, figures.INK}
     marks = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":" and len(line.get_xdata()) == 2]
-    assert marks == [2.5, 4.5]  # 6 blocks over 3 sections
+    ends = np.cumsum(spread(record.blocks, 3))[:-1]
+    assert marks == [end + 0.5 for end in ends]
 
 
 def test_a_diverged_run_is_drawn_without_an_end(records: list[Record]) -> None:
@@ -81,16 +87,75 @@ def test_the_fit_is_drawn_from_the_numbers_that_are_offered_as_data(records: lis
     assert drawn == offered
 
 
+def drawn(records: list[Record]) -> dict[str, Figure]:
+    """Every figure of charts, of the digits and of copies of them that stand for other sweeps."""
+    sweeps = {
+        "digits": Sweep("digits", records, True),
+        "again": Sweep("again", records, True),
+        "third": Sweep("third", records, True),
+    }
+    laws = {m: fit_power_law(records, moment=m, replicates=50) for m in claims.CLAIMED}
+    epsilons = claims.epsilons_of(records)
+    sections = stream.section_table(records)
+    table = conventions.convention_table(sweeps["digits"], sweeps)
+    return {
+        "averages": charts.averages_by_sweep(dict.fromkeys(sweeps, laws), sweeps),
+        "product": charts.product_against_depth(sweeps),
+        "ranges": charts.exponents_by_range(dict.fromkeys(sweeps, curves.by_range(records)), sweeps, -1.0),
+        "shares": charts.section_shares(dict.fromkeys(sweeps, sections), sweeps),
+        "sections": charts.section_shares({"digits": sections}, sweeps, "scaled"),
+        "concentration": charts.concentration(stream.concentration_table(records)),
+        "rule": charts.stopping_rule(laws["end"], [stopping_depth(e, records) for e in epsilons]),
+        "epsilons": charts.rule_over_epsilons({"digits": claims.stopping_table(records, epsilons)}, sweeps),
+        "left out": charts.depths_left_out({"digits": curves.leave_one_out(records)}, sweeps),
+        "conventions": charts.exponents_by_convention(table, sweeps, -1.0),
+        "training": figures.training_curve(records[0]),
+        "profiles": figures.profiles(records),
+        "cosine": figures.per_block(records[0], measure="cosine"),
+    }
+
+
 def test_every_other_figure_is_drawn(records: list[Record]) -> None:
-    answers = [stopping_depth(epsilon, records) for epsilon in (0.1, 0.0001)]
-    for figure in (
-        figures.training_curve(records[0]),
-        figures.product_against_depth(records),
-        figures.profiles(records),
-        figures.concentration(claims.concentration_table(records)),
-        figures.stopping_rule(fit_power_law(records), answers),
-    ):
-        assert "<svg" in svg(figure)
+    for name, figure in drawn(records).items():
+        assert "<svg" in svg(figure), name
+        assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes), name
+
+
+def test_a_panel_for_every_sweep_and_no_more(records: list[Record]) -> None:
+    figure = drawn(records)["averages"]
+    assert [axes.get_title() for axes in figure.axes] == ["digits, pre-activation"] * 3
+
+
+def test_the_product_is_drawn_from_the_averages(records: list[Record]) -> None:
+    (axes,) = charts.product_against_depth({"digits": Sweep("digits", records, True)}).axes
+    table = claims.depth_table(records)
+    assert axes.containers[0].lines[0].get_ydata().tolist() == pytest.approx(table["product_end"].tolist(), rel=1e-4)
+
+
+def test_kinds_of_block_differ_by_more_than_colour(records: list[Record], tmp_path: Path) -> None:
+    other = Sweep("post", copy_sweep(tmp_path / "post", block="postactivation"), True)
+    pre, post = (charts.style_of(sweep) for sweep in (Sweep("digits", records, True), other))
+    assert pre["linestyle"] != post["linestyle"]
+    assert post["markerfacecolor"] == "none"
+    markers = {style["marker"] for style in charts.DATASET_STYLE.values()}
+    assert len(markers) == len(charts.DATASET_STYLE)
+
+
+def test_a_measure_that_older_records_lack_is_left_out(records: list[Record]) -> None:
+    old = dataclasses.replace(records[0])
+    old.__dict__["perturbations"] = records[0].perturbations.drop(columns="successive_cosine", errors="ignore")
+    (axes,) = figures.per_block(old, measure="successive_cosine").axes
+    assert {line.get_color() for line in axes.lines} == {figures.INK}
+    assert "do not have this measure" in axes.texts[0].get_text()
+
+
+def test_depths_that_are_near_share_a_tick() -> None:
+    axes = Figure().add_subplot()
+    figures.depth_ticks(axes, [6, 9, 12, 15, 21, 24, 27, 48, 300])
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels[0] == "300"
+    numbers = sorted(map(int, labels))
+    assert all(b / a >= 1.45 for a, b in itertools.pairwise(numbers))
 
 
 def test_the_same_numbers_give_the_same_file(records: list[Record]) -> None:
@@ -104,7 +169,9 @@ def test_tables_show_both_ends_and_the_cost(records: list[Record]) -> None:
     averages = figures.averages_table(records[0])
     assert list(averages.columns) == ["at initialisation", "after training"]
     scaled = averages.loc["average scaled perturbation", "after training"]
-    assert averages.loc["blocks x average scaled", "after training"] == pytest.approx(6 * scaled, rel=1e-3)
+    assert averages.loc["blocks x average scaled", "after training"] == pytest.approx(
+        records[0].blocks * scaled, rel=1e-3
+    )
     cost = figures.cost_table(records[0])
     assert records[0].run["provenance"]["versions"]["torchvision"] in cost.to_html()
     assert cost.data.loc["sources", "value"] == records[0].run["provenance"]["source_hash"]

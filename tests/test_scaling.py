@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from resperturb.scaling import ScalingError, averages_by_depth, crossing, fit_power_law, power_law, stopping_depth
+from resperturb.averages import ScalingError, Summary, averages_by_depth
+from resperturb.scaling import crossing, fit_power_law, power_law, stopping_depth
 
 
 @dataclass
@@ -127,3 +128,64 @@ def test_crossing_is_interpolated_on_logarithms() -> None:
     assert crossing(depths, np.array([1.0, 0.01]), 0.1) == (1, pytest.approx(100.0))
     assert crossing(depths, np.array([1.0, 0.5]), 0.1) == (None, math.inf)
     assert crossing(depths, np.array([0.05, 0.01]), 0.1) == (0, 10.0)
+
+
+def scattered(exponent: float, scatter: float, seed: int) -> list[Summary]:
+    """One run a depth, whose averages lie off the law by chance."""
+    noise = np.random.default_rng(seed).standard_normal(len(DEPTHS))
+    return [
+        Summary(depth, depth**exponent * float(np.exp(scatter * z))) for depth, z in zip(DEPTHS, noise, strict=True)
+    ]
+
+
+def test_the_interval_over_the_choice_of_depths_covers_the_truth_as_often_as_it_says() -> None:
+    """Averages that lie off the line, one run each: the bootstrap knows nothing of that, Student's interval does."""
+    covered = 0
+    for trial in range(200):
+        law = fit_power_law(scattered(-0.8, 0.1, trial), replicates=2)
+        assert law.sampling == pytest.approx((law.exponent, law.exponent))
+        covered += law.low <= -0.8 <= law.high
+    assert 0.9 * 200 <= covered <= 199
+
+
+def test_the_interval_is_the_regressions_and_the_wider_of_the_two() -> None:
+    from scipy.stats import linregress, t
+
+    runs = scattered(-0.8, 0.1, 0)
+    law = fit_power_law(runs, replicates=2)
+    line = linregress(np.log([run.blocks for run in runs]), np.log([run.value for run in runs]))
+    reach = t.ppf(0.975, len(runs) - 2) * line.stderr
+    assert law.scatter == pytest.approx((line.slope - reach, line.slope + reach))
+    noisy = fit_power_law(runs_of(-1.0, noise=0.3))
+    assert noisy.scatter is not None
+    assert noisy.low == min(noisy.sampling[0], noisy.scatter[0])
+    assert noisy.high == max(noisy.sampling[1], noisy.scatter[1])
+
+
+def test_two_depths_have_no_scatter_and_no_band() -> None:
+    law = fit_power_law([run for run in runs_of(-1.0) if run.blocks <= 15])
+    assert law.scatter is None
+    low, high = law.band(30)
+    assert (low, high) == (0, math.inf)
+
+
+def test_the_band_holds_one_more_depth_as_often_as_it_says() -> None:
+    inside = 0
+    for trial in range(200):
+        runs = scattered(-0.8, 0.1, trial)
+        low, high = fit_power_law(runs[:-1], replicates=2).band(runs[-1].blocks)
+        inside += low <= runs[-1].value <= high
+    assert 0.9 * 200 <= inside <= 199
+
+
+def test_an_extrapolated_depth_has_the_wider_interval_of_a_scattered_law() -> None:
+    narrow, wide = (stopping_depth(0.001, scattered(-1.0, scatter, 1)) for scatter in (0.01, 0.1))
+    assert narrow.low < narrow.crossing < narrow.high
+    assert math.log(wide.high / wide.low) > 5 * math.log(narrow.high / narrow.low)
+
+
+def test_a_crossing_near_the_deepest_network_has_an_end() -> None:
+    """Replicates that are above epsilon at every depth go on along their own law."""
+    answer = stopping_depth(2.0 / 299, runs_of(-1.0, noise=0.1))
+    assert answer.measured
+    assert 300 < answer.high < 1000

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Callable
@@ -111,6 +113,45 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
         assert process.poll() is None, "ended before it could be killed"
         assert time.monotonic() < deadline, "did not start within two minutes"
         time.sleep(0.05)
+
+
+class TestBenchmarks:
+    def listed(self) -> list[str]:
+        """What `make bench` would run."""
+        done = subprocess.run(["make", "-n", "bench"], cwd=ROOT, capture_output=True, text=True, check=True)
+        (names,) = re.findall(r"for name in ([\w ]+); do", done.stdout)
+        return [str(name) for name in names.split()]
+
+    def test_bench_runs_every_benchmark_that_needs_no_other_packages(self) -> None:
+        there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+        assert set(self.listed()) == there - {"common", "other_tools"}
+        assert {"startup", "measurement", "sweep", "gpu"} <= there
+
+    def test_each_can_be_tried_quickly_and_keeps_that_from_what_is_recorded(self) -> None:
+        for name in self.listed():
+            command = [sys.executable, f"benchmarks/{name}.py", "--quick"]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 2, name
+            assert "--quick needs an --output of its own" in done.stderr
+
+    def test_without_a_gpu_its_benchmark_says_so_and_writes_nothing(self, tmp_path: Path) -> None:
+        output = tmp_path / "gpu.json"
+        command = [sys.executable, "benchmarks/gpu.py", "--output", str(output)]
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert (done.returncode, output.exists()) == (0, False)
+        assert done.stdout == "There is no CUDA GPU here: nothing was measured and nothing written.\n"
+
+    def test_what_it_would_do_on_a_gpu_runs_on_the_processor(self, tmp_path: Path) -> None:
+        output = tmp_path / "gpu.json"
+        command = [sys.executable, "benchmarks/gpu.py", "--quick", "--device", "cpu", "--output", str(output)]
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        cases = json.loads(output.read_text())["cases"]
+        assert [case["blocks"] for case in cases] == [3, 4]
+        for case in cases:
+            images = case["ours"]["images_per_second"]["median"], case["peer"]["images_per_second"]["median"]
+            assert case["ratio"]["median"] == pytest.approx(images[0] / images[1])
+        assert cases[0]["operations_per_image"] < cases[1]["operations_per_image"]
 
 
 class TestFiles:

@@ -1,0 +1,117 @@
+"""The average scaled perturbation by depth, over the seeds and images of a sweep, with bootstrap replicates of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from resperturb.errors import ResperturbError
+
+LEVEL = 0.95  # of every interval
+REPLICATES = 2000  # of every bootstrap
+
+
+class ScalingError(ResperturbError):
+    """Too little to fit; the message says what is missing."""
+
+
+class Run(Protocol):
+    """What a fit needs of a run; :class:`resperturb.records.Record` has it."""
+
+    @property
+    def blocks(self) -> int: ...
+
+    @property
+    def diverged(self) -> bool: ...
+
+    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
+        """Scaled perturbation averaged over the blocks, for each measured image; shape (images,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run of which one number is known: another measure, another convention, one section.
+
+    A fit over such runs has an interval over seeds, and none over images.
+    """
+
+    blocks: int
+    value: float
+    diverged: bool = False
+
+    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
+        """The one number, shape (1,)."""
+        return np.array([self.value])
+
+
+@dataclass(frozen=True)
+class Averages:
+    """The average scaled perturbation by depth, with bootstrap replicates of it.
+
+    Attributes:
+        depths: distinct numbers of blocks, increasing; shape (D,).
+        means: average over images and seeds; shape (D,).
+        replicates: the same, resampled; shape (REPLICATES, D).
+        runs: runs behind each depth; shape (D,).
+        seeds_resampled: whether some depth was run more than once, so that the replicates vary over seeds.
+    """
+
+    depths: np.ndarray
+    means: np.ndarray
+    replicates: np.ndarray
+    runs: np.ndarray
+    seeds_resampled: bool
+
+    def interval(self) -> np.ndarray:
+        """Lower and upper ends for each depth; shape (2, D)."""
+        return np.quantile(self.replicates, tails(), axis=0)
+
+
+def tails(level: float = LEVEL) -> tuple[float, float]:
+    return (1 - level) / 2, (1 + level) / 2
+
+
+def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: int = REPLICATES) -> Averages:
+    """Average over images and seeds for each depth, bootstrapped over both. Diverged runs are left out.
+
+    Images are drawn once per replicate for all runs, since all runs are measured on the same ones. What differs
+    between seeds is drawn from the deviations of all runs from their depth's mean (of the logarithm), pooled over
+    depths: a sweep has few seeds a depth, and a depth's own two or three say little. Each deviation is widened by
+    sqrt(n / (n - 1)) for the n runs its mean was taken from.
+
+    Raises:
+        ScalingError: no run is left.
+    """
+    by_depth: dict[int, list[np.ndarray]] = {}
+    for run in runs:
+        if not run.diverged:
+            by_depth.setdefault(run.blocks, []).append(np.asarray(run.scaled_per_sample(moment), dtype=float))
+    if not by_depth:
+        raise ScalingError("there is no run to average: give at least one that has not diverged.")
+    depths = np.array(sorted(by_depth))
+    groups = [by_depth[depth] for depth in depths]
+    counts = np.array([len(group) for group in groups])
+    deviations = []
+    for group in groups:
+        if len(group) > 1:
+            logs = np.log([values.mean() for values in group])
+            deviations.append((logs - logs.mean()) * math.sqrt(len(group) / (len(group) - 1)))
+    pooled = np.concatenate(deviations) if deviations else np.zeros(1)
+
+    generator = np.random.default_rng(0)
+    sizes = {len(values) for group in groups for values in group}
+    weights = {  # how often each image is drawn, as a share: one matrix product instead of many gathers
+        size: generator.multinomial(size, np.full(size, 1 / size), size=replicates) / size for size in sorted(sizes)
+    }
+    resampled = np.empty((replicates, len(depths)))
+    for column, group in enumerate(groups):
+        over_images = np.mean([weights[len(values)] @ values for values in group], axis=0)
+        noise = generator.choice(pooled, size=(replicates, len(group))).mean(axis=1)
+        resampled[:, column] = over_images * np.exp(noise)
+    means = np.array([np.mean([values.mean() for values in group]) for group in groups])
+    return Averages(depths, means, resampled, counts, bool(deviations))

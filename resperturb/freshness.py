@@ -1,0 +1,42 @@
+"""A Sphinx extension: the build's log says which records were made by sources that have changed since.
+
+It is said, not warned of: a warning fails the build, and the pages mark such records themselves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from resperturb.records import RecordError, load_records
+
+
+def stale_lines(results: Path | str) -> list[str]:
+    """One line for each sweep with stale records; sweeps are the folders of `results`."""
+    lines = []
+    for folder in sorted(path for path in Path(results).glob("[!.]*") if path.is_dir()):
+        try:
+            records = load_records(folder)
+        except RecordError:
+            continue
+        stale = [record.name for record in records if not record.fresh]
+        if stale:
+            lines.append(
+                f"stale records: {len(stale)} of {len(records)} in results/{folder.name} were made by sources that "
+                f"have changed since ({stale[0]}{', ...' if len(stale) > 1 else ''})"
+            )
+    return lines
+
+
+def say(app: Any) -> None:
+    from sphinx.util import logging
+
+    logger = logging.getLogger(__name__)
+    for line in stale_lines(Path(app.srcdir).parent / "results"):
+        logger.info(line, color="yellow")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """What Sphinx calls to load an extension."""
+    app.connect("builder-inited", say)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,101 @@
+"""The ledger: every claim of the paper and every sentence of the book that a number could refute, in one table.
+
+`python -m resperturb.ledger` writes results/ledger.csv from the shipped records. A test recomputes every row and fails
+where one has changed, so that no sentence outlives its data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from resperturb.claims import ROUGHLY, interval, signed
+from resperturb.conventions import on_shared_depths
+from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
+from resperturb.statements import OURS, STATEMENTS, Row
+from resperturb.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
+
+FILE = Path("results/ledger.csv")
+COLUMNS = [field.name for field in dataclasses.fields(Row)]
+MARKS = {HOLDS: "✓", ROUGH: "≈", NOT: "✗", OPEN: "?"}
+
+
+def compared(sweep: Sweep, base: Sweep, name: str, sentence: str, chapter: str) -> Row | None:
+    """Whether another way to train or to build leaves the exponent after training where it was."""
+    laws = on_shared_depths(sweep, base)
+    if laws is None:
+        return None
+    here, there = laws
+    moved = here.exponent - there.exponent
+    reach = max(here.high - here.exponent, here.exponent - here.low)
+    word = HOLDS if abs(moved) <= ROUGHLY else NOT if abs(moved) > ROUGHLY + reach else OPEN
+    value = f"{signed(here.exponent)} against {signed(there.exponent)}"
+    records = f"{sweep.folder} ({len(sweep.records)} runs), {base.folder}"
+    return Row(f"{sweep.name}/{name}", OURS, sentence, value, interval(here), word, chapter, records)
+
+
+def across(found: dict[str, Sweep]) -> list[Row]:
+    """Rows that compare two sweeps: kinds of block, and what was varied beside."""
+    rows: list[Row | None] = []
+    for sweep in main_sweeps(found).values():
+        base = base_of(sweep, found)
+        if base is not None:
+            sentence = (
+                f"{KINDS[sweep.block].capitalize()} blocks have the exponent of {KINDS[base.block]} blocks after "
+                f"training, within {ROUGHLY}."
+            )
+            rows.append(compared(sweep, base, "kind", sentence, "scaling#all-exponents"))
+    for sweep, base, fields in sensitivity_sweeps(found).values():
+        what = " and ".join(f"{field} {given} in place of {usual}" for field, (given, usual) in fields.items())
+        sentence = f"With {what}, the exponent after training is the same, within {ROUGHLY}."
+        rows.append(compared(sweep, base, "sensitivity", sentence, "choices#what-a-change-does"))
+    return [row for row in rows if row is not None]
+
+
+def ledger(found: dict[str, Sweep], page: str | None = None, names: Collection[str] = ()) -> list[Row]:
+    """All rows: statement by statement, each for every main sweep that can say something of it; then comparisons.
+
+    Args:
+        found: the sweeps.
+        page: only what this page of the book shows.
+        names: only statements of these names.
+    """
+
+    def wanted(name: str, chapter: str) -> bool:
+        return (page is None or chapter.split("#")[0] == page) and (not names or name in names)
+
+    main = main_sweeps(found)
+    chosen = [statement for statement in STATEMENTS if wanted(statement.name, statement.chapter)]
+    rows = [statement.row(sweep, found) for statement in chosen for sweep in main.values()]
+    rows += [row for row in across(found) if wanted(row.id.split("/")[1], row.chapter)]
+    return [row for row in rows if row is not None]
+
+
+def ledger_table(rows: Iterable[Row]) -> pd.DataFrame:
+    """A row each, in the order and under the names of :class:`resperturb.statements.Row`."""
+    return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=COLUMNS)
+
+
+def write_ledger(root: Path) -> Path:
+    """Write the ledger of the shipped records, and return where."""
+    file = root / FILE
+    ledger_table(ledger(sweeps(root / "results", own=False))).to_csv(file, index=False, lineterminator="\n")
+    return file
+
+
+def read_ledger(root: Path) -> pd.DataFrame:
+    """The ledger as it was last written; an empty interval is an empty word."""
+    return pd.read_csv(root / FILE, dtype=str, keep_default_na=False)
+
+
+def main() -> int:
+    print(write_ledger(Path(__file__).parent.parent))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The sweeps in results/, found by folder, and what each differs in, read from its records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from resperturb.experiment import DATASETS
+from resperturb.presets import load_preset, preset_names
+from resperturb.records import Record, RecordError, load_records
+
+FEWEST_DEPTHS = 3  # a folder with fewer says nothing of depth
+TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
+KINDS = {"preactivation": "pre-activation", "postactivation": "post-activation"}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The records a chapter rests on.
+
+    `shipped` tells that they are those that came with the book, because this checkout has not run the sweep.
+    """
+
+    name: str
+    records: list[Record]
+    shipped: bool
+
+    @property
+    def stale(self) -> list[Record]:
+        """Records made by sources that have changed since."""
+        return [record for record in self.records if not record.fresh]
+
+    @property
+    def finished(self) -> list[Record]:
+        """Records of runs that did not diverge."""
+        return [record for record in self.records if not record.diverged]
+
+    @property
+    def depths(self) -> list[int]:
+        """Distinct depths of the runs that did not diverge, increasing."""
+        return sorted({record.blocks for record in self.finished})
+
+    @property
+    def folder(self) -> str:
+        """Where its records lie: results/<sweep>."""
+        return f"results/{self.records[0].folder.parent.name}"
+
+    @property
+    def dataset(self) -> str:
+        return str(self.records[0].run["experiment"]["dataset"])
+
+    @property
+    def block(self) -> str:
+        return str(self.records[0].run["experiment"]["block"])
+
+    @property
+    def label(self) -> str:
+        """What a figure's panel is called."""
+        return f"{TITLES[self.dataset]}, {KINDS[self.block]}"
+
+    @property
+    def preset(self) -> str | None:
+        """The preset that runs it again, where there is one of its name."""
+        return self.name if self.name in preset_names() else None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What decides its runs, beside depth and seed."""
+        return {k: v for k, v in self.records[0].experiment.identity.items() if k not in ("blocks", "seed")}
+
+
+def default_sweep(results: Path | str, preset: str = "digits", *, own: bool = True) -> Sweep:
+    """The reader's own records of the default sweep where all of them are there, else those that came with the book.
+
+    Args:
+        results: the folder of all sweeps.
+        preset: the sweep's name.
+        own: False for the shipped records in any case.
+
+    Raises:
+        RecordError: neither is there.
+    """
+    folder = Path(results) / preset
+    wanted = {experiment.name for experiment in load_preset(preset).experiments()}
+    if own and all((folder / name / "run.json").is_file() for name in wanted):
+        return Sweep(preset, [record for record in load_records(folder) if record.name in wanted], shipped=False)
+    return Sweep(preset, load_records(Path(results) / f"shipped-{preset}"), shipped=True)
+
+
+def sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
+    """The book's sweeps by name: folders called <data set> or <data set>-<what>, with at least three depths.
+
+    The default sweep comes first and is never left out.
+    """
+    found = {"digits": default_sweep(results, "digits", own=own)}
+    for dataset in DATASETS:
+        for folder in sorted(Path(results).glob(f"{dataset}*")):
+            if folder.name == "digits" or not (folder.name == dataset or folder.name.startswith(f"{dataset}-")):
+                continue
+            try:
+                sweep = Sweep(folder.name, load_records(folder), shipped=True)
+            except RecordError:
+                continue
+            if len(sweep.depths) >= FEWEST_DEPTHS:
+                found[folder.name] = sweep
+    return found
+
+
+def differences(sweep: Sweep, base: Sweep) -> dict[str, tuple[Any, Any]]:
+    """The fields that differ between two sweeps, as (in the sweep, in the base); depths and seeds do not count."""
+    both = ((name, value, base.identity[name]) for name, value in sweep.identity.items())
+    return {name: (value, usual) for name, value, usual in both if value != usual}
+
+
+def base_of(sweep: Sweep, found: dict[str, Sweep]) -> Sweep | None:
+    """The sweep of the same data set that another is compared with, if it is there: the one called as the data set."""
+    base = found.get(sweep.dataset)
+    return base if base is not None and base.name != sweep.name else None
+
+
+def main_sweeps(found: dict[str, Sweep]) -> dict[str, Sweep]:
+    """The sweeps that carry the results: of each data set, and of each kind of block where that is all that differs."""
+    chosen = {}
+    for name, sweep in found.items():
+        base = base_of(sweep, found)
+        if base is None or sweep.block != base.block:
+            chosen[name] = sweep
+    return chosen
+
+
+def sensitivity_sweeps(found: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep, dict[str, tuple[Any, Any]]]]:
+    """Sweeps with the base's kind of block that differ in something else: by name, with the base and what differs."""
+    chosen = {}
+    for name, sweep in found.items():
+        base = base_of(sweep, found)
+        if base is not None and sweep.block == base.block and (fields := differences(sweep, base)):
+            chosen[name] = (sweep, base, fields)
+    return chosen
