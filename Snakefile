@@ -2,6 +2,7 @@
 #
 #   snakemake sweep --cores all                                   the default preset, digits
 #   snakemake sweep --cores all --config preset=mnist             another one, or a YAML file of your own
+#   snakemake sweep --cores all --config preset=lesion            a study of config/studies, the same way
 #   snakemake book --cores all                                    the sweep, a page for every run, and the site
 #
 # On a cluster, Snakemake's own executors start the runs (pip install snakemake-executor-plugin-slurm):
@@ -12,28 +13,28 @@
 # --config takes: preset; results (folder of the records, results/<preset>); threads (of each run, 1);
 # again=True (with --forcerun run: train also where the record is fresh).
 
+import json
 import os
 import shlex
 import sys
 from pathlib import Path
 
 from resperturb.experiment import ExperimentError
-from resperturb.presets import load_preset
-from resperturb.records import DECIDING_SOURCES
+from resperturb.plans import load_plan
 
 # papermill, jupyter-book and python of the environment that snakemake itself is in, activated or not
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 try:
-    PRESET = load_preset(str(config.get("preset", "digits")))
-    RUNS = {experiment.name: experiment for experiment in PRESET.experiments()}
+    PLAN = load_plan(str(config.get("preset", "digits")))
+    RUNS = {run.name: run for run in PLAN.runs}
 except ExperimentError as error:
     sys.exit(f"Snakefile: {error}")
 
-RESULTS = config.get("results", f"results/{PRESET.name}")
+RESULTS = config.get("results", f"results/{PLAN.name}")
 # One thread a run: runs share nothing, so one on every core uses the machine, and threads that compete for cores wait
 # for each other (benchmarks/sweep.py measures both). With more cores than runs, raise it.
-THREADS = int(config.get("threads", PRESET.experiment.get("threads") or 1))
+THREADS = int(config.get("threads", PLAN.runs[0].parameters.get("threads") or 1))
 AGAIN = bool(config.get("again", False))
 EXECUTED = f"{RESULTS}/notebooks/{{run}}.ipynb"
 
@@ -50,8 +51,10 @@ if LOST:
 
 def parameters(wildcards):
     """All that the preset decides, as papermill's -p; where and with how many threads is said in the rule."""
-    given = {**PRESET.experiment, "blocks": RUNS[wildcards.run].blocks, "seed": RUNS[wildcards.run].seed}
-    return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in given.items() if name != "threads")
+    given = {name: value for name, value in RUNS[wildcards.run].parameters.items() if name != "threads"}
+    lists = {name: value for name, value in given.items() if isinstance(value, list)}
+    words = [f"-p {name} {shlex.quote(str(value))}" for name, value in given.items() if name not in lists]
+    return " ".join([*words, *([f"-y {shlex.quote(json.dumps(lists))}"] if lists else [])])
 
 
 wildcard_constraints:
@@ -72,8 +75,8 @@ rule sweep:
 rule run:
     # papermill writes as it goes; only a notebook that came to its end takes its place.
     input:
-        notebook="notebooks/sweep.ipynb",
-        sources=[f"resperturb/{name}" for name in DECIDING_SOURCES],
+        notebook=f"notebooks/{PLAN.notebook}.ipynb",
+        sources=[f"resperturb/{name}" for name in PLAN.sources],
     output:
         EXECUTED,
     log:

@@ -40,8 +40,12 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def git_commit() -> dict[str, Any]:
-    """The commit of the checkout this package lies in, and whether the deciding sources differ from it; {} outside."""
+def git_commit(more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The commit of the checkout this package lies in, and whether the deciding sources differ from it; {} outside.
+
+    Args:
+        more: files of the package that decide a result beside those that decide every run.
+    """
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
@@ -51,7 +55,7 @@ def git_commit() -> dict[str, Any]:
     try:
         return {
             "commit": git("rev-parse", "HEAD"),
-            "modified": bool(git("status", "--porcelain", "--", *DECIDING_SOURCES)),
+            "modified": bool(git("status", "--porcelain", "--", *DECIDING_SOURCES, *more)),
         }
     except (OSError, subprocess.SubprocessError):
         return {}

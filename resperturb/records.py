@@ -132,10 +132,14 @@ def equivalent_sources(results: Path) -> set[str]:
 
 
 @functools.cache
-def source_hash() -> str:
-    """SHA-256 over the code that decides a result. Comments, docstrings and layout do not count."""
+def source_hash(more: tuple[str, ...] = ()) -> str:
+    """SHA-256 over the code that decides a result. Comments, docstrings and layout do not count.
+
+    Args:
+        more: files of the package that decide it beside those that decide every run.
+    """
     digest = hashlib.sha256()
-    for name in DECIDING_SOURCES:
+    for name in (*DECIDING_SOURCES, *more):
         text = (Path(__file__).parent / name).read_text(encoding="utf-8")
         digest.update(f"{name}\0{bare_code(text)}\0".encode())
     return digest.hexdigest()[:16]
@@ -179,11 +183,20 @@ def write_record(
     Raises:
         RecordError: the folder cannot be written.
     """
-    target = Path(results) / run["name"]
+    tables = {"perturbations": perturbations, "samples": samples, "history": history, "conventions": conventions}
+    return read_record(write_whole(Path(results) / run["name"], run, tables))
+
+
+def write_whole(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Path:
+    """Write run.json and a CSV file for each table into the folder `target`, all of them or none; returns the folder.
+
+    Raises:
+        RecordError: the folder cannot be written.
+    """
+    results = target.parent
     check_writable(results)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=results))
     try:
-        tables = {"perturbations": perturbations, "samples": samples, "history": history, "conventions": conventions}
         for name, table in tables.items():
             table.to_csv(staging / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
         text = json.dumps(run, indent=1, allow_nan=False)
@@ -198,7 +211,7 @@ def write_record(
         raise RecordError(f"the record {target} cannot be written ({error.strerror or error}).") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return read_record(target)
+    return target
 
 
 def check_writable(results: Path | str) -> None:

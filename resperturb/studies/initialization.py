@@ -1,0 +1,143 @@
+"""The scaled perturbation before any training: what normalisation and branch scale make of it, at depths to 1000.
+
+Theory, for a stream x_{l+1} = x_l + s f(x_l) of one section. He's initialisation gives an isolated branch the norm of
+what enters it, and batch normalisation gives it a norm that does not depend on what enters. So, with the directions of
+successive f at random:
+
+- batch normalisation: ‖f‖ stays and ‖x‖² grows by ‖f‖² a block, so the ratio at block l is 1/sqrt(l) (De & Smith 2020,
+  arXiv 2002.10444, section 3) and its mean over L blocks falls as L^(-1/2);
+- none: ‖f‖ / ‖x‖ is the same at every block (exponent 0), and ‖x‖ grows by a constant factor, without bound;
+- none, with s = 1/sqrt(L) or 1/L (Marion et al. 2022, arXiv 2206.06929): s times that ratio, exponents -1/2 and -1;
+- branches that start at zero (ReZero, SkipInit, Fixup, zero gamma): 0 at every depth, so whatever exponent a trained
+  network has, training made.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+
+from resperturb.data import load_images
+from resperturb.errors import ActivationError, ExperimentError
+from resperturb.experiment import Experiment, one_of, whole_number
+from resperturb.networks import ResidualNetwork
+from resperturb.perturbation import measurement
+from resperturb.studies.base import Report, Study, Tables
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to initialise, and what theory says of it.
+
+    Attributes:
+        norm, start: as :class:`resperturb.networks.ResidualNetwork` takes them.
+        power: the branch scale is L ** power.
+        exponent: of the mean scaled perturbation over depth; None where it is zero.
+        source: of the exponent.
+        label: what figures and tables call it.
+    """
+
+    norm: str
+    start: str
+    power: float
+    exponent: float | None
+    source: str
+    label: str
+
+
+VARIANTS = {
+    "batch-norm": Variant("batch", "he", 0.0, -0.5, "De & Smith 2020", "batch normalisation"),
+    "plain": Variant("none", "he", 0.0, 0.0, "He et al. 2015", "no normalisation"),
+    "root": Variant("none", "he", -0.5, -0.5, "Marion et al. 2022", "none, branches × 1/√L"),
+    "inverse": Variant("none", "he", -1.0, -1.0, "Marion et al. 2022", "none, branches × 1/L"),
+    "zero": Variant("batch", "zero", 0.0, None, "Goyal et al. 2017", "branches that start at zero"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialization(Study):
+    """Networks of one variant at many depths, measured as they are drawn."""
+
+    study: ClassVar[str] = "initialization"
+    sources: ClassVar[tuple[str, ...]] = ("studies/initialization.py", "studies/base.py")
+    titled: ClassVar[tuple[str, ...]] = ("dataset", "variant")
+
+    dataset: str = "digits"
+    variant: str = "batch-norm"
+    depths: tuple[int, ...] = (6, 15, 30, 60, 100, 300, 1000)
+    sections: int = 1  # one section is the cleanest test: theory speaks of a stream of one shape
+    width: int = 16
+    measured_images: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("variant", self.variant, tuple(VARIANTS))
+        self.check(("sections", 1), ("width", 1), ("measured_images", 2))
+        if not isinstance(self.depths, list | tuple) or not self.depths:
+            raise ExperimentError(f"depths must be a list of whole numbers, but got {self.depths!r}.")
+        depths = tuple(whole_number("depths", depth, self.sections) for depth in self.depths)
+        object.__setattr__(self, "depths", depths)
+
+    def conduct(self, report: Report) -> Tables:
+        """averages: a row per depth. blocks: a row per block of every depth. Where activations overflow float32 the
+        depth is kept, without numbers."""
+        variant = VARIANTS[self.variant]
+        stride = 1 if self.dataset == "digits" else 2
+        plain = Experiment(dataset=self.dataset, measured_images=self.measured_images, stem_stride=stride)
+        data = load_images(plain)
+        images = data.test_images[: self.measured_images]
+        averages: list[dict[str, float]] = []
+        blocks: list[pd.DataFrame] = []
+        for depth in self.depths:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed)
+                network = ResidualNetwork(
+                    depth, sections=self.sections, width=self.width, norm=variant.norm, channels=data.channels,
+                    stem_stride=stride, branch_scale=depth**variant.power, initialization=variant.start,
+                )  # fmt: skip
+            try:
+                table = measurement(network, [images]).table
+            except ActivationError as error:
+                report(f"{depth:5d} blocks: {error}")
+                averages.append({"blocks": depth, "finite": False})
+                continue
+            identity = table[table["kind"] == "identity"]
+            state = identity["state_norm"].to_numpy()
+            averages.append(
+                {
+                    "blocks": depth,
+                    "finite": True,
+                    "scaled": identity["scaled"].mean(),
+                    "absolute": identity["perturbation_norm"].mean(),
+                    "first": identity["scaled"].iloc[0],
+                    "growth": (state[-1] / state[0]) ** (1 / max(depth - 1, 1)) if self.sections == 1 else math.nan,
+                    "state_ratio": state[-1] / state[0],
+                    "theory": float(np.mean(expected(variant, depth, identity["scaled"].iloc[0]))),
+                }
+            )
+            kept = identity[["block", "section", "state_norm", "perturbation_norm", "scaled", "cosine"]]
+            blocks.append(kept.assign(blocks=depth))
+            report(f"{depth:5d} blocks: average scaled perturbation {averages[-1]['scaled']:.4g}")
+        return {"averages": pd.DataFrame(averages), "blocks": pd.concat(blocks, ignore_index=True)}
+
+
+def expected(variant: Variant, depth: int, first: float) -> np.ndarray:
+    """Scaled perturbation at each block by theory, shape (depth,), for one section.
+
+    Args:
+        variant: see :data:`VARIANTS`.
+        depth: number of blocks.
+        first: the scaled perturbation of the first block, which theory takes as given: with batch normalisation it is
+            the norm that the branch was given over that of what the stem made.
+    """
+    if variant.start == "zero":
+        return np.zeros(depth)
+    if variant.norm == "batch":  # ‖x_l‖² = ‖x_1‖² + (l - 1) ‖f‖²
+        before = np.arange(depth)
+        return first / np.sqrt(1 + before * first**2)
+    return np.full(depth, first)

@@ -1,0 +1,195 @@
+"""Is a block with a small perturbation a useless block? Remove each one from a trained network and see what is lost.
+
+A residual network without a block is still a network: the state goes past it unchanged (Veit, Wilber and Belongie 2016,
+arXiv 1605.06431). What is lost is compared with three scores that need no removal: the scaled perturbation; block
+influence, 1 - cos(x_l, x_{l+1}) (Men et al. 2024, arXiv 2403.03853); angular distance, arccos(cos) / pi (Gromov et al.
+2024, arXiv 2403.17887). Then the k blocks that score lowest are removed together, beside k drawn at random.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, cross_entropy
+
+from resperturb.networks import ResidualNetwork
+from resperturb.perturbation import measurement
+from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
+
+SCORES = ("scaled", "influence", "angular")
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the blocks, removed together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesion(TrainedStudy):
+    """One trained network, without each of its blocks and without many of them."""
+
+    study: ClassVar[str] = "lesion"
+    sources: ClassVar[tuple[str, ...]] = ("studies/lesion.py", "studies/base.py")
+    titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
+
+    draws: int = 5  # random sets of blocks for each number that is removed
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(("draws", 1))
+
+    def conduct(self, report: Report) -> Tables:
+        """network: one row. blocks: a row per block. correlations: a row per score. pruning: a row per set removed."""
+        network, images, training = trained(self.experiment, report)
+        x, labels = images.test_images[: self.measured_images], images.test_labels[: self.measured_images]
+        blocks = removed_singly(network, x, labels)
+        table = measurement(network, [x]).table
+        identity = table[table["kind"] == "identity"].reset_index(drop=True)
+        blocks.insert(1, "section", identity["section"])
+        blocks["scaled"], blocks["influence"] = identity["scaled"], identity["influence"]
+        report(f"each of {len(blocks)} blocks removed in turn")
+        return {
+            "network": pd.DataFrame([accuracy_row(network, images, training, self.precision)]),
+            "blocks": blocks,
+            "correlations": correlations(blocks),
+            "pruning": pruned(network, x, labels, blocks, self.draws, self.seed),
+        }
+
+
+@torch.no_grad()
+def states(network: ResidualNetwork, images: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """(section, state that enters the block) of every block in order; then the state that enters the head.
+
+    Shapes: images (N, C, H, W); states (N, channels of the section, side, side).
+    """
+    x = network.stem(images)
+    for number, section in enumerate(sections_of(network)):
+        x = network.transitions[number - 1](x) if number else x
+        for block in section:
+            yield number, x
+            x = block(x)
+    yield len(network.sections), x
+
+
+@torch.no_grad()
+def scores_from(network: ResidualNetwork, x: Tensor, section: int, skip: int, without: Collection[int] = ()) -> Tensor:
+    """Scores (N, classes) of a network from a state on.
+
+    Args:
+        network: in evaluation mode.
+        x: the state that enters block `skip` (counted from 0 within its section).
+        section: the section it enters.
+        skip: the first block of that section to run.
+        without: numbers of blocks to leave out, counted from 0 over the whole network.
+    """
+    sections = sections_of(network)
+    number = sum(map(len, sections[:section])) + skip
+    for place in range(section, len(sections)):
+        if place > section:
+            x = network.transitions[place - 1](x)
+        for block in sections[place][skip if place == section else 0 :]:
+            if number not in without:
+                x = block(x)
+            number += 1
+    return network.head(network.norm(x).mean(dim=(2, 3)))
+
+
+def removed_singly(network: ResidualNetwork, images: Tensor, labels: Tensor) -> pd.DataFrame:
+    """What each block's absence does, beside its angular distance.
+
+    Returns:
+        A row per block: loss and accuracy without it, how much loss that adds, how often the answer stays that of the
+        whole network, and angular, the mean over images of arccos(cos(x_l, x_{l+1})) / pi.
+    """
+    every = list(states(network, images))
+    whole = network.head(network.norm(every[-1][1]).mean(dim=(2, 3))).detach()
+    loss, answers = cross_entropy(whole, labels).item(), whole.argmax(1)
+    blocks = [block for section in sections_of(network) for block in section]
+    rows: list[dict[str, float]] = []
+    place = 0
+    for index, ((section, x), block) in enumerate(zip(every[:-1], blocks, strict=True)):
+        place = place + 1 if index and every[index - 1][0] == section else 0
+        with torch.no_grad():
+            after = block(x)
+        cosine = cosine_similarity(x.flatten(1), after.flatten(1), dim=1).clamp(-1, 1)
+        without = scores_from(network, x, section, place + 1)
+        lesioned = cross_entropy(without, labels).item()
+        rows.append(
+            {
+                "block": index + 1,
+                "loss": lesioned,
+                "added_loss": lesioned - loss,
+                "accuracy": (without.argmax(1) == labels).float().mean().item(),
+                "agreement": (without.argmax(1) == answers).float().mean().item(),
+                "angular": (cosine.double().arccos().mean() / math.pi).item(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def correlations(blocks: pd.DataFrame) -> pd.DataFrame:
+    """Spearman's rank correlation over blocks between each score and what the block's absence does.
+
+    A row per score: with the loss that is added, and with the share of answers that change.
+    """
+    changed = 1 - blocks["agreement"]
+    return pd.DataFrame(
+        [
+            {
+                "score": score,
+                "added_loss": rank_correlation(blocks[score], blocks["added_loss"]),
+                "changed_answers": rank_correlation(blocks[score], changed),
+            }
+            for score in SCORES
+        ]
+    )
+
+
+def rank_correlation(x: pd.Series, y: pd.Series) -> float:
+    """Spearman's; NaN where either is constant."""
+    if x.nunique() < 2 or y.nunique() < 2:
+        return math.nan
+    return float(spearmanr(x, y).statistic)
+
+
+def pruned(
+    network: ResidualNetwork, images: Tensor, labels: Tensor, blocks: pd.DataFrame, draws: int, seed: int
+) -> pd.DataFrame:
+    """Accuracy without the k blocks that score lowest, and without k at random.
+
+    Returns:
+        A row per way, k and draw: way (a score, "added loss", "random"), removed, draw, accuracy, agreement.
+    """
+    stem = network.stem(images).detach()
+    answers = scores_from(network, stem, 0, 0).argmax(1)
+    generator = np.random.default_rng(seed)
+    counts = sorted({round(share * len(blocks)) for share in SHARES} - {0})
+    rows = []
+
+    def row(way: str, removed: Sequence[int], draw: int) -> None:
+        predicted = scores_from(network, stem, 0, 0, set(removed)).argmax(1)
+        rows.append(
+            {
+                "way": way,
+                "removed": len(removed),
+                "share": len(removed) / len(blocks),
+                "draw": draw,
+                "accuracy": (predicted == labels).float().mean().item(),
+                "agreement": (predicted == answers).float().mean().item(),
+            }
+        )
+
+    row("whole", [], 0)
+    for way, column in (*((score, score) for score in SCORES), ("added loss", "added_loss")):
+        order = blocks[column].to_numpy().argsort(kind="stable")
+        for count in counts:
+            row(way, order[:count].tolist(), 0)
+    for draw in range(draws):
+        order = generator.permutation(len(blocks))
+        for count in counts:
+            row("random", order[:count].tolist(), draw)
+    return pd.DataFrame(rows)

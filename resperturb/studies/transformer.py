@@ -1,0 +1,108 @@
+"""A small causal transformer over characters: two residual additions a layer, attention and MLP, each a block.
+
+Layer normalisation stands before each branch and before the head (pre-norm; Xiong et al. 2020, arXiv 2002.04745).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+INITIALIZATIONS = ("plain", "scaled")
+
+
+class Attention(nn.Module):
+    """Causal self-attention. (N, tokens, width) to the same."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.inward = nn.Linear(width, 3 * width)
+        self.outward = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, tokens, width = x.shape
+        q, k, v = self.inward(x).view(n, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.outward(mixed.transpose(1, 2).reshape(n, tokens, width))
+
+
+class Residual(nn.Module):
+    """x + branch(norm(x)), one block. (N, tokens, width) to the same."""
+
+    def __init__(self, width: int, branch: nn.Module) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.branch(self.norm(x))
+
+
+class Layer(nn.Module):
+    """Attention, then an MLP. (N, tokens, width) to the same."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        attention, ending = Attention(width, heads), nn.Linear(4 * width, width)
+        self.attention = Residual(width, attention)
+        self.mlp = Residual(width, nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), ending))
+        self.ends = (attention.outward, ending)  # the last layer of each branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mlp(self.attention(x))
+
+
+class Transformer(nn.Module):
+    """Characters in, scores of the next character out.
+
+    Args:
+        layers: each has two blocks, attention and MLP.
+        characters: of the alphabet.
+        width: of the stream.
+        heads: of attention; they share the width.
+        context: tokens at most.
+        initialization: "plain": weights normal with standard deviation 0.02; "scaled": in the last layer of every
+            branch divided by sqrt(number of blocks) (Radford et al. 2019, GPT-2).
+
+    Shapes: input (N, tokens) int64, output (N, tokens, characters).
+    """
+
+    def __init__(
+        self,
+        layers: int,
+        *,
+        characters: int,
+        width: int = 64,
+        heads: int = 4,
+        context: int = 64,
+        initialization: str = "plain",
+    ) -> None:
+        super().__init__()
+        self.character = nn.Embedding(characters, width)
+        self.position = nn.Embedding(context, width)
+        every = [Layer(width, heads) for _ in range(layers)]
+        self.layers = nn.Sequential(*every)
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, characters)
+        self.apply(draw)
+        if initialization == "scaled":
+            with torch.no_grad():
+                for end in (end for layer in every for end in layer.ends):
+                    end.weight /= math.sqrt(2 * layers)
+
+    def forward(self, text: Tensor) -> Tensor:
+        x = self.character(text) + self.position(torch.arange(text.shape[1], device=text.device))
+        return self.head(self.norm(self.layers(x)))
+
+
+@torch.no_grad()
+def draw(module: nn.Module) -> None:
+    """Normal weights with standard deviation 0.02, biases zero (Radford et al. 2019)."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
