@@ -13,6 +13,8 @@ from IPython.display import HTML
 from resperturb import figures
 from resperturb.claims import quantities, records_of_all
 from resperturb.ledger import MARKS, ledger
+from resperturb.studies import told
+from resperturb.studies.kept import StudyRecord, load_studies
 from resperturb.sweeps import Sweep, main_sweeps, sweeps
 
 RESULTS = Path("../results")  # as seen from book/, where chapters run
@@ -33,6 +35,20 @@ def open_chapter() -> dict[str, Sweep]:
             glue(f"{name}_{quantity}", text, display=False)
     glue("records", records_of_all(main_sweeps(found).values()), display=False)
     return found
+
+
+def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
+    """The sweeps, and the records of one study; {glue:text}`study_records` names these in the prose.
+
+    Raises:
+        RecordError: the study has no records.
+    """
+    from myst_nb import glue
+
+    figures.use_style()
+    records = load_studies(RESULTS / folder)
+    glue("study_records", told.records_of(records), display=False)
+    return sweeps(RESULTS), records
 
 
 def keep(name: str, table: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from resperturb.claims import ROUGHLY, interval, signed
 from resperturb.conventions import on_shared_depths
 from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
 from resperturb.statements import OURS, STATEMENTS, Row
+from resperturb.studies.findings import study_rows
 from resperturb.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
 
 FILE = Path("results/ledger.csv")
@@ -57,7 +58,8 @@ def across(found: dict[str, Sweep]) -> list[Row]:
 
 
 def ledger(found: dict[str, Sweep], page: str | None = None, names: Collection[str] = ()) -> list[Row]:
-    """All rows: statement by statement, each for every main sweep that can say something of it; then comparisons.
+    """All rows: statement by statement, each for every main sweep that can say something of it; then comparisons,
+    and what the studies say.
 
     Args:
         found: the sweeps.
@@ -71,8 +73,14 @@ def ledger(found: dict[str, Sweep], page: str | None = None, names: Collection[s
     main = main_sweeps(found)
     chosen = [statement for statement in STATEMENTS if wanted(statement.name, statement.chapter)]
     rows = [statement.row(sweep, found) for statement in chosen for sweep in main.values()]
-    rows += [row for row in across(found) if wanted(row.id.split("/")[1], row.chapter)]
+    beside = [*across(found), *study_rows(results_of(found), found["digits"].records)]
+    rows += [row for row in beside if wanted(row.id.split("/")[1], row.chapter)]
     return [row for row in rows if row is not None]
+
+
+def results_of(found: dict[str, Sweep]) -> Path:
+    """The folder of all records, read off those of the default sweep."""
+    return found["digits"].records[0].folder.parent.parent
 
 
 def ledger_table(rows: Iterable[Row]) -> pd.DataFrame:

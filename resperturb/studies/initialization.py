@@ -53,8 +53,8 @@ class Variant:
 VARIANTS = {
     "batch-norm": Variant("batch", "he", 0.0, -0.5, "De & Smith 2020", "batch normalisation"),
     "plain": Variant("none", "he", 0.0, 0.0, "He et al. 2015", "no normalisation"),
-    "root": Variant("none", "he", -0.5, -0.5, "Marion et al. 2022", "none, branches × 1/√L"),
-    "inverse": Variant("none", "he", -1.0, -1.0, "Marion et al. 2022", "none, branches × 1/L"),
+    "root": Variant("none", "he", -0.5, -0.5, "Marion et al. 2022", "no normalisation, branches × 1/√L"),
+    "inverse": Variant("none", "he", -1.0, -1.0, "Marion et al. 2022", "no normalisation, branches × 1/L"),
     "zero": Variant("batch", "zero", 0.0, None, "Goyal et al. 2017", "branches that start at zero"),
 }
 
