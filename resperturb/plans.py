@@ -1,7 +1,7 @@
 """What Snakemake is to run: every run of a sweep's preset, or of a study's, with its notebook and its parameters.
 
-A study's preset is a YAML file in config/studies: the notebook, parameters that all runs share, and lists of those that
-are varied, every value of one with every value of the others.
+A study's preset is a YAML file in config/studies: the notebook (a study's, or sweep for runs of networks), parameters
+that all runs share, and lists of those that are varied, every value of one with every value of the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment import one_of, reject_unknown
+from resperturb.experiment import Experiment, one_of, reject_unknown
 from resperturb.presets import Preset, load_preset, preset_folder, preset_names
 from resperturb.records import DECIDING_SOURCES
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from resperturb.studies.base import Study  # which needs PyTorch; a sweep is planned without
 
 STUDIES = {
+    "carriers": "Carriers",
     "growth": "Growth",
     "initialization": "Initialization",
     "lesion": "Lesion",
@@ -60,7 +61,7 @@ def study_class(notebook: str) -> type[Study]:
     Raises:
         ExperimentError: it conducts none.
     """
-    one_of("notebook", notebook, tuple(STUDIES))
+    one_of("notebook", notebook, ("sweep", *STUDIES))
     return getattr(importlib.import_module(f"resperturb.studies.{notebook}"), STUDIES[notebook])
 
 
@@ -88,13 +89,13 @@ def load_plan(name: str | Path) -> Plan:
     if not isinstance(content, dict) or "notebook" not in content:
         return plan_of_sweep(load_preset(path))
     reject_unknown(content, KEYS)
-    kind = study_class(content["notebook"])
+    kind = Experiment if content["notebook"] == "sweep" else study_class(content["notebook"])
     runs = []
     for parameters in varied(path, content.get("parameters") or {}, content.get("vary") or {}):
-        study = kind.from_mapping(parameters)
-        runs.append(Planned(study.name, parameters, int(getattr(study, "blocks", 0))))
+        run = kind.from_mapping(parameters)
+        runs.append(Planned(run.name, parameters, int(getattr(run, "blocks", 0))))
     runs.sort(key=lambda run: -run.blocks)
-    sources = (*DECIDING_SOURCES, *kind.sources)
+    sources = (*DECIDING_SOURCES, *getattr(kind, "sources", ()))
     return Plan(path.stem, str(content.get("about", "")), content["notebook"], sources, tuple(runs))
 
 
@@ -111,11 +112,7 @@ def varied(path: Path, parameters: Any, vary: Any) -> Iterator[dict[str, Any]]:
 
 def plan_of_sweep(preset: Preset) -> Plan:
     runs = [
-        Planned(
-            experiment.name,
-            {**preset.experiment, "blocks": experiment.blocks, "seed": experiment.seed},
-            experiment.blocks,
-        )
+        Planned(experiment.name, preset.parameters_at(experiment.blocks, experiment.seed), experiment.blocks)
         for experiment in preset.experiments()
     ]
     return Plan(preset.name, preset.about, "sweep", DECIDING_SOURCES, tuple(runs))

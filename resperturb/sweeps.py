@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from resperturb.experiment import DATASETS
-from resperturb.presets import load_preset, preset_names
+from resperturb.presets import BRANCH_SCALES, branch_scale_at, load_preset, preset_names
 from resperturb.records import Record, RecordError, load_records
 
 FEWEST_DEPTHS = 3  # a folder with fewer says nothing of depth
@@ -67,8 +69,20 @@ class Sweep:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What decides its runs, beside depth and seed."""
-        return {k: v for k, v in self.records[0].experiment.identity.items() if k not in ("blocks", "seed")}
+        """What decides its runs, beside depth and seed. A branch scale that goes with depth is named by its law."""
+        facts = self.records[0].experiment.identity
+        law = branch_law({record.blocks: record.experiment.branch_scale for record in self.records})
+        return {k: v for k, v in {**facts, "branch_scale": law}.items() if k not in ("blocks", "seed")}
+
+
+def branch_law(scales: Mapping[int, float]) -> float | str:
+    """The branch scale of a sweep, by depth: a number where it is one for all, else the preset's word for it."""
+    if len(set(scales.values())) == 1:
+        return next(iter(scales.values()))
+    for word in BRANCH_SCALES:
+        if all(math.isclose(scale, branch_scale_at(word, blocks)) for blocks, scale in scales.items()):
+            return word
+    return "varied"
 
 
 def default_sweep(results: Path | str, preset: str = "digits", *, own: bool = True) -> Sweep:

@@ -153,3 +153,18 @@ def layers(record: StudyRecord) -> Figure:
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     legend_above(axes, 2)
     return finished(figure)
+
+
+def carrying(record: StudyRecord) -> Figure:
+    """Gain of the second batch normalisation and size of the second weights, block by block, at both ends."""
+    table = record.table("blocks")
+    figure, both = plt.subplots(2, 1, figsize=(6.0, 4.6), sharex=True)
+    for axes, column, label in zip(both, ("gain2", "weight2"), ("gain", "weights"), strict=True):
+        for moment, style in MOMENT_STYLE.items():
+            rows = table[table["moment"] == moment]
+            line = {"color": style["color"], "linestyle": style["linestyle"], "marker": style["marker"]}
+            axes.plot(rows["block"], rows[column], markersize=3, label=style["label"], **line)
+        axes.set(yscale="log", ylabel=label)
+    both[1].set(xlabel="block $l$")
+    legend_above(both[0])
+    return finished(figure)
