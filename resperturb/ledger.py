@@ -17,6 +17,8 @@ from resperturb.claims import ROUGHLY, interval, signed
 from resperturb.conventions import on_shared_depths
 from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
 from resperturb.statements import OURS, STATEMENTS, Row
+from resperturb.studies.carried import carried_rows
+from resperturb.studies.clocked import clock_rows
 from resperturb.studies.findings import study_rows
 from resperturb.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
 
@@ -73,7 +75,13 @@ def ledger(found: dict[str, Sweep], page: str | None = None, names: Collection[s
     main = main_sweeps(found)
     chosen = [statement for statement in STATEMENTS if wanted(statement.name, statement.chapter)]
     rows = [statement.row(sweep, found) for statement in chosen for sweep in main.values()]
-    beside = [*across(found), *study_rows(results_of(found), found["digits"].records)]
+    results = results_of(found)
+    beside = [
+        *across(found),
+        *study_rows(results, found["digits"].records),
+        *clock_rows(results),
+        *carried_rows(results),
+    ]
     rows += [row for row in beside if wanted(row.id.split("/")[1], row.chapter)]
     return [row for row in rows if row is not None]
 

@@ -34,6 +34,13 @@ def mean_and_reach(values: Iterable[float]) -> tuple[float, float, float]:
     return float(kept.mean()), float(kept.mean() - reach), float(kept.mean() + reach)
 
 
+def correlation_and_reach(values: Iterable[float]) -> tuple[float, float, float]:
+    """The same for correlations, taken in Fisher's z = artanh r, so that the ends lie between -1 and 1."""
+    limit = 1 - 1e-9
+    mean, low, high = np.tanh(mean_and_reach(np.arctanh(np.clip(list(values), -limit, limit))))
+    return float(mean), float(low), float(high)
+
+
 def law_over(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
     """The power law of one column over depth, a row for each depth and seed, with an interval over seeds and depths.
 
@@ -107,7 +114,7 @@ def lesion_table(records: Iterable[StudyRecord]) -> pd.DataFrame:
     every = gathered(records, "correlations", "dataset", "blocks")
     rows = []
     for (dataset, blocks, score), part in every.groupby(["dataset", "blocks", "score"], sort=False):
-        loss, changed = mean_and_reach(part["added_loss"]), mean_and_reach(part["changed_answers"])
+        loss, changed = correlation_and_reach(part["added_loss"]), correlation_and_reach(part["changed_answers"])
         rows.append(
             {
                 "dataset": dataset, "blocks": blocks, "score": score, "seeds": len(part),

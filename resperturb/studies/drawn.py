@@ -81,7 +81,7 @@ def pruning(table: pd.DataFrame) -> Figure:
         axes.plot([0, *rows.index], [whole, *rows["mean"]], markersize=5, **style)
         if way == "random":
             axes.fill_between(rows.index, rows["min"], rows["max"], color=INK, alpha=0.15, linewidth=0)
-    axes.set(xlabel="share of blocks removed", ylabel="test accuracy", ylim=(0, 1))
+    axes.set(xlabel="share of blocks removed", ylabel="test accuracy", ylim=(None, 1))
     legend_above(axes, 2)
     return finished(figure)
 

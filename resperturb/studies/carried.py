@@ -1,0 +1,103 @@
+"""What carries the fall of the perturbation with depth: tables, a figure and rows of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from resperturb.claims import ROUGHLY, interval, signed
+from resperturb.figures import BLUE, GREEN, INK, ORANGE, depth_ticks, finished, legend_above
+from resperturb.statements import OURS, Row
+from resperturb.studies.compared import law_over, records_of_study
+from resperturb.studies.drawn import PINK
+from resperturb.studies.kept import StudyRecord, gathered
+
+COLUMNS = ("scaled", "absolute", "state", "gain2", "weight2", "both")
+NAMES = {
+    "scaled": "scaled perturbation",
+    "absolute": "absolute perturbation",
+    "state": "norm of the state",
+    "gain2": "gains of the second normalisation",
+    "weight2": "second weights",
+    "both": "gains × weights",
+}
+STYLE: dict[str, dict[str, Any]] = {
+    "absolute": {"color": BLUE, "marker": "o", "linestyle": "-"},
+    "gain2": {"color": ORANGE, "marker": "s", "linestyle": "--"},
+    "weight2": {"color": GREEN, "marker": "^", "linestyle": "-."},
+    "both": {"color": PINK, "marker": "D", "linestyle": ":"},
+}
+
+
+def carried_means(records: Sequence[StudyRecord]) -> pd.DataFrame:
+    """A row per depth, seed and moment: every size averaged over blocks; `both` is the mean of gain times weights."""
+    table = gathered(records, "blocks", "blocks")
+    table["both"] = table["gain2"] * table["weight2"]
+    return table.groupby(["blocks", "seed", "moment"], as_index=False)[list(COLUMNS)].mean()
+
+
+def carried_exponents(means: pd.DataFrame) -> pd.DataFrame:
+    """A row per size: its exponent over depth before training, and after with the interval."""
+    rows = []
+    for column in COLUMNS:
+        before, after = (law_over(means[means["moment"] == m], "blocks", column) for m in ("initialization", "end"))
+        rows.append(
+            {
+                "size": NAMES[column],
+                "before": before.exponent,
+                "after": after.exponent,
+                "low": after.low,
+                "high": after.high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def carried_figure(means: pd.DataFrame) -> Figure:
+    """Sizes against depth after training, each over what it is in the shallowest network."""
+    figure, axes = plt.subplots()
+    end = means[means["moment"] == "end"].groupby("blocks")[list(COLUMNS)].mean()
+    for column, style in STYLE.items():
+        axes.plot(end.index, end[column] / end[column].iloc[0], label=NAMES[column], markersize=5, **style)
+    axes.plot(end.index, end.index[0] / end.index, color=INK, linestyle=(0, (1, 1)), linewidth=1, label="slope −1")
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="over the shallowest network's")
+    depth_ticks(axes, list(end.index))
+    legend_above(axes, 2)
+    return finished(figure)
+
+
+def carried_rows(results: Path | str) -> Iterator[Row]:
+    """The rows of the ledger that rest on this study."""
+    records = records_of_study(results, "carriers")
+    if not records:
+        return
+    means = carried_means(records)
+    end = means[means["moment"] == "end"]
+    gain, weight, absolute = (law_over(end, "blocks", column) for column in ("gain2", "weight2", "absolute"))
+    where, page = f"results/carriers ({len(records)} runs)", "clock#what-carries-it"
+    for name, law, sentence in (
+        ("gains", gain, "After training the gains of the second normalisation fall with depth."),
+        ("weights", weight, "After training the second weights fall with depth."),
+    ):
+        word = "holds" if law.high < 0 else "does not hold" if law.low > 0 else "cannot be told"
+        yield Row(f"carriers/{name}", OURS, sentence, signed(law.exponent), interval(law), word, page, where)
+    gap = absolute.exponent - gain.exponent - weight.exponent
+    value = f"{signed(gain.exponent)} and {signed(weight.exponent)} beside {signed(absolute.exponent)}"
+    sentence = f"Their exponents add up to that of the absolute perturbation, within {ROUGHLY}."
+    word = "holds" if abs(gap) <= ROUGHLY else "does not hold"
+    yield Row("carriers/sum", OURS, sentence, value, "", word, page, where)
+
+
+def carried_answer(records: Sequence[StudyRecord]) -> str:
+    """The answer in one sentence."""
+    said = {row["size"]: signed(row["after"]) for row in carried_exponents(carried_means(records)).to_dict("records")}
+    return (
+        f"After training the absolute perturbation goes with depth to the power {said[NAMES['absolute']]}; the gains "
+        f"of the second batch normalisation go with {said[NAMES['gain2']]}, the weights behind it with "
+        f"{said[NAMES['weight2']]}, and the norm of the state with {said[NAMES['state']]}."
+    )

@@ -1,0 +1,156 @@
+"""The notebooks of the studies at tiny size, through the real papermill; and their shipped records."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from resperturb.ledger import ledger
+from resperturb.plans import STUDIES, load_plan, study_class, study_names
+from resperturb.records import Record, load_records
+from resperturb.studies import answers, compared
+from resperturb.studies.clocked import FOLDERS, clock_answer, clock_records, clock_table, collapse
+from resperturb.studies.kept import StudyRecord, load_studies, read_study
+from resperturb.sweeps import sweeps
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+NETWORK = {"blocks": 3, "epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
+TINY: dict[str, dict[str, object]] = {
+    "carriers": NETWORK,
+    "growth": {**NETWORK, "epsilon": 1e-6, "deepest": 6},
+    "initialization": {"width": 4, "measured_images": 4},
+    "lesion": NETWORK,
+    "path": NETWORK,
+    "text": {"layers": 1, "width": 16, "steps": 3, "measured_sequences": 4},
+}
+FIGURES = {"path": 3, "lesion": 2}  # of each at least; the others have one
+SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
+
+
+@pytest.mark.book
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_runs_as_a_notebook_and_leaves_its_record(name: str, tmp_path: Path) -> None:
+    more = ["-y", "depths: [2, 3]"] if name == "initialization" else []
+    done = papermill(name, tmp_path, *more, results="kept", **TINY[name])
+    assert done.returncode == 0, done.stderr
+    (record,) = load_studies(tmp_path / "kept")
+    assert record.run["study"] == name
+    assert record.fresh
+    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    drawn = [o for c in cells if c.cell_type == "code" for o in c.outputs if "image/svg+xml" in o.get("data", {})]
+    assert len(drawn) >= FIGURES.get(name, 1)
+
+
+@pytest.mark.book
+def test_an_unknown_parameter_stops_a_study(tmp_path: Path) -> None:
+    done = papermill("lesion", tmp_path, block_count=3)
+    assert done.returncode != 0
+    assert "unknown parameter block_count; did you mean blocks?" in done.stderr
+
+
+def papermill(name: str, folder: Path, *words: str, **parameters: object) -> subprocess.CompletedProcess[str]:
+    given = [word for key, value in parameters.items() for word in ("-p", key, str(value))]
+    notebook = str(ROOT / "notebooks" / f"{name}.ipynb")
+    command = [sys.executable, "-m", "papermill", notebook, "out.ipynb", *given, *words, "--no-progress-bar"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_parameters_are_typed_explained_and_those_of_the_study(name: str) -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code[0].metadata["tags"] == ["parameters"]
+    assert all(": " in line and "  # " in line for line in code[0].source.splitlines())
+    namespace: dict[str, object] = {}
+    exec(code[0].source, namespace)
+    study, results, again = study_class(name).read(namespace)
+    assert study == study_class(name)()  # the notebook's defaults are the study's
+    assert (str(results), again) == (f"results/{name}", False)
+    for cell in code:
+        figure = cell.metadata.get("mystnb")
+        if figure:
+            assert figure["figure"]["caption"]
+            assert figure["image"]["alt"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_studies_are_those_of_their_preset_and_fresh(name: str) -> None:
+    records = load_studies(RESULTS / name)
+    assert {record.name for record in records} == {run.name for run in load_plan(name).runs}
+    for record in records:
+        assert record.fresh, f"{record.folder} was made by other sources"
+        assert study_class(record.run["study"]).from_mapping(record.parameters).name == record.name
+
+
+@pytest.mark.parametrize("name", [name for name in FOLDERS if (RESULTS / name).is_dir()])
+def test_shipped_maps_are_of_their_preset_and_fresh(name: str) -> None:
+    records = load_records(RESULTS / name)
+    assert {record.name for record in records} <= {run.name for run in load_plan(name).runs}
+    assert all(record.fresh for record in records)
+
+
+def shipped(name: str) -> list[StudyRecord]:
+    return load_studies(RESULTS / name)
+
+
+@pytest.fixture(scope="module")
+def digits() -> list[Record]:
+    return sweeps(RESULTS, own=False)["digits"].records
+
+
+def test_answers_are_sentences_with_the_numbers_of_the_records(digits: list[Record]) -> None:
+    said = {
+        "initialization": answers.initialization(shipped("initialization")),
+        "lesion": answers.lesion(shipped("lesion")),
+        "growth": answers.growth(shipped("growth"), digits),
+        "path": answers.path(shipped("path")),
+        "text": answers.text(shipped("text")),
+        "clock": clock_answer(RESULTS),
+    }
+    for name, sentence in said.items():
+        assert sentence.endswith("."), name
+        assert "nan" not in sentence, name
+
+
+def test_the_ledger_has_rows_of_every_study(digits: list[Record]) -> None:
+    rows = ledger(sweeps(RESULTS, own=False))
+    folders = {row.id.split("/")[0] for row in rows}
+    assert {"initialization", "lesion", "growth", "path", "text", "clock", "carriers"} <= folders
+    pages = {path.stem for path in (ROOT / "book").glob("*.md")}
+    assert {row.chapter.split("#")[0] for row in rows} <= pages
+    assert len({row.id for row in rows}) == len(rows)
+
+
+def test_a_rank_correlation_is_averaged_over_seeds() -> None:
+    records = shipped("lesion")
+    table = compared.lesion_table(records).set_index(["blocks", "score"])
+    depth = records[0].parameters["blocks"]
+    by_hand = [r.table("correlations").set_index("score") for r in records if r.parameters["blocks"] == depth]
+    z = [math.atanh(part.loc["scaled", "added_loss"]) for part in by_hand]
+    row = table.loc[(depth, "scaled")]
+    assert row["with added loss"] == pytest.approx(math.tanh(sum(z) / len(z)))
+    assert -1 < row["low"] < row["with added loss"] < row["high"] < 1
+
+
+def test_the_work_of_growth_is_counted_in_images_and_blocks(digits: list[Record]) -> None:
+    record = read_study(next((RESULTS / "growth").glob("*epsilon-0.1-seed-0-*")))
+    phases = record.table("phases")
+    images = record.parameters["train_size"] // 64 * 64 * record.parameters["epochs"]
+    assert phases["block_images"].iloc[-1] == pytest.approx((phases["blocks"] * images).sum())
+    table = compared.growth_table(shipped("growth"), digits)
+    assert (table["sweep's block_images"] > 0).all()
+
+
+def test_a_collapse_compares_the_means_of_runs_of_one_clock() -> None:
+    table = clock_table(clock_records(RESULTS)["clock"])
+    row = collapse(table).iloc[-1]
+    there = table[(table["clock"] == row["clock"]) & (table["blocks"] == row["blocks"])]
+    means = there.groupby("epochs")["scaled"].mean()
+    assert row["ratio"] == pytest.approx(means.max() / means.min())
+    assert row["ratio"] >= 1
