@@ -24,6 +24,7 @@ help:
 	@echo "make book                 set up .venv, run the default sweep, build the site in _build/html"
 	@echo "make serve                show the site at http://127.0.0.1:$(PORT)"
 	@echo "make sweep PRESET=mnist   run the sweep of a preset ($(basename $(notdir $(wildcard config/*.yaml)))) or of a YAML file"
+	@echo "                          or a study ($(basename $(notdir $(wildcard config/studies/*.yaml))));"
 	@echo "                          CORES=2 for fewer cores, AGAIN=1 to train also where there are records"
 	@echo "make test                 set up .venv and run the tests; PYTEST='-k name' for some of them"
 	@echo "make bench                measure what it costs, into benchmarks/results; nothing else should run meanwhile"

@@ -99,8 +99,9 @@ def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: i
     deviations = []
     for group in groups:
         if len(group) > 1:
-            logs = np.log([values.mean() for values in group])
-            deviations.append((logs - logs.mean()) * math.sqrt(len(group) / (len(group) - 1)))
+            with np.errstate(divide="ignore", invalid="ignore"):  # of f = 0, which no law can be fitted to
+                logs = np.log([values.mean() for values in group])
+                deviations.append((logs - logs.mean()) * math.sqrt(len(group) / (len(group) - 1)))
     pooled = np.concatenate(deviations) if deviations else np.zeros(1)
 
     generator = np.random.default_rng(0)

@@ -22,7 +22,7 @@ DATA = Path("_data")  # tables behind the figures, written while the book is bui
 
 
 def open_chapter() -> dict[str, Sweep]:
-    """Set the figures' style, and hand every quantity of the sweeps to the prose as {glue:text}`sweep_quantity`.
+    """Set the figures' style, and hand every quantity of the main sweeps to the prose as {glue:text}`sweep_quantity`.
 
     {glue:text}`records` names the records of all main sweeps, for what rests on them all.
     """
@@ -30,7 +30,7 @@ def open_chapter() -> dict[str, Sweep]:
 
     figures.use_style()
     found = sweeps(RESULTS)
-    for name, sweep in found.items():
+    for name, sweep in main_sweeps(found).items():
         for quantity, text in quantities(sweep).items():
             glue(f"{name}_{quantity}", text, display=False)
     glue("records", records_of_all(main_sweeps(found).values()), display=False)

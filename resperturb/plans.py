@@ -17,7 +17,7 @@ import yaml
 
 from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment, one_of, reject_unknown
-from resperturb.presets import Preset, load_preset, preset_folder, preset_names
+from resperturb.presets import Preset, load_preset, preset_folder, preset_names, sweep_names
 from resperturb.records import DECIDING_SOURCES
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def study_class(notebook: str) -> type[Study]:
 
 def study_names() -> tuple[str, ...]:
     """The presets in config/studies."""
-    return tuple(sorted(path.stem for path in (preset_folder() / "studies").glob("*.yaml")))
+    return preset_names("studies")
 
 
 def load_plan(name: str | Path) -> Plan:
@@ -79,7 +79,7 @@ def load_plan(name: str | Path) -> Plan:
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         if str(name) not in study_names():
-            one_of("preset", str(name), (*preset_names(), *study_names()))
+            one_of("preset", str(name), (*sweep_names(), *study_names()))
             return plan_of_sweep(load_preset(name))
         path = preset_folder() / "studies" / f"{name}.yaml"
     try:

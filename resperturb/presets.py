@@ -12,6 +12,7 @@ import yaml
 from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment, one_of, reject_unknown, whole_number
 
+SENSITIVITY = "sensitivity"  # the folder in config/ of presets that vary one choice
 BRANCH_SCALES = {"1/L": -1.0, "1/sqrt(L)": -0.5}  # what branch_scale may be in a preset, as powers of depth
 KEYS = ("about", "depths", "seeds", "shallow", "experiment")
 
@@ -63,8 +64,14 @@ def preset_folder() -> Path:
     return inside if inside.is_dir() else beside
 
 
-def preset_names() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in preset_folder().glob("*.yaml")))
+def preset_names(inside: str = "") -> tuple[str, ...]:
+    """The presets in config/, or in a folder of it."""
+    return tuple(sorted(path.stem for path in (preset_folder() / inside).glob("*.yaml")))
+
+
+def sweep_names() -> tuple[str, ...]:
+    """All presets of sweeps: the main ones, and those that vary one choice."""
+    return (*preset_names(), *preset_names(SENSITIVITY))
 
 
 def load_preset(name: str | Path) -> Preset:
@@ -75,8 +82,8 @@ def load_preset(name: str | Path) -> Preset:
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        one_of("preset", str(name), preset_names())
-        path = preset_folder() / f"{name}.yaml"
+        one_of("preset", str(name), sweep_names())
+        path = preset_folder() / ("" if str(name) in preset_names() else SENSITIVITY) / f"{name}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

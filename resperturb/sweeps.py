@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resperturb.experiment import DATASETS
-from resperturb.presets import BRANCH_SCALES, branch_scale_at, load_preset, preset_names
+from resperturb.presets import BRANCH_SCALES, branch_scale_at, load_preset, sweep_names
 from resperturb.records import Record, RecordError, load_records
 
 FEWEST_DEPTHS = 3  # a folder with fewer says nothing of depth
@@ -65,7 +65,7 @@ class Sweep:
     @property
     def preset(self) -> str | None:
         """The preset that runs it again, where there is one of its name."""
-        return self.name if self.name in preset_names() else None
+        return self.name if self.name in sweep_names() else None
 
     @cached_property
     def identity(self) -> dict[str, Any]:

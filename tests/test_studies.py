@@ -334,7 +334,7 @@ class TestPlans:
             load_plan(path)
 
     def test_a_branch_scale_that_goes_with_depth_is_a_number_for_each_run(self) -> None:
-        plan = load_plan(ROOT / "config/sensitivity/digits-root-branch.yaml")
+        plan = load_plan("digits-root-branch")
         assert [run.parameters["branch_scale"] ** -2 for run in plan.runs] == pytest.approx(
             [r.blocks for r in plan.runs]
         )
