@@ -5,20 +5,29 @@ It is said, not warned of: a warning fails the build, and the pages mark such re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from resperturb.records import RecordError, load_records
+from resperturb.records import Record, RecordError, load_records
+from resperturb.studies.kept import StudyRecord, load_studies
+
+
+def records_in(folder: Path) -> Sequence[Record | StudyRecord]:
+    """The records of a sweep or of a study; none where there are none to read."""
+    for load in (load_records, load_studies):
+        try:
+            return load(folder)
+        except RecordError:
+            continue
+    return []
 
 
 def stale_lines(results: Path | str) -> list[str]:
-    """One line for each sweep with stale records; sweeps are the folders of `results`."""
+    """One line for each folder of `results` with stale records."""
     lines = []
     for folder in sorted(path for path in Path(results).glob("[!.]*") if path.is_dir()):
-        try:
-            records = load_records(folder)
-        except RecordError:
-            continue
+        records = records_in(folder)
         stale = [record.name for record in records if not record.fresh]
         if stale:
             lines.append(

@@ -241,6 +241,8 @@ def read_record(folder: Path | str) -> Record:
         run = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
+    if "study" in run:
+        raise RecordError(f"{path} is the record of a study, {run['study']}, and of no single run of a network.")
     if run.get("format") != FORMAT:
         raise RecordError(f"{path} has record format {run.get('format')!r}, this version reads {FORMAT}; run it again.")
     return Record(Path(folder), run)
