@@ -78,7 +78,7 @@ def carried_rows(results: Path | str) -> Iterator[Row]:
         return
     means = carried_means(records)
     end = means[means["moment"] == "end"]
-    gain, weight, absolute = (law_over(end, "blocks", column) for column in ("gain2", "weight2", "absolute"))
+    gain, weight, both, absolute = (law_over(end, "blocks", name) for name in ("gain2", "weight2", "both", "absolute"))
     where, page = f"results/carriers ({len(records)} runs)", "clock#what-carries-it"
     for name, law, sentence in (
         ("gains", gain, "After training the gains of the second normalisation fall with depth."),
@@ -86,11 +86,13 @@ def carried_rows(results: Path | str) -> Iterator[Row]:
     ):
         word = "holds" if law.high < 0 else "does not hold" if law.low > 0 else "cannot be told"
         yield Row(f"carriers/{name}", OURS, sentence, signed(law.exponent), interval(law), word, page, where)
-    gap = absolute.exponent - gain.exponent - weight.exponent
-    value = f"{signed(gain.exponent)} and {signed(weight.exponent)} beside {signed(absolute.exponent)}"
-    sentence = f"Their exponents add up to that of the absolute perturbation, within {ROUGHLY}."
-    word = "holds" if abs(gap) <= ROUGHLY else "does not hold"
-    yield Row("carriers/sum", OURS, sentence, value, "", word, page, where)
+    for name, first, second, sentence in (
+        ("shared", gain, weight, f"They fall alike: their exponents are within {ROUGHLY} of each other."),
+        ("product", both, absolute, f"Their product falls as the absolute perturbation does, within {ROUGHLY}."),
+    ):
+        word = "holds" if abs(first.exponent - second.exponent) <= ROUGHLY else "does not hold"
+        value = f"{signed(first.exponent)} and {signed(second.exponent)}"
+        yield Row(f"carriers/{name}", OURS, sentence, value, interval(first), word, page, where)
 
 
 def carried_answer(records: Sequence[StudyRecord]) -> str:
