@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,6 +17,7 @@ from resperturb.scaling import fit_power_law
 from resperturb.sweeps import Sweep, differences
 
 FIELDS = ("block", "sections", "width", "normalization", "branch_scale", "initialization")
+FURTHEST = -2.0  # exponents below this are written at the figure's edge
 SHOWN = {"block": "block kind", "normalization": "normalisation", "branch_scale": "factor on the branch"}
 
 
@@ -62,15 +64,20 @@ def varied_words(fields: dict[str, Any]) -> str:
 
 
 def architecture_figure(table: pd.DataFrame) -> Figure:
-    """Exponents before and after training with their intervals, a row for each architecture."""
-    figure, axes = plt.subplots(figsize=(6.0, 0.42 * len(table) + 1.2))
+    """Exponents before and after training with their intervals, a row for each architecture; far ones as numbers."""
+    figure, axes = plt.subplots(figsize=(6.0, 0.5 * len(table) + 1.2))
     for shift, (moment, style) in zip((0.12, -0.12), MOMENT_STYLE.items(), strict=True):
         reach = np.clip([table[moment] - table[f"{moment} low"], table[f"{moment} high"] - table[moment]], 0, None)
         place = np.arange(len(table)) + shift
         axes.errorbar(table[moment], place, xerr=reach, capsize=2, **{**style, "linestyle": "none"})
+    for place, value in enumerate(table["end"]):
+        if value < FURTHEST:  # beside the others a line of its own would be all that is seen
+            style = {"color": MOMENT_STYLE["end"]["color"], "va": "center", "fontsize": 10}
+            axes.annotate(f"◂ {value:.1f}".replace("-", "−"), (FURTHEST, place + 0.25), **style)
+    axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))
     for level in (-0.5, -1.0):
         axes.axvline(level, color=INK, linewidth=1, linestyle=":")
-    axes.set_yticks(range(len(table)), labels=table["varied"])
+    axes.set_yticks(range(len(table)), labels=[textwrap.fill(words, 26) for words in table["varied"]])
     axes.invert_yaxis()
     axes.set(xlabel="exponent")
     legend_above(axes, 2)
