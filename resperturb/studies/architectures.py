@@ -72,7 +72,7 @@ def architecture_figure(table: pd.DataFrame) -> Figure:
         axes.errorbar(table[moment], place, xerr=reach, capsize=2, **{**style, "linestyle": "none"})
     for place, value in enumerate(table["end"]):
         if value < FURTHEST:  # beside the others a line of its own would be all that is seen
-            style = {"color": MOMENT_STYLE["end"]["color"], "va": "center", "fontsize": 10}
+            style: dict[str, Any] = {"color": MOMENT_STYLE["end"]["color"], "va": "center", "fontsize": 10}
             axes.annotate(f"◂ {value:.1f}".replace("-", "−"), (FURTHEST, place + 0.25), **style)
     axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))
     for level in (-0.5, -1.0):
