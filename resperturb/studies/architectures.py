@@ -72,8 +72,8 @@ def architecture_figure(table: pd.DataFrame) -> Figure:
         axes.errorbar(table[moment], place, xerr=reach, capsize=2, **{**style, "linestyle": "none"})
     for place, value in enumerate(table["end"]):
         if value < FURTHEST:  # beside the others a line of its own would be all that is seen
-            style: dict[str, Any] = {"color": MOMENT_STYLE["end"]["color"], "va": "center", "fontsize": 10}
-            axes.annotate(f"◂ {value:.1f}".replace("-", "−"), (FURTHEST, place + 0.25), **style)
+            words, colour = f"◂ {value:.1f}".replace("-", "−"), MOMENT_STYLE["end"]["color"]
+            axes.annotate(words, (FURTHEST, place + 0.25), color=colour, va="center", fontsize=10)
     axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))
     for level in (-0.5, -1.0):
         axes.axvline(level, color=INK, linewidth=1, linestyle=":")
