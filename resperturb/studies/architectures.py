@@ -70,10 +70,10 @@ def architecture_figure(table: pd.DataFrame) -> Figure:
         reach = np.clip([table[moment] - table[f"{moment} low"], table[f"{moment} high"] - table[moment]], 0, None)
         place = np.arange(len(table)) + shift
         axes.errorbar(table[moment], place, xerr=reach, capsize=2, **{**style, "linestyle": "none"})
-    for place, value in enumerate(table["end"]):
+    for number, value in enumerate(table["end"]):
         if value < FURTHEST:  # beside the others a line of its own would be all that is seen
             words, colour = f"◂ {value:.1f}".replace("-", "−"), MOMENT_STYLE["end"]["color"]
-            axes.annotate(words, (FURTHEST, place + 0.25), color=colour, va="center", fontsize=10)
+            axes.annotate(words, (FURTHEST, number + 0.25), color=colour, va="center", fontsize=10)
     axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))
     for level in (-0.5, -1.0):
         axes.axvline(level, color=INK, linewidth=1, linestyle=":")
