@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -14,6 +16,7 @@ from resperturb.ledger import ledger
 from resperturb.plans import STUDIES, load_plan, study_class, study_names
 from resperturb.records import Record, load_records
 from resperturb.studies import answers, compared
+from resperturb.studies.carried import carried_answer
 from resperturb.studies.clocked import FOLDERS, clock_answer, clock_records, clock_table, collapse
 from resperturb.studies.kept import StudyRecord, load_studies, read_study
 from resperturb.sweeps import sweeps
@@ -104,24 +107,31 @@ def digits() -> list[Record]:
     return sweeps(RESULTS, own=False)["digits"].records
 
 
-def test_answers_are_sentences_with_the_numbers_of_the_records(digits: list[Record]) -> None:
-    said = {
-        "initialization": answers.initialization(shipped("initialization")),
-        "lesion": answers.lesion(shipped("lesion")),
-        "growth": answers.growth(shipped("growth"), digits),
-        "path": answers.path(shipped("path")),
-        "text": answers.text(shipped("text")),
-        "clock": clock_answer(RESULTS),
-    }
-    for name, sentence in said.items():
-        assert sentence.endswith("."), name
-        assert "nan" not in sentence, name
+ANSWERS: dict[str, Callable[[list[Record]], str]] = {
+    "initialization": lambda digits: answers.initialization(shipped("initialization")),
+    "lesion": lambda digits: answers.lesion(shipped("lesion")),
+    "growth": lambda digits: answers.growth(shipped("growth"), digits),
+    "path": lambda digits: answers.path(shipped("path")),
+    "text": lambda digits: answers.text(shipped("text")),
+    "carriers": lambda digits: carried_answer(shipped("carriers")),
+    "clock": lambda digits: clock_answer(RESULTS),
+}
+THERE = [name for name in ANSWERS if (RESULTS / name).is_dir()]
 
 
-def test_the_ledger_has_rows_of_every_study(digits: list[Record]) -> None:
+@pytest.mark.parametrize("name", THERE)
+def test_an_answer_is_a_sentence_with_the_numbers_of_the_records(name: str, digits: list[Record]) -> None:
+    sentence = ANSWERS[name](digits)
+    assert sentence.endswith(".") or sentence.endswith(")")
+    assert re.search(r"\d", sentence)
+    assert "nan" not in sentence
+
+
+def test_every_chapter_has_the_records_that_it_rests_on(digits: list[Record]) -> None:
+    chapters = {path.stem for path in (ROOT / "book").glob("*.md")} & set(ANSWERS)
+    assert chapters <= set(THERE)
     rows = ledger(sweeps(RESULTS, own=False))
-    folders = {row.id.split("/")[0] for row in rows}
-    assert {"initialization", "lesion", "growth", "path", "text", "clock", "carriers"} <= folders
+    assert set(THERE) <= {row.id.split("/")[0] for row in rows}
     pages = {path.stem for path in (ROOT / "book").glob("*.md")}
     assert {row.chapter.split("#")[0] for row in rows} <= pages
     assert len({row.id for row in rows}) == len(rows)
