@@ -17,7 +17,7 @@ from resperturb.plans import STUDIES, load_plan, study_class, study_names
 from resperturb.records import Record, load_records
 from resperturb.studies import answers, compared
 from resperturb.studies.carried import carried_answer
-from resperturb.studies.clocked import FOLDERS, clock_answer, clock_records, clock_table, collapse
+from resperturb.studies.clocked import FOLDERS, clock_answer
 from resperturb.studies.kept import StudyRecord, load_studies, read_study
 from resperturb.sweeps import sweeps
 
@@ -155,12 +155,3 @@ def test_the_work_of_growth_is_counted_in_images_and_blocks(digits: list[Record]
     assert phases["block_images"].iloc[-1] == pytest.approx((phases["blocks"] * images).sum())
     table = compared.growth_table(shipped("growth"), digits)
     assert (table["sweep's block_images"] > 0).all()
-
-
-def test_a_collapse_compares_the_means_of_runs_of_one_clock() -> None:
-    table = clock_table(clock_records(RESULTS)["clock"])
-    row = collapse(table).iloc[-1]
-    there = table[(table["clock"] == row["clock"]) & (table["blocks"] == row["blocks"])]
-    means = there.groupby("epochs")["scaled"].mean()
-    assert row["ratio"] == pytest.approx(means.max() / means.min())
-    assert row["ratio"] >= 1

@@ -79,7 +79,7 @@ def carried_rows(results: Path | str) -> Iterator[Row]:
     means = carried_means(records)
     end = means[means["moment"] == "end"]
     gain, weight, both, absolute = (law_over(end, "blocks", name) for name in ("gain2", "weight2", "both", "absolute"))
-    where, page = f"results/carriers ({len(records)} runs)", "clock#what-carries-it"
+    where, page = f"results/carriers ({len(records)} runs)", "carriers#gains-and-weights"
     for name, law, sentence in (
         ("gains", gain, "After training the gains of the second normalisation fall with depth."),
         ("weights", weight, "After training the second weights fall with depth."),
