@@ -82,7 +82,8 @@ def load_preset(name: str | Path) -> Preset:
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        one_of("preset", str(name), sweep_names())
+        if str(name) not in sweep_names():
+            one_of("preset", str(name), preset_names())  # the main ones are enough to choose from
         path = preset_folder() / ("" if str(name) in preset_names() else SENSITIVITY) / f"{name}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
