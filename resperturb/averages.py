@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -93,26 +94,49 @@ def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: i
             by_depth.setdefault(run.blocks, []).append(np.asarray(run.scaled_per_sample(moment), dtype=float))
     if not by_depth:
         raise ScalingError("there is no run to average: give at least one that has not diverged.")
-    depths = np.array(sorted(by_depth))
-    groups = [by_depth[depth] for depth in depths]
-    counts = np.array([len(group) for group in groups])
+    depths = tuple(sorted(by_depth))
+    groups = tuple(tuple(values.tobytes() for values in by_depth[depth]) for depth in depths)
+    return bootstrapped(depths, groups, replicates)
+
+
+@functools.lru_cache(maxsize=1024)
+def bootstrapped(depths: tuple[int, ...], groups: tuple[tuple[bytes, ...], ...], replicates: int) -> Averages:
+    """What :func:`averages_by_depth` says, remembered: tables and figures ask for the same averages many times.
+
+    Args:
+        depths: distinct numbers of blocks, increasing.
+        groups: for each depth its runs, each float64 values over images as bytes, which can be told apart quickly.
+        replicates: of the bootstrap.
+    """
+    values = [[np.frombuffer(run) for run in group] for group in groups]
+    counts = np.array([len(group) for group in values])
     deviations = []
-    for group in groups:
+    for group in values:
         if len(group) > 1:
             with np.errstate(divide="ignore", invalid="ignore"):  # of f = 0, which no law can be fitted to
-                logs = np.log([values.mean() for values in group])
+                logs = np.log([run.mean() for run in group])
                 deviations.append((logs - logs.mean()) * math.sqrt(len(group) / (len(group) - 1)))
     pooled = np.concatenate(deviations) if deviations else np.zeros(1)
 
-    generator = np.random.default_rng(0)
-    sizes = {len(values) for group in groups for values in group}
-    weights = {  # how often each image is drawn, as a share: one matrix product instead of many gathers
-        size: generator.multinomial(size, np.full(size, 1 / size), size=replicates) / size for size in sorted(sizes)
-    }
+    weights, state = image_weights(tuple(sorted({len(run) for group in values for run in group})), replicates)
+    generator = np.random.default_rng()
+    generator.bit_generator.state = state
     resampled = np.empty((replicates, len(depths)))
-    for column, group in enumerate(groups):
-        over_images = np.mean([weights[len(values)] @ values for values in group], axis=0)
+    for column, group in enumerate(values):
+        over_images = np.mean([weights[len(run)] @ run for run in group], axis=0)
         noise = generator.choice(pooled, size=(replicates, len(group))).mean(axis=1)
         resampled[:, column] = over_images * np.exp(noise)
-    means = np.array([np.mean([values.mean() for values in group]) for group in groups])
-    return Averages(depths, means, resampled, counts, bool(deviations))
+    means = np.array([np.mean([run.mean() for run in group]) for group in values])
+    found = Averages(np.array(depths), means, resampled, counts, bool(deviations))
+    for array in (found.depths, found.means, found.replicates, found.runs):
+        array.flags.writeable = False  # shared
+    return found
+
+
+@functools.lru_cache(maxsize=16)
+def image_weights(sizes: tuple[int, ...], replicates: int) -> tuple[dict[int, np.ndarray], dict[str, Any]]:
+    """How often each image is drawn, as a share, for each number of images: one matrix product instead of many
+    gathers. Each [replicates, size]. With it the state of the generator (seed 0) after the draws."""
+    generator = np.random.default_rng(0)
+    weights = {size: generator.multinomial(size, np.full(size, 1 / size), size=replicates) / size for size in sizes}
+    return weights, dict(generator.bit_generator.state)

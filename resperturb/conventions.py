@@ -31,23 +31,18 @@ class Convention:
     of: Callable[[Record, str], float | None]
 
 
-def identity(record: Record, moment: str) -> pd.DataFrame:
-    table = record.at(moment)
-    return table[table["kind"] == "identity"]
-
-
 def mean_of(column: str) -> Callable[[Record, str], float | None]:
     """The mean over blocks of one column."""
-    return lambda record, moment: float(identity(record, moment)[column].mean())
+    return lambda record, moment: float(record.blocks_at(moment)[column].mean())
 
 
 def ratio_of_means(record: Record, moment: str) -> float:
-    table = identity(record, moment)
+    table = record.blocks_at(moment)
     return float((table["perturbation_norm"] / table["state_norm"]).mean())
 
 
 def ratio_of_sums(record: Record, moment: str) -> float:
-    table = identity(record, moment)
+    table = record.blocks_at(moment)
     return float(table["perturbation_norm"].sum() / table["state_norm"].sum())
 
 
@@ -57,7 +52,7 @@ def with_transitions(record: Record, moment: str) -> float:
 
 def of_section(section: int) -> Callable[[Record, str], float | None]:
     def value(record: Record, moment: str) -> float | None:
-        table = identity(record, moment)
+        table = record.blocks_at(moment)
         return float(table.loc[table["section"] == section, "scaled"].mean())
 
     return value

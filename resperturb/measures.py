@@ -10,7 +10,6 @@ import pandas as pd
 from resperturb.averages import Summary
 from resperturb.records import Record
 from resperturb.scaling import PowerLaw, fit_power_law
-from resperturb.stream import blocks_at
 
 MEASURES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_norm": "norm of the state"}
 
@@ -18,7 +17,7 @@ MEASURES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_norm": "
 def measure_runs(records: Iterable[Record], column: str, moment: str = "end") -> list[Summary]:
     """One column averaged over the blocks of each run, as runs that a law can be fitted to."""
     return [
-        Summary(record.blocks, float(blocks_at(record, moment)[column].mean()))
+        Summary(record.blocks, float(record.blocks_at(moment)[column].mean()))
         for record in records
         if not record.diverged
     ]
@@ -31,13 +30,13 @@ def measure_law(records: Iterable[Record], column: str, moment: str = "end") -> 
 
 def over_images(record: Record, column: str, moment: str = "end") -> float:
     """How much a measure differs between images: its coefficient of variation, averaged over blocks."""
-    table = blocks_at(record, moment)
+    table = record.blocks_at(moment)
     return float((table[f"{column}_std"] / table[column]).mean())
 
 
 def with_the_stream(record: Record, column: str, moment: str = "end") -> float:
     """How a measure goes with the norm of the stream from block to block: the correlation of their logarithms."""
-    table = blocks_at(record, moment)
+    table = record.blocks_at(moment)
     return float(np.corrcoef(np.log(table["state_norm"]), np.log(table[column]))[0, 1])
 
 

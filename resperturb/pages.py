@@ -1,7 +1,7 @@
 """Pages of the book from executed notebooks: one a run, shown as it was executed and never run again.
 
 `python -m resperturb.pages results/digits/notebooks/*.ipynb --into book/runs` writes them; pages of other runs go. As a
-Sphinx extension this module has the chapters read again in every build, since Sphinx does not see changed records.
+Sphinx extension this module leaves out what those pages do not need.
 """
 
 from __future__ import annotations
@@ -110,11 +110,6 @@ def write_pages(executed: Sequence[Path], into: Path) -> list[Path]:
     return pages
 
 
-def chapters(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
-    """All documents but the pages of runs: they compute what they say from records."""
-    return sorted(name for name in env.found_docs if not name.startswith("runs/"))
-
-
 def leave_out_thebe(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
     """Jupyter Book loads scripts for kernels elsewhere, which no page here offers; on the search page they fail."""
     scripts = context.get("script_files", [])
@@ -123,7 +118,6 @@ def leave_out_thebe(app: Any, page: str, template: str, context: dict[str, Any],
 
 def setup(app: Any) -> dict[str, bool]:
     """What Sphinx calls to load an extension."""
-    app.connect("env-get-outdated", chapters)
     app.connect("html-page-context", leave_out_thebe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 

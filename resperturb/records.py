@@ -118,8 +118,22 @@ class Record:
         return self.samples[column].to_numpy()
 
     def at(self, moment: str) -> pd.DataFrame:
-        """The rows of :attr:`perturbations` at "initialization" or "end"."""
-        return self.perturbations[self.perturbations["moment"] == moment].reset_index(drop=True)
+        """The rows of :attr:`perturbations` at "initialization" or "end"; shared, so copy to change it."""
+        return self._selected.get((moment, "all"), self.perturbations[:0])
+
+    def blocks_at(self, moment: str) -> pd.DataFrame:
+        """The rows of :meth:`at` that are blocks, transitions left out; shared likewise."""
+        return self._selected.get((moment, "identity"), self.perturbations[:0])
+
+    @functools.cached_property
+    def _selected(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """Rows by moment and kind, selected once: a chapter asks for the same ones hundreds of times."""
+        tables = {
+            str(moment): rows.reset_index(drop=True)
+            for moment, rows in self.perturbations.groupby("moment", sort=False)
+        }
+        every = {(moment, "all"): table for moment, table in tables.items()}
+        return every | {(m, "identity"): table[table["kind"] == "identity"] for m, table in tables.items()}
 
 
 def equivalent_sources(results: Path) -> set[str]:

@@ -11,12 +11,6 @@ from resperturb.averages import Summary
 from resperturb.records import Record
 
 
-def blocks_at(record: Record, moment: str) -> pd.DataFrame:
-    """The rows of a record's blocks, transitions left out."""
-    table = record.at(moment)
-    return table[table["kind"] == "identity"]
-
-
 def carriers(scaled: np.ndarray, share: float) -> int:
     """The smallest number of blocks whose scaled perturbations together make up `share` of the sum over all blocks."""
     largest_first = np.sort(scaled)[::-1].cumsum()
@@ -32,7 +26,7 @@ def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.Da
     rows = []
     for record in records:
         if not record.diverged:
-            scaled = blocks_at(record, moment)["scaled"].to_numpy()
+            scaled = record.blocks_at(moment)["scaled"].to_numpy()
             rows.append(
                 {
                     "blocks": record.blocks,
@@ -58,8 +52,7 @@ def section_table(records: Iterable[Record], moment: str = "end") -> pd.DataFram
     for record in records:
         if record.diverged:
             continue
-        table = record.at(moment)
-        identity = table[table["kind"] == "identity"]
+        table, identity = record.at(moment), record.blocks_at(moment)
         for section, part in identity.groupby("section"):
             rows.append(
                 {
@@ -117,7 +110,7 @@ def section_runs(records: Iterable[Record], section: int, moment: str = "end") -
     runs = []
     for record in records:
         if not record.diverged:
-            table = blocks_at(record, moment)
+            table = record.blocks_at(moment)
             runs.append(Summary(record.blocks, float(table.loc[table["section"] == section, "scaled"].mean())))
     return runs
 
