@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-DECLARES_NOTHING = ("sphinx_jupyterbook_latex", "sphinx_mathjax_offline", "sphinx_multitoc_numbering")
+DECLARES_NOTHING = ("sphinx_jupyterbook_latex", "sphinx-mathjax-offline", "sphinx_multitoc_numbering")
 """Extensions of the book that do not say whether they may run beside themselves. They may: they only set options,
 transform one document at a time, or number the table of contents when all documents are read."""
 

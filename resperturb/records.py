@@ -119,21 +119,21 @@ class Record:
 
     def at(self, moment: str) -> pd.DataFrame:
         """The rows of :attr:`perturbations` at "initialization" or "end"; shared, so copy to change it."""
-        return self._selected.get((moment, "all"), self.perturbations[:0])
+        return self._by_moment.get(moment, self.perturbations[:0])
 
     def blocks_at(self, moment: str) -> pd.DataFrame:
         """The rows of :meth:`at` that are blocks, transitions left out; shared likewise."""
-        return self._selected.get((moment, "identity"), self.perturbations[:0])
+        return self._blocks_by_moment.get(moment, self.perturbations[:0])
+
+    # Selected once: a chapter asks for the same rows hundreds of times.
+    @functools.cached_property
+    def _by_moment(self) -> dict[str, pd.DataFrame]:
+        groups = self.perturbations.groupby("moment", sort=False)
+        return {str(moment): rows.reset_index(drop=True) for moment, rows in groups}
 
     @functools.cached_property
-    def _selected(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """Rows by moment and kind, selected once: a chapter asks for the same ones hundreds of times."""
-        tables = {
-            str(moment): rows.reset_index(drop=True)
-            for moment, rows in self.perturbations.groupby("moment", sort=False)
-        }
-        every = {(moment, "all"): table for moment, table in tables.items()}
-        return every | {(m, "identity"): table[table["kind"] == "identity"] for m, table in tables.items()}
+    def _blocks_by_moment(self) -> dict[str, pd.DataFrame]:
+        return {moment: rows[rows["kind"] == "identity"] for moment, rows in self._by_moment.items()}
 
 
 def equivalent_sources(results: Path) -> set[str]:

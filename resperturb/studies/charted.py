@@ -13,7 +13,7 @@ from resperturb.charts import SECTION_STYLE
 from resperturb.figures import BLUE, GREEN, INK, MOMENT_STYLE, ORANGE, depth_ticks, finished, legend_above
 from resperturb.studies.compared import initial_laws, mean_and_reach
 from resperturb.studies.drawn import PART_STYLE, PINK, SCORE_STYLE
-from resperturb.studies.initialization import VARIANTS
+from resperturb.studies.variants import VARIANTS
 
 VARIANT_STYLE: dict[str, dict[str, Any]] = {
     "batch-norm": {"color": BLUE, "marker": "o"},

@@ -11,8 +11,8 @@ import pandas as pd
 from resperturb.averages import ScalingError, Summary
 from resperturb.records import Record, RecordError
 from resperturb.scaling import PowerLaw, fit_power_law, stopping_depth, student
-from resperturb.studies.initialization import VARIANTS
 from resperturb.studies.kept import StudyRecord, gathered, load_studies
+from resperturb.studies.variants import VARIANTS
 
 REPLICATES = 500
 

@@ -14,8 +14,8 @@ from resperturb.records import Record
 from resperturb.scaling import PowerLaw
 from resperturb.statements import OURS, Row
 from resperturb.studies import compared
-from resperturb.studies.initialization import VARIANTS
 from resperturb.studies.kept import StudyRecord
+from resperturb.studies.variants import VARIANTS
 
 RANKED = 0.5  # a rank correlation from here on ranks
 BETTER = 0.1  # and one that is so much higher ranks better

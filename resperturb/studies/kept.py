@@ -9,15 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 
-from resperturb.precision import native
-from resperturb.provenance import git_commit, machine, peak_memory, versions
 from resperturb.records import FORMAT, RecordError, check_writable, source_hash, write_whole
-from resperturb.studies.base import Report, Study
+
+if TYPE_CHECKING:
+    from resperturb.studies.base import Report, Study  # which needs PyTorch; a chapter reads records without
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,11 @@ def keep(study: Study, results: Path | str, *, again: bool = False, report: Repo
         if kept is not None and kept.fresh:
             report(f"{folder.name} is recorded already; nothing was computed (again=True does it once more)")
             return kept
+    import torch
+
+    from resperturb.precision import native
+    from resperturb.provenance import git_commit, machine, peak_memory, versions
+
     check_writable(results)
     started, clock = datetime.now(UTC), time.perf_counter()
     threads = torch.get_num_threads()
