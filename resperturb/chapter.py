@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import itertools
+import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from resperturb import figures
+from resperturb.building import fingerprint
 from resperturb.claims import quantities, records_of_all
 from resperturb.ledger import MARKS, ledger
 from resperturb.studies import told
@@ -18,6 +21,7 @@ from resperturb.studies.kept import StudyRecord, load_studies
 from resperturb.sweeps import Sweep, main_sweeps, sweeps
 
 RESULTS = Path("../results")  # as seen from book/, where chapters run
+BUILT = RESULTS.parent / "_build"
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 
 
@@ -30,11 +34,26 @@ def open_chapter() -> dict[str, Sweep]:
 
     figures.use_style()
     found = sweeps(RESULTS)
-    for name, sweep in main_sweeps(found).items():
-        for quantity, text in quantities(sweep).items():
+    for name, said in said_of(main_sweeps(found)).items():
+        for quantity, text in said.items():
             glue(f"{name}_{quantity}", text, display=False)
     glue("records", records_of_all(main_sweeps(found).values()), display=False)
     return found
+
+
+def said_of(chosen: dict[str, Sweep]) -> dict[str, dict[str, str]]:
+    """The quantities of each sweep, kept in _build/ for the next chapter until a record or a source changes."""
+    file = BUILT / f"quantities-{fingerprint(RESULTS.parent)[:16]}.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        pass  # the first chapter to ask
+    said = {name: quantities(sweep) for name, sweep in chosen.items()}
+    BUILT.mkdir(exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")  # chapters are read beside each other
+    partial.write_text(json.dumps(said), encoding="utf-8")
+    partial.replace(file)
+    return said
 
 
 def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
