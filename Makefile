@@ -38,7 +38,7 @@ sweep: $(BIN)/.book
 	$(BIN)/snakemake sweep $(FLAGS) $(if $(AGAIN),--forcerun run) --config preset=$(PRESET) $(if $(AGAIN),again=True)
 
 test: $(BIN)/.test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST)
 
 # One after another, since each takes the whole machine; one that fails does not stop those behind it.
 bench: $(BIN)/.book

@@ -9,6 +9,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads that compete for cores wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import yaml
 
@@ -18,6 +21,16 @@ MADE = (".git", ".venv", "_build", ".snakemake", "__pycache__", ".*_cache", ".hy
 MADE_HERE = {"book": {"runs", "_data"}, "results": {"digits", "runs"}}
 
 TINY = {"dataset": "digits", "epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
+
+
+SHARED = {"tree", "swept", "site"}  # made once, at the price of minutes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share the copy of the tree go to one process."""
+    for item in items:
+        if SHARED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("tree"))
 
 
 def copy_tree(destination: Path) -> Path:
