@@ -25,9 +25,12 @@ from resperturb.figures import (
     ORANGE,
     depth_ticks,
     draw_averages,
+    draw_blocks,
     finished,
     legend_above,
+    mark_transitions,
 )
+from resperturb.records import Record
 from resperturb.scaling import PowerLaw, StoppingDepth
 from resperturb.sweeps import Sweep
 
@@ -90,6 +93,26 @@ def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
     handles, labels = all_axes[0].get_legend_handles_labels()
     kept = [(h, t) for h, t in zip(handles, labels, strict=True) if not t.startswith("fitted")]
     figure.legend(*zip(*kept, strict=True), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2, fontsize=10)
+    return finished(figure)
+
+
+def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], *, measure: str = "scaled") -> Figure:
+    """One measure over the blocks at initialisation and after training, a panel for each sweep.
+
+    Args:
+        records: a run that did not diverge for each sweep, by name.
+        sweeps: by the same names.
+        measure: a measure that is positive.
+    """
+    figure, all_axes = panels(len(records))
+    for axes, (name, record) in zip(all_axes, records.items(), strict=True):
+        for moment, style in MOMENT_STYLE.items():
+            draw_blocks(axes, record.blocks_at(moment), measure, style)
+        mark_transitions(axes, record.at("initialization"))
+        axes.set_title(f"{sweeps[name].label}, {record.blocks}", fontsize=11)
+        axes.set(xlabel="block $l$", yscale="log")
+    all_axes[0].set(ylabel=MEASURE_LABEL[measure])
+    legend_of_all(figure, all_axes[0], 2)
     return finished(figure)
 
 

@@ -120,13 +120,34 @@ def profile(blocks: pd.DataFrame) -> dict[str, list[float | None]]:
         columns |= {f"{measure}_{end}": f"{column}_{quantile}" for end, quantile in BANDS.items()}
     ordered = blocks.sort_values("block")
     return {
-        name: [rounded(v) for v in ordered[column]] for name, column in columns.items() if column in ordered and len(ordered)
+        name: [rounded(v) for v in ordered[column]]
+        for name, column in columns.items()
+        if column in ordered and len(ordered)
     }
 
 
 def rounded(value: float | None) -> float | None:
     """To four significant digits; None where there is no number, which JSON has no word for."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
+
+
+def run_table(chosen: Mapping[str, Sweep]) -> pd.DataFrame:
+    """All runs of some sweeps, a row each: what the explorer shows, for readers without scripts."""
+    rows = []
+    for sweep in chosen.values():
+        for record in sweep.records:
+            averages = {moment: record.run["averages"].get(moment, {}).get("scaled") for moment in MOMENTS}
+            rows.append(
+                {
+                    "sweep": sweep.label,
+                    "blocks": record.blocks,
+                    "seed": record.seed,
+                    "accuracy": None if record.diverged else record.run["accuracy"],
+                    "at initialisation": averages["initialization"],
+                    "after training": averages["end"],
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def script(data: Mapping[str, Any]) -> str:
@@ -158,7 +179,9 @@ def write_script(app: Any, error: Exception | None) -> None:
 def off_other_pages(app: Any, config: Any) -> None:
     """Jupyter Book puts every script and style of _static/ on every page; the explorer's page names its own itself."""
     for files in (config.html_js_files, config.html_css_files):
-        files[:] = [file for file in files if not str(file[0] if isinstance(file, tuple) else file).startswith(OWN_FILES)]
+        files[:] = [
+            file for file in files if not str(file[0] if isinstance(file, tuple) else file).startswith(OWN_FILES)
+        ]
 
 
 def setup(app: Any) -> dict[str, bool]:
