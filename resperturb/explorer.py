@@ -1,4 +1,4 @@
-"""The data of the book's explorer: what it shows of the runs of the main sweeps, in one script for the reader's browser.
+"""The data of the book's explorer: what it shows of the runs of the main sweeps, in one script for a browser.
 
 As a Sphinx extension this module writes that script when the book is built, and keeps the explorer's libraries off all
 other pages.
@@ -66,7 +66,7 @@ def sweep_data(sweep: Sweep, pages: Collection[str] = ()) -> dict[str, Any]:
 
 
 def laws_of(records: Iterable[Record], measure: str) -> dict[str, Any]:
-    """The fitted laws of one measure by moment, as the book's chapters have them; without those that cannot be fitted."""
+    """The fitted laws of one measure by moment, as the chapters have them; without those that cannot be fitted."""
     found = {}
     for moment in MOMENTS:
         try:
