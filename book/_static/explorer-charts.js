@@ -14,6 +14,7 @@ window.resperturbCharts = (() => {
   const DOTS_UP_TO = 60; // blocks; more than that, and markers hide the line
   const STYLE = { background: "none", color: "currentColor", fontFamily: "inherit", fontSize: "12px", overflow: "visible" };
   const HINT = "Point at the chart, or focus it and use the arrow keys, to read values.";
+  const HINT_OF_CHOICE = "Choose a depth by a click, or by Enter after the arrow keys.";
 
   const text = (value) => (value == null ? "no value" : String(value).replace("-", "−"));
   const percent = (share) => (share == null ? "none" : `${Number((100 * share).toFixed(2))} %`);
@@ -28,6 +29,21 @@ window.resperturbCharts = (() => {
     if (logarithmic) return [low / 1.15, high * 1.15];
     const room = (high - low || Math.abs(high) || 1) * 0.06;
     return [low - room, high + room];
+  }
+
+  /** Few ticks at round numbers: powers of ten, with 2 and 5 between them where there are few decades. */
+  function ticksOf(domain, logarithmic) {
+    if (!logarithmic) return d3.ticks(...domain, 4);
+    const [low, high] = domain, decades = Math.log10(high / low);
+    const powers = d3.range(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)) + 1).map((power) => 10 ** power);
+    return powers.flatMap((power) => (decades > 2.2 ? [1] : [1, 2, 5]).map((step) => Number((step * power).toPrecision(1))))
+      .filter((value) => value >= low && value <= high);
+  }
+
+  /** The vertical axis for some numbers. */
+  function valueAxis(values, label, logarithmic, more = {}) {
+    const domain = extent(values, logarithmic);
+    return { type: logarithmic ? "log" : "linear", domain, label, labelArrow: "none", grid: true, ticks: ticksOf(domain, logarithmic), tickFormat: tick, ...more };
   }
 
   /** An element that holds a chart, a line that says values aloud, and the keys and pointers that choose them. */
@@ -51,7 +67,8 @@ window.resperturbCharts = (() => {
     function rest() {
       at = null;
       cursor?.selectAll("*").remove();
-      if (readout.textContent !== HINT) readout.textContent = HINT;
+      const hint = pick ? HINT_OF_CHOICE : HINT;
+      if (readout.textContent !== hint) readout.textContent = hint;
     }
     function near(event) {
       const scale = plot.scale("x");
@@ -118,7 +135,7 @@ window.resperturbCharts = (() => {
       width, height: Math.round(Math.max(230, Math.min(320, width * 0.42))), marginLeft: 48, marginRight: 14, marginBottom: 40, style: STYLE,
       x: { domain: [0.5, run.blocks + 0.5], label: "block", labelAnchor: "center", labelArrow: "none", tickFormat: "d",
         ticks: d3.ticks(1, run.blocks, Math.min(run.blocks, width / 70)).filter(Number.isInteger) },
-      y: { type: signed ? "linear" : "log", domain: extent(every, !signed), label: axis, labelArrow: "none", grid: true, ticks: 5, tickFormat: tick },
+      y: valueAxis(every, axis, !signed),
       marks,
     });
     const points = d3.range(1, run.blocks + 1).map((block) => {
@@ -168,7 +185,7 @@ window.resperturbCharts = (() => {
     }
     const plot = Plot.plot({
       width, height: 270, marginLeft: 48, marginRight: 14, marginBottom: 40, style: STYLE, x: depthAxis(sweeps, width),
-      y: { type: signed ? "linear" : "log", domain: extent(values, !signed), label: `average ${name}`, labelArrow: "none", grid: true, ticks: 4, tickFormat: tick },
+      y: valueAxis(values, `average ${name}`, !signed),
       marks,
     });
     const points = alongDepths(sweep, chosen, choose).map((run) => {
@@ -186,8 +203,8 @@ window.resperturbCharts = (() => {
     const mark = { x: "blocks", y: "accuracy", symbol: "triangle", stroke: colour };
     const plot = Plot.plot({
       width, height: 270, marginLeft: 48, marginRight: 14, marginBottom: 40, style: STYLE, x: depthAxis(sweeps, width),
-      y: { domain: extent(sweeps.flatMap((s) => known(s.runs).map((run) => run.accuracy)), false), label: "test accuracy (%)", labelArrow: "none", grid: true, ticks: 4,
-        tickFormat: (share) => String(Number((100 * share).toFixed(1))) },
+      y: valueAxis(sweeps.flatMap((s) => known(s.runs).map((run) => run.accuracy)), "test accuracy (%)", false,
+        { tickFormat: (share) => String(Number((100 * share).toFixed(1))) }),
       marks: [
         Plot.ruleX([chosen.blocks], { strokeOpacity: 0.25, strokeWidth: 6 }),
         Plot.line(means, { x: "0", y: "1", stroke: colour, strokeWidth: 2, strokeDasharray: "8 3 2 3" }),

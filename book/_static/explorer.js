@@ -195,6 +195,7 @@
     change({ picks: compare.checked ? [first, resolve({ ...asked(first), blocks: other })] : [first] });
   } });
   const link = make("button", { type: "button", onclick: () => { remember(false); copy(link, location.href); } }, "Copy link");
+  const against = make("p", { class: "explorer-against" });
   const columns = make("div", { class: "explorer-columns" }), shown = [column(0), column(1)];
   const sample = (inner) => { const key = make("span", { class: "explorer-key", "aria-hidden": "true" }); key.innerHTML = `<svg width="30" height="12">${inner}</svg>`; return key; };
   const stroke = (colour, dash) => `<line x1="0" x2="30" y1="6" y2="6" stroke="${colour}" stroke-width="2" stroke-dasharray="${dash ?? "none"}"/>`;
@@ -204,12 +205,23 @@
     make("li", {}, sample('<rect width="30" height="12" fill="var(--explorer-end)" fill-opacity="0.25"/>'), "5th to 95th percentile over images"),
     make("li", {}, sample('<line x1="15" x2="15" y1="0" y2="12" stroke="currentColor" stroke-dasharray="1 3"/>'), "transition"),
     make("li", {}, sample(stroke("currentColor", "1 3")), "slope −1, as claimed"));
-  home.append(make("div", { class: "explorer-bar" }, measure.set, make("label", { class: "explorer-switch", for: compare.id }, compare, "Compare two runs"), link), status, key, columns);
+  home.append(make("div", { class: "explorer-bar" }, measure.set, make("label", { class: "explorer-switch", for: compare.id }, compare, "Compare two runs"), link), status, key, against, columns);
+
+  /** How the second run compares with the first, in one line. */
+  function comparison([{ run: a }, { run: b }]) {
+    const of = (run) => run.averages.end?.[state.measure], short = (value) => charts.text(Number(value.toPrecision(3)));
+    const parts = [`${short(b.blocks / a.blocks)} times the blocks`];
+    if (of(a) > 0 && of(b) > 0 && !charts.MEASURES[state.measure].signed) parts.push(`${short(of(b) / of(a))} times the average after training`);
+    if (a.accuracy != null && b.accuracy != null) parts.push(`test accuracy ${charts.percent(b.accuracy)} where A has ${charts.percent(a.accuracy)}`);
+    return `Run B against run A: ${parts.join("; ")}.`;
+  }
 
   function render() {
     measure.show(measures.map((name) => [name, name]), state.measure);
     compare.checked = state.picks.length > 1;
     columns.classList.toggle("explorer-two", compare.checked);
+    against.hidden = !compare.checked;
+    against.textContent = compare.checked ? comparison(state.picks) : "";
     const wanted = shown.slice(0, state.picks.length);
     if (columns.children.length !== wanted.length) columns.replaceChildren(...wanted.map(({ section }) => section));
     say(wanted.map((one) => one.render()).join(" "));
