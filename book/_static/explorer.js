@@ -123,7 +123,7 @@
     const kind = radios(id("kind"), "Kind of block", (block) => choose(index, { block }));
     const depth = make("input", { type: "range", id: id("depth"), min: 0, step: 1,
       oninput: () => choose(index, { blocks: depthsOf(state.picks[index].sweep)[depth.value] }) });
-    const blocks = make("output", { for: id("depth") });
+    const blocks = make("strong", { "aria-hidden": "true" }); // said by aria-valuetext
     const ticks = make("div", { class: "explorer-ticks", "aria-hidden": "true" });
     const field = (words, input, ...more) => make("div", { class: "explorer-field" }, make("label", { for: input.id }, words), ...more, input);
     const legend = make("legend");
