@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from resperturb.runs.addresses import index_url, page_url
-from resperturb.runs.facts import AnyRecord, load_folders, title_of, values_of
+from resperturb.runs.facts import AnyRecord, load_folders, title_of
 from resperturb.runs.page import Surroundings, body_of, data_files
 from resperturb.sweeps import main_sweeps, sensitivity_sweeps, sweeps
 

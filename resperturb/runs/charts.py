@@ -1,8 +1,8 @@
 """The charts of a run's page, written as SVG by hand.
 
-Every record has a page, and a page has two charts or three. matplotlib takes 230 and 256 ms of processor time for the two
-charts of one run (per block, training curve; measured, SVG without its fonts), minutes over all records; these take about
-3 ms together. Inside the page, so that they take the page's colours and letters: classes are styled in runs.css.
+Every record has a page, and a page has three charts. matplotlib takes 230 ms of processor time for the perturbations of
+one run and 256 ms for its training curve (measured), minutes over all records; a whole page takes 7 ms with these.
+Inside the page, so that they take the page's colours and letters: classes are styled in runs.css.
 """
 
 from __future__ import annotations

@@ -80,6 +80,8 @@ def default_of(name: str, given: Any, values: dict[str, Any]) -> Any:
         return given
     if name == "sections":
         return min(3, values["blocks"])
+    if name == "threads":
+        return 1 if values.get("dataset") == "digits" else "all"
     return DATASET_DEFAULTS.get(values.get("dataset", ""), {}).get(name)
 
 

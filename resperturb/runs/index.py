@@ -57,8 +57,9 @@ def index_table(data: pd.DataFrame) -> str:
         cells = "".join(cell(name, row) for name in columns)
         rows.append(f'<tr data-folder="{html.escape(row["folder"])}">{cells}</tr>')
     return (
-        '<div class="run-index" id="run-index"><div class="run-scroll" tabindex="0" role="region" aria-label="All runs">'
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></div>"
+        '<div class="run-index" id="run-index">'
+        '<div class="run-scroll" tabindex="0" role="region" aria-label="All runs">'
+        f'<table class="dataframe"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></div>'
     )
 
 
