@@ -35,7 +35,7 @@ def chapters_by_folder(results: Path) -> dict[str, tuple[str, ...]]:
     """The chapters that rest on each folder of sweeps."""
     found = sweeps(results)
     main, varied = main_sweeps(found), sensitivity_sweeps(found)
-    chosen = {Path(sweep.folder).name: MAIN_CHAPTERS for sweep in main.values()}
+    chosen: dict[str, tuple[str, ...]] = {Path(sweep.folder).name: MAIN_CHAPTERS for sweep in main.values()}
     chosen |= {"digits": MAIN_CHAPTERS, "shipped-digits": MAIN_CHAPTERS}
     for name, (_, _, fields) in varied.items():
         chosen[name] = ("conventions", "choices") if set(fields) == {"precision"} else ("choices", "architecture")

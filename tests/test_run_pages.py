@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import itertools
 import re
 import shlex
 import shutil
@@ -93,7 +94,7 @@ def test_a_page_marks_what_differs_not_by_colour_alone() -> None:
     assert command_of(record) in page.select_one("#command pre").get_text()  # type: ignore[union-attr]
     levels = [int(heading.name[1]) for heading in page.find_all(re.compile("^h[1-6]$"))]
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
 def test_a_diverged_run_has_a_page(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import json
 import math
 import shlex
 import tokenize
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def command_of(record: AnyRecord) -> str:
     return " ".join(words)
 
 
-PHRASES = {
+PHRASES: dict[str, Callable[[Any], str]] = {
     "block": lambda v: KINDS.get(v, v),
     "clock": lambda v: f"T = {v:g}",
     "initialization": lambda v: f"{v} initialisation",

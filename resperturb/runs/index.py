@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -50,10 +51,11 @@ def index_data(results: Path | str) -> pd.DataFrame:
 
 def index_table(data: pd.DataFrame) -> str:
     """The index in HTML. Cells carry the number they stand for, so that sorting needs to parse no text."""
-    columns = [name for name in data if name != "address"]
+    columns = [str(name) for name in data if name != "address"]
     heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
     rows = []
-    for row in data.to_dict("records"):
+    for values in data.to_dict("records"):
+        row = {str(name): value for name, value in values.items()}
         cells = "".join(cell(name, row) for name in columns)
         rows.append(f'<tr data-folder="{html.escape(row["folder"])}">{cells}</tr>')
     return (
@@ -63,13 +65,13 @@ def index_table(data: pd.DataFrame) -> str:
     )
 
 
-def cell(name: str, row: dict[str, object]) -> str:
+def cell(name: str, row: dict[str, Any]) -> str:
     value = row[name]
     if name == "run":
         link = f'<a href="{row["address"]}">{html.escape(str(value))}</a>'
         return f'<th scope="row">{link}</th>'
     if name in FORMS:
-        if value is None or pd.isna(value):  # type: ignore[call-overload]
+        if value is None or pd.isna(value):
             return "<td>–</td>"
         return f'<td data-value="{value:.6g}">{FORMS[name].format(value)}</td>'
     return f"<td>{html.escape(str(value))}</td>"
