@@ -188,7 +188,7 @@ def check_index(built: Path, chromium: str) -> None:
         assert set(folders) == {"lesion"}
         page.get_by_label("folder").select_option("")
         assert shown.count() > len(folders)
-        head = page.locator("#run-index th", has_text="blocks")
+        head = page.locator("#run-index thead th", has_text="blocks")
         cells = page.locator("#run-index tbody tr td:nth-child(4)")
         head.get_by_role("button").click()
         assert head.get_attribute("aria-sort") == "ascending"
