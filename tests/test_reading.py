@@ -117,7 +117,8 @@ def test_every_chapter_has_an_exercise_whose_hidden_solution_was_run(site: Site)
         assert "dropdown" in (solution.get("class") or []), f"the solution in {chapter.stem} is not hidden"
         assert solution.find(class_="cell_input"), f"the solution in {chapter.stem} has no code"
         output = solution.find(class_="cell_output")
-        assert output and output.get_text(strip=True), f"the solution in {chapter.stem} gave nothing"
+        assert isinstance(output, Tag)
+        assert output.get_text(strip=True), f"the solution in {chapter.stem} gave nothing"
 
 
 @pytest.mark.book
@@ -140,5 +141,6 @@ def test_the_landing_page_answers_before_anything_else(site: Site) -> None:
     assert re.match(r"On average (yes|roughly|no|it cannot be told) on ", first.get_text())
     figure = found.find("figure")
     assert isinstance(figure, Tag)
-    assert figure.sourceline is not None and first.sourceline is not None
+    assert first in figure.find_all_previous("p")
+    assert len(first.get_text().split(". ")) == 3, "the answer is three sentences"
     assert len(found.find_all(class_="sd-card")) == 3
