@@ -82,7 +82,7 @@ def stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table.assign(sweep=name)[["sweep", *table.columns]] for name, table in tables.items()])
 
 
-ANSWERS = {HOLDS: "yes", ROUGH: "roughly", NOT: "no", OPEN: "it cannot be told"}
+ANSWERS = {HOLDS: "yes on {}", ROUGH: "roughly on {}", NOT: "no on {}", OPEN: "on {} it cannot be told"}
 
 
 def answer_of(found: dict[str, Sweep]) -> str:
@@ -92,8 +92,8 @@ def answer_of(found: dict[str, Sweep]) -> str:
     for name, sweep in found.items():
         title = TITLES[sweep.dataset].replace("digits", "the digits")
         groups.setdefault(said[name]["verdict_end"], []).append(title)
-    parts = [f"{ANSWERS[word]} on {' and '.join(groups[word])}" for word in ANSWERS if word in groups]
-    return f"On average {', '.join(parts)}."
+    parts = [form.format(" and ".join(groups[word])) for word, form in ANSWERS.items() if word in groups]
+    return f"On average: {'; '.join(parts)}."
 
 
 def link(chapter: str) -> str:
