@@ -57,7 +57,7 @@ def cells_of(chapter: str) -> Iterator[tuple[dict[str, Any], str]]:
 
 def imported(tree: ast.AST) -> dict[str, str]:
     """Names that code imports from the package, and the dotted name of each below it."""
-    names = {}
+    names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "resperturb":
             below = (node.module or "").split(".")[1:]
