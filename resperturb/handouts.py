@@ -33,7 +33,7 @@ if root is None:
 if any(importlib.util.find_spec(name) is None for name in ("resperturb", "myst_nb")):
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{{root}}[book]"]).returncode:
         raise RuntimeError(f"pip could not install the package in {{root}}; its message is above.")
-sys.path.insert(0, str(root))  # the package that belongs to these records; a new install is seen by the next kernel only
+sys.path.insert(0, str(root))  # the package that belongs to these records; the kernel does not see a new install
 os.chdir(root / {folder!r})
 """
 

@@ -29,7 +29,7 @@ UNUSED = (
 """Files below _static that no page asks for."""
 
 QUOTE_NOTHING_FROM_FILES = "if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"
-"""The search quotes from the pages it finds by fetching them, which browsers forbid on file://; the finding is local."""
+"""The search fetches the pages it finds to quote from them, which browsers forbid on file://; the finding is local."""
 
 
 def only_the_parts(app: Any, config: Any) -> None:
