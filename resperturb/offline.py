@@ -65,6 +65,6 @@ def finish(app: Any, error: Exception | None) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """What Sphinx calls to load an extension."""
     app.connect("config-inited", only_the_parts, priority=900)
-    app.connect("html-page-context", search_from_files)
+    app.connect("html-page-context", search_from_files, priority=400)  # before others take the list of scripts
     app.connect("build-finished", finish, priority=900)  # when all others have copied theirs
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -81,6 +81,7 @@ def configure(app: Any, config: Any) -> None:
     if repository and repository.site:
         config.html_baseurl = repository.site
         config.ogp_site_url = repository.site
+        config.ogp_site_name = config.html_title or config.project
         config.ogp_social_cards = {"enable": False}
         config.ogp_image = repository.site + CARD
         words, _ = card_of(root)
