@@ -66,7 +66,7 @@ def package_version(root: Path) -> str:
 def configure(app: Any, config: Any) -> None:
     """Options of the theme, and of the tags, that follow from the repository."""
     root, repository = root_of(app), app.resperturb_repository
-    options = {"extra_footer": footer(root, repository, package_version(root))}
+    options: dict[str, Any] = {"extra_footer": footer(root, repository, package_version(root))}
     if repository and repository.github:
         options |= {
             "repository_url": repository.url,
