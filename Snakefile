@@ -99,7 +99,7 @@ rule run:
 rule pages:
     input:
         executed=expand(EXECUTED, run=RUNS),
-        maker="resperturb/pages.py",
+        makers=["resperturb/pages.py", "resperturb/runs/facts.py", "resperturb/runs/page.py"],
     output:
         expand("book/runs/{run}.ipynb", run=RUNS),
     shell:
@@ -114,7 +114,7 @@ rule book:
         "_config.yml",
         "_toc.yml",
         sorted(str(path) for pattern in ("*.md", "*.bib", "_static/*") for path in Path("book").glob(pattern)),
-        sorted(str(path) for path in Path("resperturb").glob("*.py")),
+        sorted(str(path) for path in Path("resperturb").rglob("*.py")),
         sorted(str(path) for path in Path("benchmarks/results").glob("*.json")),
         sorted(str(path) for path in Path("results").glob("*/[!.]*/run.json") if path.parts[1] != Path(RESULTS).name),
     output:

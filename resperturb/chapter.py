@@ -15,10 +15,11 @@ from IPython.display import HTML
 from resperturb import figures
 from resperturb.building import fingerprint
 from resperturb.claims import quantities, records_of_all
+from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
 from resperturb.ledger import MARKS, ledger
 from resperturb.studies import told
 from resperturb.studies.kept import StudyRecord, load_studies
-from resperturb.sweeps import Sweep, main_sweeps, sweeps
+from resperturb.sweeps import TITLES, Sweep, main_sweeps, sweeps
 
 RESULTS = Path("../results")  # as seen from book/, where chapters run
 BUILT = RESULTS.parent / "_build"
@@ -79,6 +80,20 @@ def keep(name: str, table: pd.DataFrame) -> None:
 def stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Tables of several sweeps as one, with the sweep in the first column."""
     return pd.concat([table.assign(sweep=name)[["sweep", *table.columns]] for name, table in tables.items()])
+
+
+ANSWERS = {HOLDS: "yes on {}", ROUGH: "roughly on {}", NOT: "no on {}", OPEN: "on {} it cannot be told"}
+
+
+def answer_of(found: dict[str, Sweep]) -> str:
+    """The answer to the book's question in one sentence, from the verdicts on the exponent after training."""
+    said = said_of(found)
+    groups: dict[str, list[str]] = {}
+    for name, sweep in found.items():
+        title = TITLES[sweep.dataset].replace("digits", "the digits")
+        groups.setdefault(said[name]["verdict_end"], []).append(title)
+    parts = [form.format(" and ".join(groups[word])) for word, form in ANSWERS.items() if word in groups]
+    return f"On average: {'; '.join(parts)}."
 
 
 def link(chapter: str) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment import Experiment
 from resperturb.records import Record, read_record
+from resperturb.runs.facts import command_of
+from resperturb.runs.page import parameters_card
 
 
 class PageError(ExperimentError):
@@ -64,15 +65,6 @@ def page_of(notebook: Any, title: str, run: str) -> Any:
     return notebook
 
 
-def command_of(record: Record) -> str:
-    """The papermill command that makes the run again: what differs from the defaults of its data set."""
-    experiment = record.experiment
-    plain = Experiment(dataset=experiment.dataset).identity
-    always = ("dataset", "blocks", "seed")
-    given = {n: v for n, v in experiment.identity.items() if n in always or v != plain[n]}
-    return "papermill notebooks/sweep.ipynb out.ipynb " + " ".join(f"-p {n} {v}" for n, v in given.items())
-
-
 def epilogue(record: Record, into: Path) -> str:
     """The end of a page, in MyST: the run's files for download, and its command."""
     folder = os.path.relpath(record.folder, into)
@@ -80,7 +72,9 @@ def epilogue(record: Record, into: Path) -> str:
     files = [name for name in names if (record.folder / name).is_file()]
     links = ", ".join(f"{{download}}`{name} <{Path(folder, name).as_posix()}>`" for name in files)
     mark = "" if record.fresh else f"{STALE}\n\n"
-    return f"{mark}## Data and command\n\nData: {links}.\n\n```bash\n{command_of(record)}\n```"
+    page = f"{record.folder.parent.name}/{record.name}.html"
+    more = f'<p><a href="{page}">The page of this record</a> has its provenance as well.</p>'
+    return f"{mark}## Data and command\n\nData: {links}.\n\n{more}\n\n```bash\n{command_of(record)}\n```"
 
 
 def write_pages(executed: Sequence[Path], into: Path) -> list[Path]:
@@ -101,6 +95,8 @@ def write_pages(executed: Sequence[Path], into: Path) -> list[Path]:
             raise PageError(f"{source} is no readable notebook ({str(error).splitlines()[0][:80]}).") from None
         page = into / source.name
         page_of(notebook, title_of(record), record.name)
+        card = f"## Parameters\n\n{parameters_card(record)}"
+        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(card, id="parameters"))
         notebook.cells.append(nbformat.v4.new_markdown_cell(epilogue(record, into), id="epilogue"))
         nbformat.write(notebook, page)
         pages.append(page)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
+import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from conftest import Site
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -25,7 +29,34 @@ WIDER_THAN_THE_WINDOW = """() => document.documentElement.scrollWidth <= window.
 LEFT_AS_TEX = """() => [...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).length"""
 
 
+GRAVE = """async () => (await axe.run(document, {resultTypes: ['violations'], preload: false})).violations
+  .filter(found => ['serious', 'critical'].includes(found.impact))
+  .map(found => `${found.id}: ${found.nodes.slice(0, 3).map(node => node.target.join(' ')).join(' | ')}`)"""
+UNTOLD = r"""() => [...document.images].filter(image => {
+  const words = image.getAttribute('alt');
+  return words === null || /\\.(png|svg|jpe?g)$/.test(words) || (image.closest('article') && !words.trim());
+}).map(image => image.outerHTML.slice(0, 80))"""
+SECONDS = """() => { const took = performance.getEntriesByType('navigation')[0];
+  return {interactive: took.domInteractive / 1000, loaded: took.loadEventEnd / 1000}; }"""
+HEAVIEST = {"index.html": 1.5e6, "explorer.html": 6e6}  # bytes over the wire
+RUN_PAGES = 12
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Compresses text, as GitHub Pages and other web servers do."""
+
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
+        path = Path(self.translate_path(self.path))
+        if path.suffix not in (".html", ".css", ".js", ".svg", ".json", ".csv") or not path.is_file():
+            return super().send_head()
+        body = gzip.compress(path.read_bytes(), compresslevel=1)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(path)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        return io.BytesIO(body)
+
     def log_message(self, *arguments: object) -> None:
         pass  # what fails is heard of from the browser
 
@@ -33,6 +64,13 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, *arguments: object) -> None:
         pass  # a browser that moves on closes its connections
+
+
+def looked_at(site: Site) -> list[Path]:
+    """All pages, but of those of runs a sample that is spread over them."""
+    runs = [page for page in site.pages if page.parent.name == "runs"]
+    step = max(1, len(runs) // RUN_PAGES)
+    return [page for page in site.pages if page not in set(runs) - set(runs[::step])]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +119,7 @@ class Watched:
 def test_every_page_shows_all_it_has(site: Site, address: str, browser: Browser, width: int, scheme: str) -> None:
     watched = Watched(browser, width, address)
     watched.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    for path in site.pages:
+    for path in looked_at(site):
         watched.page.goto(f"{address}/{path.relative_to(site.html).as_posix()}", wait_until="load")
         watched.page.evaluate("() => window.MathJax?.startup?.promise")
         watched.page.evaluate("() => document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
@@ -95,6 +133,11 @@ def test_every_page_shows_all_it_has(site: Site, address: str, browser: Browser,
         theme = watched.page.evaluate("() => document.documentElement.dataset.theme")
         if theme != scheme:
             watched.note(f"is {theme} where the reader prefers {scheme}")
+        for image in watched.page.evaluate(UNTOLD):
+            watched.note(f"image without words: {image}")
+        watched.page.evaluate(AXE_SCRIPT)
+        for violation in watched.page.evaluate(GRAVE):
+            watched.note(f"axe: {violation}")
     watched.page.close()
     assert watched.trouble == []
 
@@ -110,6 +153,53 @@ def test_search_finds_a_word(address: str, browser: Browser) -> None:
     assert "perturbation" in watched.page.locator("article").inner_text().lower()
     watched.page.close()
     assert watched.trouble == []
+
+
+def test_the_book_opens_from_a_folder(site: Site, browser: Browser) -> None:
+    watched = Watched(browser, 1280, "")
+    for page in ("index.html", "search.html?q=perturbation"):
+        watched.page.goto(f"{site.html.as_uri()}/{page}", wait_until="load")
+        watched.page.wait_for_load_state("networkidle")
+    watched.page.locator("#search-results li a").first.click()
+    watched.page.wait_for_load_state("load")
+    assert "perturbation" in watched.page.locator("article").inner_text().lower()
+    watched.page.close()
+    assert watched.trouble == []
+
+
+def test_the_book_opens_below_another_address(site: Site, browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "some" / "where").mkdir(parents=True)
+    (tmp_path / "some" / "where" / "book").symlink_to(site.html)
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        watched = Watched(browser, 1280, address)
+        watched.page.goto(f"{address}/some/where/book/search.html?q=perturbation")
+        watched.page.locator("#search-results li a").first.wait_for(timeout=20_000)
+        watched.page.wait_for_load_state("networkidle")
+        watched.page.locator("#search-results li a").first.click()
+        watched.page.wait_for_load_state("networkidle")
+        assert urlsplit(watched.page.url).path.startswith("/some/where/book/")
+        watched.page.close()
+        server.shutdown()
+    assert watched.trouble == []
+
+
+@pytest.mark.parametrize("name", sorted(HEAVIEST))
+def test_pages_are_light_and_soon_there(site: Site, address: str, browser: Browser, name: str) -> None:
+    if not (site.html / name).is_file():
+        pytest.skip(f"the book has no {name}")
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    sizes: list[int] = []
+    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+    page.goto(f"{address}/{name}", wait_until="load")
+    page.wait_for_load_state("networkidle")
+    took = page.evaluate(SECONDS)
+    page.close()
+    assert 1e5 < sum(sizes) < HEAVIEST[name]
+    assert took["interactive"] < 2
+    assert took["loaded"] < 4
 
 
 def test_a_reader_finds_the_way_by_links(site: Site, address: str, browser: Browser) -> None:

@@ -24,8 +24,11 @@ from resperturb.records import Record, RecordError, load_records
 from resperturb.scaling import fit_power_law
 from resperturb.statements import OURS, Row
 
-FOLDERS = ("clock", "clock-postactivation", "clock-mnist")
+LABELS = {"clock": "digits", "clock-postactivation": "digits, post-activation", "clock-mnist": "MNIST"}
+FOLDERS = tuple(LABELS)
 ALIKE = 1.25  # averages within this factor of each other are alike
+FEWEST = 3  # depths an exponent is fitted to
+LEARNED = 0.05  # accuracy a run may fall short of the best of its depth by; below, it is a network that learned little
 SATURATED = 5.0  # T from which on the effect is said to have saturated
 
 
@@ -45,7 +48,7 @@ def clock_table(records: Sequence[Record]) -> pd.DataFrame:
     """A row per run: what it was given, and where it ended.
 
     Columns: epochs, clock (T), weight_decay, blocks, seed, accuracy, start and scaled (the average at initialisation
-    and at the end), product (blocks times the latter).
+    and at the end), product (blocks times the latter), learned (accuracy within LEARNED of the best of its depth).
     """
     rows = []
     for record in records:
@@ -63,13 +66,24 @@ def clock_table(records: Sequence[Record]) -> pd.DataFrame:
                 "product": record.blocks * run["averages"]["end"]["scaled"],
             }
         )
-    return pd.DataFrame(rows).sort_values(["epochs", "clock", "blocks", "seed"], ignore_index=True)
+    table = pd.DataFrame(rows).sort_values(["epochs", "clock", "blocks", "seed"], ignore_index=True)
+    best = table.groupby("blocks")["accuracy"].transform("max")
+    return table.assign(learned=table["accuracy"] >= best - LEARNED)
+
+
+def that_learned(records: Sequence[Record]) -> list[Record]:
+    """Those whose accuracy is within LEARNED of the best of their depth: much decay in few steps destroys a network."""
+    best: dict[int, float] = {}
+    for record in records:
+        best[record.blocks] = max(best.get(record.blocks, 0.0), record.run["accuracy"])
+    return [record for record in records if record.run["accuracy"] >= best[record.blocks] - LEARNED]
 
 
 def clock_exponents(records: Sequence[Record]) -> pd.DataFrame:
-    """A row per number of epochs and T: the exponent over depth at the end, with its interval, and mean accuracy."""
+    """A row per number of epochs and T at which networks of at least three depths learned: the exponent over those
+    depths at the end, with its interval, and mean accuracy."""
     groups: dict[tuple[int, float], list[Record]] = {}
-    for record in records:
+    for record in that_learned(records):
         key = (int(record.experiment.epochs or 0), round(record.run["training"]["clock"], 3))
         groups.setdefault(key, []).append(record)
     rows = []
@@ -77,6 +91,8 @@ def clock_exponents(records: Sequence[Record]) -> pd.DataFrame:
         try:
             law = fit_power_law(runs, replicates=500)
         except ScalingError:
+            continue
+        if len(law.averages.depths) < FEWEST:
             continue
         rows.append(
             {
@@ -94,13 +110,13 @@ def clock_exponents(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def collapse(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per T and depth: how far the averages of runs with different numbers of epochs lie apart.
+    """A row per T and depth: how far the averages of runs with different numbers of epochs lie apart, if they learned.
 
     `ratio` is the largest over the smallest of their means over seeds; `steps` how many times the shortest's steps the
     longest has.
     """
     rows = []
-    for (clock, blocks), part in table.groupby(["clock", "blocks"]):
+    for (clock, blocks), part in table[table["learned"]].groupby(["clock", "blocks"]):
         means = part.groupby("epochs")["scaled"].mean()
         if len(means) > 1:
             steps = means.index.max() / means.index.min()
@@ -109,16 +125,17 @@ def collapse(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def products_figure(table: pd.DataFrame) -> Figure:
-    """Depth times average over T, a panel for each depth, a line for each number of epochs."""
+    """Depth times average over T, a panel for each depth, a line for each number of epochs; crosses learned little."""
     depths = sorted(set(table["blocks"]))
     columns = min(len(depths), 2)
     rows = -(-len(depths) // columns)
     figure, grid = plt.subplots(rows, columns, figsize=(6.6, 2.5 * rows + 0.5), sharex=True, sharey=True, squeeze=False)
     for axes, depth in zip(grid.flat, depths, strict=False):
-        for style, (epochs, part) in zip(
-            SECTION_STYLE, table[table["blocks"] == depth].groupby("epochs"), strict=False
-        ):
-            means = part.groupby("clock")["product"].agg(["mean", "min", "max"])
+        at_depth = table[table["blocks"] == depth]
+        for style, (epochs, part) in zip(SECTION_STYLE, at_depth.groupby("epochs"), strict=False):
+            lost = part[~part["learned"]]
+            axes.plot(lost["clock"], lost["product"], "x", color=style["color"], markersize=5)
+            means = part[part["learned"]].groupby("clock")["product"].agg(["mean", "min", "max"])
             reach = [means["mean"] - means["min"], means["max"] - means["mean"]]
             axes.errorbar(means.index, means["mean"], yerr=reach, capsize=2, label=f"{epochs} epochs", **style)
         axes.set_title(f"{depth} blocks", fontsize=11)
@@ -173,7 +190,7 @@ def rows_of(folder: str, records: Sequence[Record]) -> Iterator[Row]:
         end = ends[name]
         runs = [
             record
-            for record in records
+            for record in that_learned(records)
             if record.experiment.epochs == end["epochs"] and round(record.run["training"]["clock"], 3) == end["clock"]
         ]
         law = fit_power_law(runs, replicates=500)
@@ -191,19 +208,26 @@ def rows_of(folder: str, records: Sequence[Record]) -> Iterator[Row]:
         near = apart["ratio"] <= ALIKE
         word = "holds" if near.all() else "holds roughly" if near.mean() > 0.5 else "does not hold"
         value = f"{near.sum()} of {len(near)} within; at most {apart['ratio'].max():.2f} times"
-        sentence = f"Runs of one T have one average whatever the number of steps, within a factor of {ALIKE}."
+        sentence = (
+            f"Runs of one T that learned have one average whatever the number of steps, within a factor of {ALIKE}."
+        )
         yield Row(f"{folder}/collapse", OURS, sentence, value, "", word, "clock#one-curve", where)
 
 
 def clock_answer(results: Path | str) -> str:
-    """The answer in one sentence, of the first map that is there."""
-    folder, records = next(iter(clock_records(results).items()))
-    exponents, apart = clock_exponents(records), collapse(clock_table(records))
-    longest = exponents[exponents["epochs"] == exponents["epochs"].max()]
-    said = ", ".join(f"{signed(row.exponent)} at T = {row.clock:g}" for row in longest.itertuples())
-    under = apart[apart["clock"] > 0]["ratio"]
-    return (
-        f"After {longest['epochs'].iloc[0]} epochs on the digits the exponent is {said}; runs of one T with up to "
-        f"{apart['steps'].max():.0f} times the steps end within a factor of {under.median():.2f} of each other in the "
-        f"median, and of {under.max():.2f} at most (results/{folder})."
-    )
+    """The answer in one sentence, of every map that is there."""
+    parts = []
+    for folder, records in clock_records(results).items():
+        exponents, apart = clock_exponents(records), collapse(clock_table(records))
+        longest = exponents[exponents["epochs"] == exponents["epochs"].max()]
+        ends = longest.iloc[[0, -1]].itertuples()
+        said = " and ".join(f"{signed(row.exponent)} at T = {row.clock:g}" for row in ends)
+        under = apart[apart["clock"] > 0]
+        agreed = (
+            f", where runs of one T with up to {under['steps'].max():g} times the steps end within a factor of "
+            f"{under['ratio'].median():.2f} of each other in the median and of {under['ratio'].max():.2f} at most"
+            if len(under)
+            else ""
+        )
+        parts.append(f"{said} after {longest['epochs'].iloc[0]} epochs on {LABELS[folder]}{agreed}")
+    return f"The exponent is {'; '.join(parts)}."
