@@ -97,7 +97,7 @@ def test_the_table_has_every_run(main: dict[str, Sweep]) -> None:
 
 def test_scripts_are_kept_off_other_pages() -> None:
     config = types.SimpleNamespace(
-        html_js_files=["explorer.js", ("vendor/d3.js", {}), ("own.js", {})], html_css_files=["explorer.css", "book.css"]
+        html_js_files=["explorer.js", ("vendor/d3-7.js", {}), ("own.js", {})], html_css_files=["explorer.css", "book.css"]
     )
     explorer.off_other_pages(None, config)
     assert (config.html_js_files, config.html_css_files) == ([("own.js", {})], ["book.css"])
@@ -372,4 +372,4 @@ def test_what_the_page_loads_is_light_and_no_other_page_loads_it(site: Site, bro
     assert sum(file.stat().st_size for file in files if file.is_file()) < HEAVIEST["page"]
     for other in site.pages:
         if other.name != "explorer.html":
-            assert not re.search(r"_static/(vendor/|explorer)", other.read_text(encoding="utf-8")), other.name
+            assert not re.search(r"_static/(vendor/(d3|plot)-|explorer)", other.read_text(encoding="utf-8")), other.name

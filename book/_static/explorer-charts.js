@@ -100,6 +100,7 @@ window.resperturbCharts = (() => {
         [plot, points, pick] = [newPlot, newPoints, newPick];
         plot.setAttribute("role", "img");
         plot.setAttribute("aria-label", label);
+        for (const group of plot.querySelectorAll("g[aria-label]")) group.removeAttribute("aria-label"); // the whole is one image
         host.setAttribute("aria-label", `${label} Arrow keys read values${pick ? ", Enter chooses a depth" : ""}.`);
         host.replaceChildren(plot);
         cursor = d3.select(plot).append("g").attr("class", "explorer-cursor").attr("pointer-events", "none");
