@@ -25,7 +25,8 @@ from resperturb.sweeps import KINDS, TITLES, Sweep, main_sweeps, sweeps
 
 SCRIPT = "explorer-data.js"  # in _static/ of the built book
 GLOBAL = "resperturbExplorer"  # what the script assigns
-OWN_FILES = ("explorer", "vendor/d3-", "vendor/plot-")  # how the names of scripts and styles begin that only the explorer's page loads
+OWN_FILES = ("explorer", "vendor/d3-", "vendor/plot-")
+"""How the names of the scripts and styles begin that the explorer's page alone loads."""
 DIGITS = 4  # significant
 
 MOMENTS = ("initialization", "end")

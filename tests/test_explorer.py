@@ -97,7 +97,8 @@ def test_the_table_has_every_run(main: dict[str, Sweep]) -> None:
 
 def test_scripts_are_kept_off_other_pages() -> None:
     config = types.SimpleNamespace(
-        html_js_files=["explorer.js", ("vendor/d3-7.js", {}), ("own.js", {})], html_css_files=["explorer.css", "book.css"]
+        html_js_files=["explorer.js", ("vendor/d3-7.js", {}), ("own.js", {})],
+        html_css_files=["explorer.css", "book.css"],
     )
     explorer.off_other_pages(None, config)
     assert (config.html_js_files, config.html_css_files) == ([("own.js", {})], ["book.css"])

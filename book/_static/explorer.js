@@ -119,7 +119,7 @@
   function column(index) {
     const id = (name) => `explorer-${"ab"[index]}-${name}`;
     const dataset = make("select", { id: id("dataset"), onchange: () => choose(index, { dataset: dataset.value }) });
-    const seed = make("select", { id: id("seed"), onchange: () => choose(index, { seed: Number(seed.value) }) });
+    const seed = make("select", { id: id("seed"), class: "explorer-seed", onchange: () => choose(index, { seed: Number(seed.value) }) });
     const kind = radios(id("kind"), "Kind of block", (block) => choose(index, { block }));
     const depth = make("input", { type: "range", id: id("depth"), min: 0, step: 1,
       oninput: () => choose(index, { blocks: depthsOf(state.picks[index].sweep)[depth.value] }) });
@@ -202,9 +202,9 @@
   const shapes = { square: (c) => `<rect x="11.5" y="2.5" width="7" height="7" fill="${c}"/>`, circle: (c) => `<circle cx="15" cy="6" r="4" fill="${c}"/>` };
   const key = make("ul", { class: "explorer-keys", "aria-label": "Key to the charts" },
     ...charts.MOMENTS.map(({ colour, dash, symbol, words }) => make("li", {}, sample(stroke(colour, dash) + shapes[symbol](colour)), words)),
-    make("li", {}, sample('<rect width="30" height="12" fill="var(--explorer-end)" fill-opacity="0.25"/>'), "5th to 95th percentile over images"),
+    make("li", { class: "explorer-unsigned" }, sample('<rect width="30" height="12" fill="var(--explorer-end)" fill-opacity="0.25"/>'), "5th to 95th percentile over images"),
     make("li", {}, sample('<line x1="15" x2="15" y1="0" y2="12" stroke="currentColor" stroke-dasharray="1 3"/>'), "transition"),
-    make("li", {}, sample(stroke("currentColor", "1 3")), "slope −1, as claimed"));
+    make("li", { class: "explorer-unsigned" }, sample(stroke("currentColor", "1 3")), "slope −1, as claimed"));
   home.append(make("div", { class: "explorer-bar" }, measure.set, make("label", { class: "explorer-switch", for: compare.id }, compare, "Compare two runs"), link), status, key, against, columns);
 
   /** How the second run compares with the first, in one line. */
@@ -218,6 +218,7 @@
 
   function render() {
     measure.show(measures.map((name) => [name, name]), state.measure);
+    for (const item of key.querySelectorAll(".explorer-unsigned")) item.hidden = charts.MEASURES[state.measure].signed;
     compare.checked = state.picks.length > 1;
     columns.classList.toggle("explorer-two", compare.checked);
     against.hidden = !compare.checked;
