@@ -25,9 +25,12 @@ from resperturb.figures import (
     ORANGE,
     depth_ticks,
     draw_averages,
+    draw_blocks,
     finished,
     legend_above,
+    mark_transitions,
 )
+from resperturb.records import Record
 from resperturb.scaling import PowerLaw, StoppingDepth
 from resperturb.sweeps import Sweep
 
@@ -90,6 +93,60 @@ def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
     handles, labels = all_axes[0].get_legend_handles_labels()
     kept = [(h, t) for h, t in zip(handles, labels, strict=True) if not t.startswith("fitted")]
     figure.legend(*zip(*kept, strict=True), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2, fontsize=10)
+    return finished(figure)
+
+
+def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], *, measure: str = "scaled") -> Figure:
+    """One measure over the blocks at initialisation and after training, a panel for each sweep.
+
+    Args:
+        records: a run that did not diverge for each sweep, by name.
+        sweeps: by the same names.
+        measure: a measure that is positive.
+    """
+    figure, all_axes = panels(len(records))
+    for axes, (name, record) in zip(all_axes, records.items(), strict=True):
+        for moment, style in MOMENT_STYLE.items():
+            draw_blocks(axes, record.blocks_at(moment), measure, style)
+        mark_transitions(axes, record.at("initialization"))
+        axes.set_title(f"{sweeps[name].label}, {record.blocks}", fontsize=11)
+        axes.set(xlabel="block $l$", yscale="log")
+    all_axes[0].set(ylabel=MEASURE_LABEL[measure])
+    legend_of_all(figure, all_axes[0], 2)
+    return finished(figure)
+
+
+def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
+    """The average against depth before and after training, all sweeps in one panel: the book's first figure.
+
+    Args:
+        laws: by sweep and moment.
+        sweeps: by the same names.
+    """
+    figure, axes = plt.subplots(figsize=(6.0, 4.4))
+    depths: set[int] = set()
+    for moment, line, when in (("end", "-", "after training"), ("initialization", "--", "before")):
+        for name, fitted in laws.items():
+            law, style = fitted[moment], style_of(sweeps[name])
+            averages, label = law.averages, style["label"].split(",")[0]
+            low, high = averages.interval()
+            reach = np.clip([averages.means - low, high - averages.means], 0, None)
+            look = {"color": style["color"], "marker": style["marker"], "markersize": 5, "capsize": 2}
+            look |= {} if moment == "end" else {"markerfacecolor": "none"}
+            words = rf"{label}, {when}: $L^{{{law.exponent:.2f}}}$"
+            axes.errorbar(averages.depths, averages.means, yerr=reach, linestyle="none", label=words, **look)
+            axes.plot(averages.depths, law(averages.depths), color=style["color"], linestyle=line, linewidth=1.3)
+            depths |= set(map(int, averages.depths))
+    ends = np.array([min(depths), max(depths)])
+    under = min(law["end"].averages.means[0] for law in laws.values()) / 2  # below all series
+    claimed = under * ends[0] / ends
+    axes.plot(ends, claimed, color=INK, linestyle=":", linewidth=1.2)
+    axes.annotate(
+        "slope −1, as claimed", (ends[1], claimed[1]), (-40, 0), ha="right", textcoords="offset points", fontsize=10
+    )
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    depth_ticks(axes, sorted(depths), apart=1.7)
+    legend_above(axes, 2)
     return finished(figure)
 
 

@@ -6,8 +6,8 @@ import hashlib
 import sys
 from pathlib import Path
 
-from resperturb.claims import quantities
-from resperturb.scaling import fit_power_law
+from resperturb.claims import CLAIMED, quantities
+from resperturb.scaling import PowerLaw, fit_power_law
 from resperturb.sweeps import Sweep, main_sweeps, sweeps
 
 BEGIN, END = "<!-- results: written by python -m resperturb.readme -->", "<!-- end of results -->"
@@ -40,20 +40,39 @@ def table(found: dict[str, Sweep]) -> str:
     return "\n".join(lines)
 
 
+def plain(found: dict[str, Sweep]) -> dict[str, Sweep]:
+    """The sweeps of the first figure: pre-activation blocks, one on each data set."""
+    return {name: sweep for name, sweep in found.items() if sweep.block == "preactivation"}
+
+
+def laws_of(found: dict[str, Sweep]) -> dict[str, dict[str, PowerLaw]]:
+    return {
+        name: {moment: fit_power_law(sweep.records, moment=moment) for moment in CLAIMED}
+        for name, sweep in plain(found).items()
+    }
+
+
 def sentence(found: dict[str, Sweep]) -> str:
-    said = quantities(found["digits"])
+    parts, before = [], []
+    for sweep in plain(found).values():
+        said = quantities(sweep)
+        data = sweep.label.split(",")[0]
+        where = f"{data} ({said['shallowest']} to {said['deepest']} blocks)"
+        parts.append(f"{said['exponent_end']} ({said['interval_end']}) on {where}: {said['verdict_end']}")
+        before.append(f"{said['exponent_initialization']} on {data}")
     return (
-        f"From {said['shallowest']} to {said['deepest']} blocks on the digits, the average scaled perturbation after "
-        f"training falls as L^p with p = {said['exponent_end']} (95 % interval {said['interval_end']}): the claim "
-        f"of −1: {said['verdict_end']}. At initialisation p = {said['exponent_initialization']} "
-        f"({said['interval_initialization']}), where theory gives −1/2."
+        "After training the average scaled perturbation falls as L^p; the claim is p = −1. Measured: p = "
+        f"{'; '.join(parts)}. Before training p = {', '.join(before)}, where theory gives −1/2."
     )
 
 
 def digest(found: dict[str, Sweep]) -> str:
     """Stands for the numbers in the figure."""
-    laws = {moment: fit_power_law(found["digits"].records, moment=moment) for moment in ("initialization", "end")}
-    text = ";".join(f"{moment}:{law.averages.means.round(8).tolist()}" for moment, law in laws.items())
+    text = ";".join(
+        f"{name}:{moment}:{law.averages.means.round(8).tolist()}"
+        for name, laws in laws_of(found).items()
+        for moment, law in laws.items()
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -67,11 +86,10 @@ def with_results(readme: str, found: dict[str, Sweep]) -> str:
 def draw(found: dict[str, Sweep], path: Path) -> None:
     import matplotlib as mpl
 
-    from resperturb import figures
+    from resperturb import charts, figures
 
-    laws = {moment: fit_power_law(found["digits"].records, moment=moment) for moment in ("initialization", "end")}
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]  # the stubs list every key by name
-        figure = figures.average_against_depth(laws)
+        figure = charts.averages_together(laws_of(found), found)
         figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest(found)})
 
 

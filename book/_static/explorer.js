@@ -1,0 +1,247 @@
+/* The explorer: which runs are shown, the controls that choose them, and the address that remembers them.
+
+   A classic script without requests, so that the page also works from a disk. */
+"use strict";
+
+(() => {
+  const { sweeps, measures } = window.resperturbExplorer ?? { sweeps: [] };
+  const charts = window.resperturbCharts;
+  const home = document.getElementById("explorer");
+  if (!home || !charts || !window.Plot || !sweeps.length) return; // the figures and the table below remain
+
+  /* ---------- what is chosen: {measure, picks: [{sweep, run, seed}, ...]}, always runs that there are */
+
+  const nearest = (values, wanted, distance) =>
+    values.reduce((best, value) => (distance(value, wanted) < distance(best, wanted) ? value : best));
+  const byRatio = (a, b) => Math.abs(Math.log(a / b));
+  const byDifference = (a, b) => Math.abs(a - b);
+  const number = (word, least) => (word !== "" && Number.isFinite(Number(word)) && Number(word) >= least ? Number(word) : null);
+  const unique = (values) => [...new Set(values)];
+  const depthsOf = (sweep) => unique(sweep.runs.map((run) => run.blocks)).sort((a, b) => a - b);
+  const seedsOf = (sweep) => unique(sweep.runs.map((run) => run.seed)).sort((a, b) => a - b);
+
+  /** The run nearest to what is asked for; `seed` stays what was asked, to come back to where a depth has it. */
+  function resolve({ dataset, block, seed, blocks }) {
+    const ofData = sweeps.filter((sweep) => sweep.dataset === dataset);
+    const among = ofData.length ? ofData : sweeps.filter((sweep) => sweep.dataset === sweeps[0].dataset);
+    const sweep = among.find((candidate) => candidate.kind === block) ?? among[0];
+    const depths = depthsOf(sweep);
+    const depth = blocks == null ? depths.at(-1) : nearest(depths, blocks, byRatio);
+    const there = sweep.runs.filter((run) => run.blocks === depth);
+    const wanted = seed ?? there[0].seed;
+    const actual = nearest(there.map((run) => run.seed), wanted, byDifference);
+    return { sweep, run: there.find((run) => run.seed === actual), seed: wanted };
+  }
+  const asked = (pick) => ({ dataset: pick.sweep.dataset, block: pick.sweep.kind, seed: pick.seed, blocks: pick.run.blocks });
+
+  function fromAddress() {
+    const words = new URLSearchParams(location.hash.slice(1));
+    const wish = (dataset, block, seed, blocks) => resolve({ dataset, block, seed: number(seed ?? "", 0), blocks: number(blocks ?? "", 1) });
+    const picks = [wish(words.get("dataset"), words.get("block"), words.get("seed"), words.get("blocks"))];
+    if (words.get("compare")) picks.push(wish(...words.get("compare").split(",")));
+    return { measure: measures.includes(words.get("measure")) ? words.get("measure") : measures[0], picks };
+  }
+  function toAddress() {
+    const [{ sweep, run }, other] = state.picks;
+    const parts = [`dataset=${sweep.dataset}`, `block=${sweep.kind}`, `seed=${run.seed}`, `blocks=${run.blocks}`, `measure=${state.measure}`];
+    if (other) parts.push(`compare=${[other.sweep.dataset, other.sweep.kind, other.run.seed, other.run.blocks].join(",")}`);
+    return `#${parts.join("&")}`;
+  }
+  function remember(push) {
+    if (toAddress() !== location.hash) history[push ? "pushState" : "replaceState"](null, "", toAddress());
+  }
+
+  let state = fromAddress(), lastSlide = -Infinity;
+
+  /** Take a change over. While a slider moves, the address follows but the way back has one entry. */
+  function change(update, sliding = false) {
+    state = { ...state, ...update };
+    remember(!sliding || performance.now() - lastSlide > 1000);
+    if (sliding) lastSlide = performance.now();
+    render();
+  }
+  const choose = (index, wish) =>
+    change({ picks: state.picks.map((pick, at) => (at === index ? resolve({ ...asked(pick), ...wish }) : pick)) }, "blocks" in wish);
+
+  /* ---------- building blocks */
+
+  function make(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+      else if (value != null && value !== false) made.setAttribute(name, value === true ? "" : value);
+    }
+    made.append(...children);
+    return made;
+  }
+  function radios(name, legend, onchange) {
+    const set = make("fieldset", { class: "explorer-radios" }, make("legend", {}, legend));
+    return {
+      set,
+      show(options, chosen) {
+        if (set.querySelectorAll("input").length !== options.length || options.some(([value]) => !set.querySelector(`[value="${CSS.escape(value)}"]`)))
+          set.replaceChildren(set.firstChild, ...options.map(([value, words]) =>
+            make("label", {}, make("input", { type: "radio", name, value, onchange: () => onchange(value) }), words)));
+        for (const input of set.querySelectorAll("input")) input.checked = input.value === chosen;
+      },
+    };
+  }
+  function options(select, choices, chosen) {
+    select.replaceChildren(...choices.map(([value, words, missing]) => make("option", { value, disabled: missing }, words)));
+    select.value = chosen;
+  }
+  async function copy(button, words) {
+    try {
+      await navigator.clipboard.writeText(words);
+    } catch {
+      const field = make("textarea", { "aria-hidden": "true", class: "explorer-unseen" });
+      field.value = words;
+      document.body.append(field);
+      field.select();
+      document.execCommand("copy");
+      field.remove();
+      button.focus();
+    }
+    const before = (button.dataset.words ??= button.textContent);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = before), 1500);
+    say("Copied.");
+  }
+  const status = make("p", { class: "explorer-unseen", role: "status" });
+  let saying;
+  function say(words) {
+    clearTimeout(saying); // only what is still true when a slider has come to rest
+    saying = setTimeout(() => (status.textContent = words), 400);
+  }
+
+  /* ---------- one run: its controls, its numbers, its charts */
+
+  function column(index) {
+    const id = (name) => `explorer-${"ab"[index]}-${name}`;
+    const dataset = make("select", { id: id("dataset"), onchange: () => choose(index, { dataset: dataset.value }) });
+    const seed = make("select", { id: id("seed"), class: "explorer-seed", onchange: () => choose(index, { seed: Number(seed.value) }) });
+    const kind = radios(id("kind"), "Kind of block", (block) => choose(index, { block }));
+    const depth = make("input", { type: "range", id: id("depth"), min: 0, step: 1,
+      oninput: () => choose(index, { blocks: depthsOf(state.picks[index].sweep)[depth.value] }) });
+    const blocks = make("strong", { "aria-hidden": "true" }); // said by aria-valuetext
+    const ticks = make("div", { class: "explorer-ticks", "aria-hidden": "true" });
+    const field = (words, input, ...more) => make("div", { class: "explorer-field" }, make("label", { for: input.id }, words), ...more, input);
+    const legend = make("legend");
+    const controls = make("fieldset", { class: "explorer-controls" }, legend, field("Data set", dataset), kind.set, field("Seed", seed),
+      make("div", { class: "explorer-field explorer-depth" }, make("label", { for: depth.id }, "Depth"), blocks, depth, ticks));
+
+    const facts = make("dl", { class: "explorer-facts" });
+    const fact = (words, value, more) => make("div", {}, make("dt", {}, words), make("dd", {}, make("b", {}, value), make("span", {}, more)));
+    const chart = (title, name) => {
+      const readout = make("p", { class: "explorer-readout", id: id(`${name}-readout`), "aria-live": "polite" });
+      const host = make("div", { class: "explorer-chart", id: id(name), tabindex: 0, role: "application", "aria-roledescription": "chart", "aria-describedby": readout.id });
+      const heading = make("p", { class: "explorer-title" }, title);
+      return { heading, host, reader: charts.reader(host, readout), figure: make("div", { class: `explorer-figure explorer-${name}` }, heading, host, readout) };
+    };
+    const profile = chart("", "profile"), scaling = chart("", "scaling"), accuracy = chart("Test accuracy against depth", "accuracy");
+    const page = make("a", {}, "This run's page"), code = make("code"), note = make("p", { class: "explorer-note" });
+    const button = make("button", { type: "button", onclick: () => copy(button, code.textContent) }, "Copy command");
+    const more = make("div", { class: "explorer-more" }, make("p", {}, "This run again:"), make("pre", { tabindex: 0, "aria-label": "papermill command" }, code), make("p", { class: "explorer-links" }, button, page));
+    const section = make("section", { class: "explorer-run" }, controls, note, facts, make("div", { class: "explorer-figures" }, profile.figure, scaling.figure, accuracy.figure), more);
+
+    function render() {
+      const { sweep, run } = state.picks[index], { measure } = state, both = state.picks.map((pick) => pick.sweep);
+      const { name } = charts.MEASURES[measure], depths = depthsOf(sweep), comparing = state.picks.length > 1;
+      legend.textContent = comparing ? `Run ${"AB"[index]}` : "Run";
+      section.setAttribute("aria-label", legend.textContent);
+      options(dataset, unique(sweeps.map((s) => s.dataset)).map((d) => [d, sweeps.find((s) => s.dataset === d).data]), sweep.dataset);
+      kind.show(sweeps.filter((s) => s.dataset === sweep.dataset).map((s) => [s.kind, s.title]), sweep.kind);
+      const there = sweep.runs.filter((r) => r.blocks === run.blocks).map((r) => r.seed);
+      options(seed, seedsOf(sweep).map((s) => [s, there.includes(s) ? s : `${s} (not at this depth)`, !there.includes(s)]), run.seed);
+      depth.max = depths.length - 1;
+      depth.value = depths.indexOf(run.blocks);
+      depth.setAttribute("aria-valuetext", charts.count(run.blocks));
+      blocks.textContent = charts.count(run.blocks);
+      ticks.replaceChildren(...depths.map((d) => make("span", { class: d === run.blocks ? "explorer-here" : null }, d)));
+
+      const short = (value) => (value == null ? "–" : charts.text(Number(value.toPrecision(3))));
+      const average = (moment) => run.averages[moment]?.[measure], law = sweep.laws[measure]?.end;
+      const fixed = (value) => charts.text(value.toFixed(2));
+      facts.replaceChildren(
+        fact(`average ${name} after training`, short(average("end")), `at initialisation ${short(average("initialization"))}`),
+        fact("test accuracy", run.accuracy == null ? "diverged" : charts.percent(run.accuracy), `time under weight decay ${short(run.clock)}`),
+        ...(law ? [fact("exponent of the fitted line", fixed(law.exponent), `95 % interval ${fixed(law.low)} to ${fixed(law.high)}`)] : []),
+      );
+      note.hidden = !run.diverged && !run.stale;
+      note.textContent = [run.diverged ? "This run diverged: it has no values after training." : "", run.stale ? "This record is stale: its sources have changed since it was made." : ""].join(" ").trim();
+      profile.heading.textContent = `${name[0].toUpperCase()}${name.slice(1)} per block`;
+      scaling.heading.textContent = `Average ${name} against depth`;
+      const at = (blocks) => resolve({ ...asked(state.picks[index]), blocks }).run;
+      const pick = (point) => choose(index, { blocks: point.run.blocks });
+      const width = ({ host }) => Math.max(220, Math.floor(host.clientWidth));
+      profile.reader.draw(...charts.profile(run, measure, both, width(profile)));
+      scaling.reader.draw(...charts.scaling(sweep, run, measure, both, width(scaling), at), pick);
+      accuracy.reader.draw(...charts.accuracy(sweep, run, both, width(accuracy), at), pick);
+      code.textContent = run.command;
+      page.hidden = !run.page;
+      page.href = `runs/${sweep.folder}/${run.name}.html`;
+      return `${sweep.data}, ${sweep.title}, ${charts.count(run.blocks)}, seed ${run.seed}: average ${name} ${short(average("end"))} after training, ` +
+        `${short(average("initialization"))} at initialisation; ${run.accuracy == null ? "diverged" : `test accuracy ${charts.percent(run.accuracy)}`}.`;
+    }
+    return { section, render };
+  }
+
+  /* ---------- the whole: what both runs share, and drawing it again */
+
+  const measure = radios("explorer-measure", "Measure", (value) => change({ measure: value }));
+  const compare = make("input", { type: "checkbox", id: "explorer-compare", onchange: () => {
+    const [first] = state.picks, depths = depthsOf(first.sweep);
+    const other = first.run.blocks === depths[0] ? depths.at(-1) : depths[0]; // as far from the first as the sweep goes
+    change({ picks: compare.checked ? [first, resolve({ ...asked(first), blocks: other })] : [first] });
+  } });
+  const link = make("button", { type: "button", onclick: () => { remember(false); copy(link, location.href); } }, "Copy link");
+  const against = make("p", { class: "explorer-against" });
+  const columns = make("div", { class: "explorer-columns" }), shown = [column(0), column(1)];
+  const sample = (inner) => { const key = make("span", { class: "explorer-key", "aria-hidden": "true" }); key.innerHTML = `<svg width="30" height="12">${inner}</svg>`; return key; };
+  const stroke = (colour, dash) => `<line x1="0" x2="30" y1="6" y2="6" stroke="${colour}" stroke-width="2" stroke-dasharray="${dash ?? "none"}"/>`;
+  const shapes = { square: (c) => `<rect x="11.5" y="2.5" width="7" height="7" fill="${c}"/>`, circle: (c) => `<circle cx="15" cy="6" r="4" fill="${c}"/>` };
+  const key = make("ul", { class: "explorer-keys", "aria-label": "Key to the charts" },
+    ...charts.MOMENTS.map(({ colour, dash, symbol, words }) => make("li", {}, sample(stroke(colour, dash) + shapes[symbol](colour)), words)),
+    make("li", { class: "explorer-unsigned" }, sample('<rect width="30" height="12" fill="var(--explorer-end)" fill-opacity="0.25"/>'), "5th to 95th percentile over images"),
+    make("li", {}, sample('<line x1="15" x2="15" y1="0" y2="12" stroke="currentColor" stroke-dasharray="1 3"/>'), "transition"),
+    make("li", { class: "explorer-unsigned" }, sample(stroke("currentColor", "1 3")), "slope −1, as claimed"));
+  home.append(make("div", { class: "explorer-bar" }, measure.set, make("label", { class: "explorer-switch", for: compare.id }, compare, "Compare two runs"), link), status, key, against, columns);
+
+  /** How the second run compares with the first, in one line. */
+  function comparison([{ run: a }, { run: b }]) {
+    const of = (run) => run.averages.end?.[state.measure], short = (value) => charts.text(Number(value.toPrecision(3)));
+    const parts = [`${short(b.blocks / a.blocks)} times the blocks`];
+    if (of(a) > 0 && of(b) > 0 && !charts.MEASURES[state.measure].signed) parts.push(`${short(of(b) / of(a))} times the average after training`);
+    if (a.accuracy != null && b.accuracy != null) parts.push(`test accuracy ${charts.percent(b.accuracy)} where A has ${charts.percent(a.accuracy)}`);
+    return `Run B against run A: ${parts.join("; ")}.`;
+  }
+
+  function render() {
+    measure.show(measures.map((name) => [name, name]), state.measure);
+    for (const item of key.querySelectorAll(".explorer-unsigned")) item.hidden = charts.MEASURES[state.measure].signed;
+    compare.checked = state.picks.length > 1;
+    columns.classList.toggle("explorer-two", compare.checked);
+    against.hidden = !compare.checked;
+    against.textContent = compare.checked ? comparison(state.picks) : "";
+    const wanted = shown.slice(0, state.picks.length);
+    if (columns.children.length !== wanted.length) columns.replaceChildren(...wanted.map(({ section }) => section));
+    say(wanted.map((one) => one.render()).join(" "));
+  }
+  const restore = () => {
+    if (location.hash && !location.hash.includes("=")) return; // a heading of the page
+    state = fromAddress();
+    if (location.hash) remember(false);
+    render();
+  };
+
+  home.hidden = false; // before anything is drawn: charts ask how wide they may be
+  const still = document.getElementById("explorer-still");
+  if (still) still.open = false;
+  restore();
+  if (!columns.children.length) render();
+  addEventListener("popstate", restore);
+  let drawn = home.clientWidth;
+  new ResizeObserver(() => {
+    if (home.clientWidth !== drawn) { drawn = home.clientWidth; requestAnimationFrame(render); }
+  }).observe(home);
+})();
