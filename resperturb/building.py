@@ -11,19 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from resperturb.repository import find_repository
+
 DECLARES_NOTHING = ("sphinx_jupyterbook_latex", "sphinx-mathjax-offline", "sphinx_multitoc_numbering")
 """Extensions of the book that do not say whether they may run beside themselves. They may: they only set options,
 transform one document at a time, or number the table of contents when all documents are read."""
 
 
 def files_behind(root: Path) -> Iterator[Path]:
-    """What chapters compute from, beside their own text: records, benchmarks, the package, presets."""
+    """What chapters compute from, beside their own text: records, benchmarks, the package, presets, notebooks."""
     for pattern in (
         "results/*/[!.]*/run.json",
         "results/*.json",
         "benchmarks/results/*.json",
         "resperturb/**/*.py",
         "config/**/*.yaml",
+        "notebooks/*.ipynb",
     ):
         yield from sorted(root.glob(pattern))
 
@@ -39,7 +42,9 @@ def fingerprint(root: Path) -> str:
 
 def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
     """The documents to read again: all chapters where a file behind them has changed, else those that Sphinx names."""
-    present = fingerprint(Path(app.srcdir).parent)
+    root = Path(app.srcdir).parent
+    present = fingerprint(root)
+    present += str(find_repository(root))  # chapters link to it
     before, env.resperturb_fingerprint = getattr(env, "resperturb_fingerprint", None), present
     if present == before:
         return []

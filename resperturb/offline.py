@@ -28,6 +28,9 @@ UNUSED = (
 )
 """Files below _static that no page asks for."""
 
+FORMULAS = ('class="math', "\\(", "\\[")
+"""Signs of a formula in a page, or in what a cell shows."""
+
 QUOTE_NOTHING_FROM_FILES = "if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"
 """The search fetches the pages it finds to quote from them, which browsers forbid on file://; the finding is local."""
 
@@ -45,6 +48,16 @@ def only_the_parts(app: Any, config: Any) -> None:
 def search_from_files(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
     if page == "search":
         app.add_js_file(None, body=QUOTE_NOTHING_FROM_FILES)
+
+
+def mathematics_where_it_is(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
+    """Jupyter Book loads the scripts for formulas on every page, half of a page's weight."""
+    if any(sign in context.get("body", "") for sign in FORMULAS):
+        return
+    scripts = context.get("script_files", [])
+    context["script_files"] = [
+        script for script in scripts if "mathjax" not in f"{script} {getattr(script, 'attributes', '')}".lower()
+    ]
 
 
 def trim(static: Path) -> None:
@@ -66,5 +79,6 @@ def setup(app: Any) -> dict[str, bool]:
     """What Sphinx calls to load an extension."""
     app.connect("config-inited", only_the_parts, priority=900)
     app.connect("html-page-context", search_from_files, priority=400)  # before others take the list of scripts
+    app.connect("html-page-context", mathematics_where_it_is, priority=900)  # when the scripts are on the list
     app.connect("build-finished", finish, priority=900)  # when all others have copied theirs
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,7 +6,9 @@ issues and to each page's source, Colab and Binder for every notebook, and the t
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -40,9 +42,9 @@ def records_day(root: Path) -> str:
     return day(datetime.fromisoformat(max(started))) if started else ""
 
 
-def footer(root: Path, repository: Repository | None, version: str) -> str:
-    """One line: version, commit, days of the records and of the build."""
-    parts = [f"resperturb {version}"]
+def footer(root: Path, repository: Repository | None, version: str, rights: str = "") -> str:
+    """One line: whose it is, version, commit, days of the records and of the build."""
+    parts = [*([rights] if rights else []), f"resperturb {version}"]
     if (root / ".git").exists() and (commit := git(root, "rev-parse", "HEAD")):
         short = commit[:7]
         where = (
@@ -66,7 +68,8 @@ def package_version(root: Path) -> str:
 def configure(app: Any, config: Any) -> None:
     """Options of the theme, and of the tags, that follow from the repository."""
     root, repository = root_of(app), app.resperturb_repository
-    options: dict[str, Any] = {"extra_footer": footer(root, repository, package_version(root))}
+    line = footer(root, repository, package_version(root), f"© {config.copyright} {config.author}")
+    options: dict[str, Any] = {"extra_footer": line}
     if repository and repository.github:
         options |= {
             "repository_url": repository.url,
@@ -139,6 +142,34 @@ def add_buttons(app: Any, page: str, template: str, context: dict[str, Any], doc
         groups.insert(0, buttons)
 
 
+LENGTH = 200
+
+
+def describe(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
+    """A page's description: its first paragraph as a reader sees it, without citations and the signs of formulas."""
+    from docutils import nodes
+
+    if document is None or "metatags" not in context:
+        return
+    texts = (plain(paragraph) for paragraph in document.findall(nodes.paragraph))
+    words = next(filter(None, texts), "")
+    if len(words) > LENGTH:
+        words = words[: LENGTH - 2].rsplit(" ", 1)[0] + " …"
+    pattern = r'(<meta (?:property="og:description"|name="description") content=")[^"]*'
+    context["metatags"] = re.sub(pattern, lambda found: found[1] + html.escape(words), context["metatags"])
+
+
+def plain(paragraph: Any) -> str:
+    """The words of a paragraph; no citation, whose brackets say nothing to who does not see the page."""
+    from docutils import nodes
+
+    copy = paragraph.deepcopy()
+    for node in [*copy.findall(nodes.inline)]:
+        if "bibtex-citation" in node["classes"]:
+            node.parent.remove(node)
+    return re.sub(r"\s+([.,;:])", r"\1", " ".join(copy.astext().split()))
+
+
 def publish(app: Any, error: Exception | None) -> None:
     """Write what lies beside the pages: notebooks, the card, the environment for Binder."""
     if error is not None or app.builder.name != "html":
@@ -169,5 +200,6 @@ def setup(app: Any) -> dict[str, bool]:
         app.setup_extension("sphinxext.opengraph")
     app.connect("config-inited", configure)
     app.connect("html-page-context", add_buttons, priority=502)  # the theme has made its own by then
+    app.connect("html-page-context", describe, priority=503)  # and the tags are there
     app.connect("build-finished", publish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

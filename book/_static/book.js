@@ -9,3 +9,9 @@
   addEventListener("toggle", reach, true);
   addEventListener("click", () => setTimeout(reach), true);
 })();
+// The way home, in the sidebar, is found among the landmarks.
+(() => {
+  const home = document.querySelector(".bd-sidebar-primary .navbar-brand")?.parentElement;
+  home?.setAttribute("role", "navigation");
+  home?.setAttribute("aria-label", "Home");
+})();
