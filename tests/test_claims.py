@@ -125,9 +125,10 @@ def test_thresholds_lie_between_the_averages_and_one_below() -> None:
 
 
 def prose_of(text: str) -> str:
-    """A chapter without what is not prose: front matter, code, mathematics, roles, links and tables' own markup."""
+    """A chapter without what is not prose: front matter, code, mathematics, roles, links, tables' own markup, HTML tags."""
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
     text = re.sub(r"^(```+|:::+).*?^\1", "", text, flags=re.S | re.M)
+    text = re.sub(r"<[a-z/][^>]*>", "", text)
     text = re.sub(r"\{[a-z:]+\}`[^`]*`|`[^`]*`|\$[^$]*\$", "", text)
     return text
 

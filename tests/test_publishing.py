@@ -181,6 +181,6 @@ def test_a_notebook_taken_along_runs_to_its_end(site: Site, tmp_path: Path) -> N
     clone.symlink_to(site.tree.root)
     notebook = nbformat.read(site.html / FOLDER / "hypothesis.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute(
-        env={**os.environ, "PYTHONPATH": ""}
+        env={**os.environ, "PYTHONPATH": "", "PIP_NO_INDEX": "1"}
     )
     assert all(cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code")
