@@ -26,6 +26,7 @@ TINY = {"dataset": "digits", "epochs": 1, "train_size": 64, "test_size": 32, "me
 SHARED = {"tree", "swept", "site"}  # made once, at the price of minutes
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share the copy of the tree go to one process."""
     for item in items:

@@ -35,7 +35,7 @@ PAINTED = """() => Promise.race([
 ]).then(() => document.getAnimations().forEach(moving => { try { moving.finish(); } catch { moving.cancel(); } }))"""
 UNTOLD = r"""() => [...document.images].filter(image => {
   const words = image.getAttribute('alt');
-  return words === null || /\\.(png|svg|jpe?g)$/.test(words) || (image.closest('article') && !words.trim());
+  return words === null || /\.(png|svg|jpe?g)$/.test(words) || (image.closest('article') && !words.trim());
 }).map(image => image.outerHTML.slice(0, 80))"""
 SECONDS = """() => { const took = performance.getEntriesByType('navigation')[0];
   return {interactive: took.domInteractive / 1000, loaded: took.loadEventEnd / 1000}; }"""
@@ -55,10 +55,9 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def looked_at(site: Site) -> list[Path]:
-    """All pages, but of those of runs a sample that is spread over them."""
-    runs = [page for page in site.pages if page.parent.name == "runs"]
-    step = max(1, len(runs) // RUN_PAGES)
-    return [page for page in site.pages if page not in set(runs) - set(runs[::step])]
+    """All pages, but of those of records a sample that is spread over the folders."""
+    runs = sorted((site.html / "runs").glob("*/*.html"))
+    return [*site.pages, *runs[:: max(1, len(runs) // RUN_PAGES)]]
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,7 @@ def test_thresholds_lie_between_the_averages_and_one_below() -> None:
 
 
 def prose_of(text: str) -> str:
-    """A chapter without what is not prose: front matter, code, mathematics, roles, links, tables' own markup, HTML tags."""
+    """A chapter without what is not prose: front matter, code, mathematics, roles, links, HTML tags."""
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
     text = re.sub(r"^(```+|:::+).*?^\1", "", text, flags=re.S | re.M)
     text = re.sub(r"<[a-z/][^>]*>", "", text)
