@@ -28,6 +28,7 @@ ONLY_ON_SCREENS = (
     "details.hide, .tag_hide-input > .cell_input, .tag_hide-cell"
 )
 """Parts of a page that say nothing on paper: controls, links to data, code that the page itself hides."""
+ON_SCREENS = {"explorer.html", "runs.html"}  # a tool, and a table of hundreds of rows to sort
 PATIENCE = 300  # seconds
 
 
@@ -36,11 +37,12 @@ class PrintingError(ExperimentError):
 
 
 def chapters(first: Any) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Parts of the book from the first page's menu: caption, and a (page, title) for each chapter."""
+    """Parts of the book from the first page's menu: caption, and a (page, title) for each chapter that is printed."""
     parts = []
     for caption in first.select("nav.bd-links p.caption"):
         links = caption.find_next_sibling("ul").select("li.toctree-l1 > a")
-        parts.append((caption.get_text(strip=True), [(link["href"], link.get_text(strip=True)) for link in links]))
+        pages = [(link["href"], link.get_text(strip=True)) for link in links if link["href"] not in ON_SCREENS]
+        parts.append((caption.get_text(strip=True), pages))
     return parts
 
 
