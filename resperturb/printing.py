@@ -22,7 +22,8 @@ from bs4 import BeautifulSoup
 from resperturb.errors import ExperimentError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SHEETS = ("pygments.css", "sphinx-design.min.css", "print.css")
+SHEETS = ("pygments.css", "sphinx-design.min.css")
+STYLE = Path(__file__).with_name("print.css")  # not among the site's files, which every page loads
 ONLY_ON_SCREENS = (
     "script, style, button, a.headerlink, div.toctree-wrapper, .sources, div.highlight-bash + .copybtn, "
     "details.hide, .tag_hide-input > .cell_input, .tag_hide-cell"
@@ -110,6 +111,7 @@ def one_file(html: Path) -> str:
     page.head.append(page.new_tag("title", string=title))
     for sheet in SHEETS:
         page.head.append(page.new_tag("link", rel="stylesheet", href=f"{html.name}/_static/{sheet}"))
+    page.head.append(page.new_tag("style", string=STYLE.read_text(encoding="utf-8")))
     formulas = next((html / name for name in sorted(printed) if "startup.js" in (html / name).read_text("utf-8")), None)
     if formulas is not None:
         holding: Any = BeautifulSoup(formulas.read_text("utf-8"), "html.parser")
