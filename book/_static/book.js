@@ -15,3 +15,16 @@
   home?.setAttribute("role", "navigation");
   home?.setAttribute("aria-label", "Home");
 })();
+
+// The sidebar's arrows open what lies below a chapter, and say so to a screen reader.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const arrow of document.querySelectorAll(".has-children > details > summary")) {
+    const chapter = arrow.closest("li").querySelector("a").textContent.trim();
+    arrow.setAttribute("aria-label", `Pages below ${chapter}`);
+  }
+});
+
+// The list of references is a list of what its entries are, and those are no list items.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".citation-list[role=list]").forEach(list => list.removeAttribute("role"));
+});
