@@ -118,4 +118,4 @@ def experiments_table(root: Path, repository: Repository | None) -> str:
         shown = " · ".join(f'<a href="{html.escape(url)}">{name}</a>' for name, url in links if url)
         rows.append(f"<tr><td>{shown}</td><td>{html.escape(heading)}</td><td>{html.escape(sentence)}</td></tr>")
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("notebook", "experiment", "what it does"))
-    return f"<table class="dataframe"><tr>{heads}</tr>{''.join(rows)}</table>"
+    return f"<table class='dataframe'><tr>{heads}</tr>{''.join(rows)}</table>"
