@@ -20,11 +20,11 @@ from playwright.sync_api import sync_playwright
 
 from resperturb.experiment import Experiment
 from resperturb.plans import study_class
-from resperturb.records import Record, load_records
+from resperturb.records import Record, load_records, read_record
 from resperturb.run_pages import BODY, TITLE, index_url, page_url, write_all
 from resperturb.runs.charts import Curve, Scale, chart
 from resperturb.runs.facts import command_of, differing, load_folders, notebook_of, parameters_of, title_of
-from resperturb.runs.page import Surroundings, body_of
+from resperturb.runs.page import Surroundings, body_of, figures
 from resperturb.studies.kept import StudyRecord, load_studies
 
 RESULTS = ROOT / "results"
@@ -204,3 +204,11 @@ def check_index(built: Path, chromium: str) -> None:
         assert 0 < shown.count() < len(values)
         assert all("seed-1" in text for text in shown.all_inner_texts())
         browser.close()
+
+
+def test_a_run_that_ended_before_it_was_measured_has_a_page_without_figures(tmp_path: Path) -> None:
+    record = read_record(next((ROOT / "results" / "shipped-digits").glob("blocks-006-*")))
+    folder = Path(shutil.copytree(record.folder, tmp_path / "results" / "sweep" / record.name))
+    for name in ("perturbations", "samples", "history", "conventions"):
+        (folder / f"{name}.csv").write_text("\n", encoding="utf-8")
+    assert "nothing to draw" in figures(read_record(folder))
