@@ -180,7 +180,7 @@ def origin_of(record: AnyRecord) -> dict[str, str]:
 def figures(record: Record) -> str:
     """Scaled perturbation per block at both moments; loss and accuracy over epochs."""
     if not (record.folder / "perturbations.csv").read_text(encoding="utf-8").strip():
-        return "<p>Activations were no finite numbers from the start: nothing was measured, and there is nothing to draw.</p>"
+        return "<p>Activations were no finite numbers from the start: there is nothing to draw.</p>"
     blocks, depth = chart_of_blocks(record), record.blocks
     drawn = [
         (
