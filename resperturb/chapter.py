@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import itertools
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from IPython.display import HTML
@@ -17,6 +20,7 @@ from resperturb.building import fingerprint
 from resperturb.claims import quantities, records_of_all
 from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
 from resperturb.ledger import MARKS, ledger
+from resperturb.statements import Row
 from resperturb.studies import told
 from resperturb.studies.kept import StudyRecord, load_studies
 from resperturb.sweeps import TITLES, Sweep, main_sweeps, sweeps
@@ -43,18 +47,31 @@ def open_chapter() -> dict[str, Sweep]:
 
 
 def said_of(chosen: dict[str, Sweep]) -> dict[str, dict[str, str]]:
-    """The quantities of each sweep, kept in _build/ for the next chapter until a record or a source changes."""
-    file = BUILT / f"quantities-{fingerprint(RESULTS.parent)[:16]}.json"
+    """The quantities of each sweep, by its name."""
+    return {name: once(f"quantities-{name}", partial(quantities, sweep)) for name, sweep in chosen.items()}
+
+
+def ledger_rows(found: dict[str, Sweep]) -> list[Row]:
+    """The ledger of all sweeps."""
+    rows = once("ledger", lambda: [dataclasses.asdict(row) for row in ledger(found)])
+    return [Row(**row) for row in rows]
+
+
+def once(what: str, reckon: Callable[[], Any]) -> Any:
+    """What `reckon` gives, plain enough for JSON, kept in _build/ until a record or a source changes."""
+    file = BUILT / f"{what}-{fingerprint(RESULTS.parent)[:16]}.json"
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         pass  # the first chapter to ask
-    said = {name: quantities(sweep) for name, sweep in chosen.items()}
+    reckoned = reckon()
     BUILT.mkdir(exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")  # chapters are read beside each other
-    partial.write_text(json.dumps(said), encoding="utf-8")
-    partial.replace(file)
-    return said
+    for old in BUILT.glob(f"{what}-*.json"):
+        old.unlink(missing_ok=True)
+    unfinished = file.with_suffix(f".{os.getpid()}")  # chapters are read beside each other
+    unfinished.write_text(json.dumps(reckoned), encoding="utf-8")
+    unfinished.replace(file)
+    return reckoned
 
 
 def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
@@ -103,20 +120,29 @@ def link(chapter: str) -> str:
 
 
 def verdicts(
-    found: dict[str, Sweep], page: str | None = None, names: Collection[str] = (), *, records: bool = False
+    found: dict[str, Sweep],
+    page: str | None = None,
+    names: Collection[str] = (),
+    *,
+    among: Collection[str] | None = None,
+    records: bool = False,
 ) -> HTML:
     """Rows of the ledger as a chapter prints them: a statement, and below it a row for each sweep.
 
     Args:
-        found: the sweeps.
+        found: all sweeps.
         page: only rows that this page shows; all, with links to their pages, where it is None.
         names: only statements of these names.
+        among: only rows of these sweeps.
         records: name the records of each row.
     """
     heads = ["sweep", "value", "95 % interval", "verdict", *(["records"] if records else [])]
     parts = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
     left = 'style="text-align: left; font-weight: normal; white-space: normal"'
-    for sentence, group in itertools.groupby(ledger(found, page, names), key=lambda row: row.statement):
+    chosen = [
+        row for row in ledger_rows(found) if row.shown(page, names) and (among is None or row.id.split("/")[0] in among)
+    ]
+    for sentence, group in itertools.groupby(chosen, key=lambda row: row.statement):
         rows = list(group)
         where = f"; {link(rows[0].chapter)}" if page is None else ""
         head = f"<b>{html.escape(sentence)}</b> ({html.escape(rows[0].source)}{where})"

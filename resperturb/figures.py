@@ -13,7 +13,6 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
@@ -42,7 +41,7 @@ def use_style() -> None:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg")
-    sns.set_theme(context="notebook", style="ticks", rc=STYLE)
+    mpl.style.use(["seaborn-v0_8-ticks", "seaborn-v0_8-notebook", STYLE])  # seaborn's, which matplotlib has too
 
 
 STYLE: dict[str, Any] = {
@@ -52,6 +51,7 @@ STYLE: dict[str, Any] = {
     "savefig.facecolor": "none",
     "savefig.transparent": True,
     "savefig.bbox": "tight",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib
     "svg.fonttype": "path",  # the same letters on every reader's machine
     "svg.hashsalt": "resperturb",  # the same file from the same numbers
     "text.color": INK,
@@ -209,6 +209,8 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
         if not record.diverged:
             first_seed.setdefault(record.blocks, record)
     figure, axes = plt.subplots()
+    import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
+
     colours = sns.color_palette("viridis", len(first_seed) + 2)[1:-1]  # its ends vanish on white or on dark
     markers = "osD^vP*X"
     for index, (depth, record) in enumerate(sorted(first_seed.items())):

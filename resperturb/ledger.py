@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -59,30 +59,17 @@ def across(found: dict[str, Sweep]) -> list[Row]:
     return [row for row in rows if row is not None]
 
 
-def ledger(found: dict[str, Sweep], page: str | None = None, names: Collection[str] = ()) -> list[Row]:
+def ledger(found: dict[str, Sweep]) -> list[Row]:
     """All rows: statement by statement, each for every main sweep that can say something of it; then comparisons,
-    and what the studies say.
-
-    Args:
-        found: the sweeps.
-        page: only what this page of the book shows.
-        names: only statements of these names.
-    """
-
-    def wanted(name: str, chapter: str) -> bool:
-        return (page is None or chapter.split("#")[0] == page) and (not names or name in names)
-
-    main = main_sweeps(found)
-    chosen = [statement for statement in STATEMENTS if wanted(statement.name, statement.chapter)]
-    rows = [statement.row(sweep, found) for statement in chosen for sweep in main.values()]
+    and what the studies say."""
+    rows = [statement.row(sweep, found) for statement in STATEMENTS for sweep in main_sweeps(found).values()]
     results = results_of(found)
-    beside = [
+    rows += [
         *across(found),
         *study_rows(results, found["digits"].records),
         *clock_rows(results),
         *carried_rows(results),
     ]
-    rows += [row for row in beside if wanted(row.id.split("/")[1], row.chapter)]
     return [row for row in rows if row is not None]
 
 

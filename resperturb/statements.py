@@ -5,7 +5,7 @@ Where a sentence is not about an exponent, the rule for its verdict is named in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from resperturb import findings
@@ -39,6 +39,10 @@ class Row:
     verdict: str
     chapter: str
     records: str
+
+    def shown(self, page: str | None, names: Collection[str]) -> bool:
+        """Whether this page of the book shows it, and the statement is one of these names; None and () take all."""
+        return (page is None or self.chapter.split("#")[0] == page) and (not names or self.id.split("/")[1] in names)
 
 
 @dataclass(frozen=True)

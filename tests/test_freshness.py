@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from bs4 import BeautifulSoup
 from variants import copy_sweep
 
@@ -35,10 +36,38 @@ def test_a_line_for_every_sweep_with_stale_records(tmp_path: Path) -> None:
     assert records[1].name in line
 
 
-def test_a_ledger_table_has_a_statement_above_its_sweeps() -> None:
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be read from as chapters are: what they reckon once is kept beside it."""
+    (tmp_path / "book").mkdir()
+    monkeypatch.chdir(tmp_path / "book")
+    return tmp_path / "book"
+
+
+def test_what_is_reckoned_once_is_kept_until_a_file_behind_it_changes(book: Path) -> None:
+    def count(given: int) -> int:
+        return chapter.once("count", lambda: {"given": given})["given"]
+
+    assert count(1) == 1
+    assert count(2) == 1
+    config = book.parent / "config" / "new.yaml"
+    config.parent.mkdir()
+    config.write_text("blocks: [6]\n", encoding="utf-8")
+    assert count(3) == 3
+    assert len(list((book.parent / "_build").glob("count-*.json"))) == 1
+
+
+def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(book: Path) -> None:
+    found = sweeps(ROOT / "results", own=False)
+    text = chapter.verdicts(found, names=["small"], among=["digits"]).data
+    table = BeautifulSoup(text, "html.parser")
+    assert [row.find("td").get_text() for row in table.find_all("tr") if row.find("td")] == ["digits"]
+
+
+def test_a_ledger_table_has_a_statement_above_its_sweeps(book: Path) -> None:
     found = sweeps(ROOT / "results", own=False)
     table = BeautifulSoup(chapter.verdicts(found, "method", records=True).data, "html.parser")
-    rows = ledger(found, "method")
+    rows = [row for row in ledger(found) if row.chapter.startswith("method#")]
     heads = table.find_all("th", scope="rowgroup")
     assert len(heads) == len({row.statement for row in rows})
     assert rows[0].statement in heads[0].get_text()

@@ -111,11 +111,12 @@ def test_prose_and_ledger_have_one_value(rows: dict[str, ledger.Row], found: dic
         assert rows[f"{name}/sums"].value == said["worst_reconstruction"]
 
 
-def test_a_filter_by_page_or_name_gives_the_same_rows(rows: dict[str, ledger.Row], found: dict[str, Sweep]) -> None:
-    page = ledger.ledger(found, "stopping_rule")
-    assert page == [row for row in rows.values() if row.chapter.startswith("stopping_rule#")]
-    named = ledger.ledger(found, names=["small"])
-    assert named == [row for key, row in rows.items() if key.endswith("/small")]
+def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, ledger.Row]) -> None:
+    row = rows["digits/small"]
+    assert row.shown(None, ())
+    assert row.shown("scaling", ["small"])
+    assert not row.shown("stopping_rule", ())
+    assert not row.shown(None, ["depths"])
 
 
 def test_the_words_of_a_comparison(found: dict[str, Sweep]) -> None:
