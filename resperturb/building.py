@@ -25,6 +25,7 @@ def files_behind(root: Path) -> Iterator[Path]:
         "results/*.json",
         "benchmarks/results/*.json",
         "resperturb/**/*.py",
+        "resperturb/*.mplstyle",
         "config/**/*.yaml",
         "notebooks/*.ipynb",
     ):

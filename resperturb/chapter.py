@@ -23,7 +23,7 @@ from resperturb.ledger import MARKS, ledger
 from resperturb.statements import Row
 from resperturb.studies import told
 from resperturb.studies.kept import StudyRecord, load_studies
-from resperturb.sweeps import TITLES, Sweep, main_sweeps, sweeps
+from resperturb.sweeps import TITLES, Sweep, main_sweeps, spoken, sweeps
 
 RESULTS = Path("../results")  # as seen from book/, where chapters run
 BUILT = RESULTS.parent / "_build"
@@ -146,9 +146,14 @@ def verdicts(
         rows = list(group)
         where = f"; {link(rows[0].chapter)}" if page is None else ""
         head = f"<b>{html.escape(sentence)}</b> ({html.escape(rows[0].source)}{where})"
-        parts.append(f'<th scope="rowgroup" colspan="{len(heads)}" {left}>{head}</th>')
+        parts.append(f'<th scope="rowgroup" colspan="{len(heads)}" {left}><div class="statement">{head}</div></th>')
         for row in rows:
-            words = [row.id.split("/")[0], row.value, row.interval or "–", f"{MARKS[row.verdict]} {row.verdict}"]
+            words = [
+                spoken(row.id.split("/")[0]),
+                row.value,
+                row.interval or "–",
+                f"{MARKS[row.verdict]} {row.verdict}",
+            ]
             cells = [*words, *([row.records] if records else [])]
-            parts.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+            parts.append("".join(f"<td>{html.escape(figures.together(cell))}</td>" for cell in cells))
     return HTML(f'<table class="dataframe">{"".join(f"<tr>{part}</tr>" for part in parts)}</table>')

@@ -132,5 +132,5 @@ def network_name(case: Mapping[str, Any]) -> str:
 
 def save_figure(tables: Mapping[str, pd.DataFrame], file: Path | str) -> None:
     """Write `side_by_side` to a file, in the book's style; its ending says the format."""
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with mpl.style.context(STYLE):
         side_by_side(tables).savefig(file, metadata={"Date": None} if str(file).endswith(".svg") else None)

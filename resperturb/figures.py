@@ -6,7 +6,8 @@ train. The palette is Okabe and Ito's, told apart without colour by line style a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -19,9 +20,11 @@ from pandas.io.formats.style import Styler
 
 from resperturb.records import Record
 from resperturb.scaling import PowerLaw
+from resperturb.sweeps import spoken
 
 INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+STYLE = "resperturb.figures"  # figures.mplstyle, beside this file
 MOMENT_STYLE: dict[str, dict[str, Any]] = {
     "initialization": {"color": ORANGE, "linestyle": "--", "marker": "s", "label": "at initialisation"},
     "end": {"color": BLUE, "linestyle": "-", "marker": "o", "label": "after training"},
@@ -33,6 +36,7 @@ MEASURE_LABEL = {
     "cosine": r"cosine of $f(x)$ and $x$",
     "successive_cosine": r"cosine of $f_l$ and $f_{l-1}$",
 }
+FEW = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
 SIGNED = ("cosine", "successive_cosine")  # measures of either sign, which no logarithmic axis can show
 
 
@@ -41,32 +45,7 @@ def use_style() -> None:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg")
-    mpl.style.use(["seaborn-v0_8-ticks", "seaborn-v0_8-notebook", STYLE])  # seaborn's, which matplotlib has too
-
-
-STYLE: dict[str, Any] = {
-    "figure.figsize": (6.0, 3.6),  # inches; narrow enough to be read on a phone
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "savefig.transparent": True,
-    "savefig.bbox": "tight",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib
-    "svg.fonttype": "path",  # the same letters on every reader's machine
-    "svg.hashsalt": "resperturb",  # the same file from the same numbers
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": INK,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "font.size": 11.0,
-}
+    mpl.style.use(STYLE)
 
 
 def legend_above(axes: Axes, columns: int = 3) -> None:
@@ -233,10 +212,31 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
     return finished(figure)
 
 
-def shown(table: pd.DataFrame, formats: dict[Any, Any] | None = None) -> Styler:
-    """A table as the book prints it: no index, numbers in the given formats, a dash where there is none."""
-    styled = table.style.hide(axis="index").format(formats or {}, na_rep="–")
+def shown(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
+    """A table as the book prints it: no index, numbers in the given formats, a dash where there is none.
+
+    Names of sweeps are spoken, minus signs are no hyphens, and a few words or an interval are not broken over lines.
+    """
+    chosen = formats or {}
+    printed: dict[Any, Any] = {
+        name: partial(cell, form=chosen.get(name, "{}"), sweep=name == "sweep") for name in table.columns
+    }
+    styled = table.style.hide(axis="index").format(printed, na_rep="–")
     return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
+
+
+def together(words: str) -> str:
+    """A few words are not broken over lines."""
+    return words.replace(" ", "\u00a0") if len(words) <= FEW else words
+
+
+def cell(value: Any, form: str, sweep: bool) -> str:
+    """What stands in one cell of a table."""
+    if isinstance(value, str):
+        return together(spoken(value) if sweep else value)
+    if form == "{}" and isinstance(value, float):
+        form = "{:.6g}"
+    return form.format(value).replace("-", "−")
 
 
 def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:

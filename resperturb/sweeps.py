@@ -18,6 +18,14 @@ TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 KINDS = {"preactivation": "pre-activation", "postactivation": "post-activation"}
 
 
+def spoken(name: str) -> str:
+    """A sweep's name as a reader says it: mnist-postactivation is "MNIST, post-activation". Other names stay."""
+    dataset, _, rest = name.partition("-")
+    if dataset not in TITLES:
+        return name
+    return ", ".join(filter(None, [TITLES[dataset], KINDS.get(rest, rest.replace("-", " "))]))
+
+
 @dataclass(frozen=True)
 class Sweep:
     """The records a chapter rests on.

@@ -161,7 +161,7 @@ def test_depths_that_are_near_share_a_tick() -> None:
 def test_the_same_numbers_give_the_same_file(records: list[Record]) -> None:
     import matplotlib as mpl
 
-    with mpl.rc_context(figures.STYLE):
+    with mpl.style.context(figures.STYLE):
         assert svg(figures.per_block(records[0])) == svg(figures.per_block(records[0]))
 
 
