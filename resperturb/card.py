@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from resperturb.charts import DATASET_STYLE
 from resperturb.figures import INK
 from resperturb.scaling import PowerLaw, fit_power_law
-from resperturb.sweeps import Sweep, main_sweeps, sweeps
+from resperturb.sweeps import TITLES, Sweep, main_sweeps, sweeps
 
 DARK = "#222832"
-NAMES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 
 
 def laws_of(found: Mapping[str, Sweep]) -> dict[str, PowerLaw]:
@@ -25,7 +24,7 @@ def laws_of(found: Mapping[str, Sweep]) -> dict[str, PowerLaw]:
 
 def words(laws: Mapping[str, PowerLaw]) -> str:
     """What the card says, for those who do not see it."""
-    exponents = {NAMES[name]: f"{law.exponent:.2f}".replace("-", "\N{MINUS SIGN}") for name, law in laws.items()}
+    exponents = {TITLES[name]: f"{law.exponent:.2f}".replace("-", "\N{MINUS SIGN}") for name, law in laws.items()}
     said = ", ".join(f"{exponent} on {name}" for name, exponent in exponents.items())
     return f"Average scaled perturbation of trained residual networks falls as depth to the power of {said}."
 
@@ -44,7 +43,7 @@ def draw_card(laws: Mapping[str, PowerLaw]) -> Figure:
         axes.plot(depths, law.averages.means, **style, linestyle="none", markersize=11)
         axes.plot(depths, law(depths), color=style["color"], linewidth=3)
         height = 0.46 - 0.13 * row
-        figure.text(0.60, height, NAMES[name], fontsize=27, color=DARK, va="center")
+        figure.text(0.60, height, TITLES[name], fontsize=27, color=DARK, va="center")
         figure.text(0.80, height, f"$L^{{{law.exponent:.2f}}}$", fontsize=34, color=style["color"], va="center")
     axes.set(xscale="log", yscale="log", xlabel="number of blocks")
     axes.tick_params(labelsize=15, colors=INK)

@@ -149,24 +149,37 @@ def describe(app: Any, page: str, template: str, context: dict[str, Any], docume
     """A page's description: its first paragraph as a reader sees it, without citations and the signs of formulas."""
     from docutils import nodes
 
-    if document is None or "metatags" not in context:
+    if document is None:
         return
     texts = (plain(paragraph) for paragraph in document.findall(nodes.paragraph))
     words = next(filter(None, texts), "")
     if len(words) > LENGTH:
         words = words[: LENGTH - 2].rsplit(" ", 1)[0] + " …"
     pattern = r'(<meta (?:property="og:description"|name="description") content=")[^"]*'
-    context["metatags"] = re.sub(pattern, lambda found: found[1] + html.escape(words), context["metatags"])
+    tags = re.sub(pattern, lambda found: found[1] + html.escape(words), context.get("metatags", ""))
+    if words and 'name="description"' not in tags:  # the tags above need an address, this one does not
+        tags += f'<meta name="description" content="{html.escape(words)}" />\n'
+    context["metatags"] = tags
+
+
+SIGNS = {r"\sqrt": "√", r"\lVert": "‖", r"\rVert": "‖", r"\times": "×", "_{l+1}": "ₗ₊₁", "_l": "ₗ", "-": "−"}
 
 
 def plain(paragraph: Any) -> str:
-    """The words of a paragraph; no citation, whose brackets say nothing to who does not see the page."""
+    """The words of a paragraph: formulas in letters and signs, or left out where these are not enough; no citations,
+    whose brackets say nothing to who does not see the page."""
     from docutils import nodes
 
     copy = paragraph.deepcopy()
     for node in [*copy.findall(nodes.inline)]:
         if "bibtex-citation" in node["classes"]:
             node.parent.remove(node)
+    for node in [*copy.findall(nodes.math)]:
+        formula = node.astext()
+        for tex, sign in SIGNS.items():
+            formula = formula.replace(tex, sign)
+        formula = re.sub(r"[{}]", "", formula)
+        node.parent.replace(node, nodes.Text("" if re.search(r"[\\_^]", formula) else formula))
     return re.sub(r"\s+([.,;:])", r"\1", " ".join(copy.astext().split()))
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from conftest import Site
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from resperturb.explorer import DIGITS, SCRIPT
 from resperturb.records import Record
@@ -21,14 +21,6 @@ from resperturb.sweeps import Sweep, main_sweeps, sweeps
 pytestmark = [pytest.mark.book, pytest.mark.browser]
 
 HEAVIEST = 6_000_000  # bytes
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 Opener = Callable[..., Page]

@@ -3,6 +3,7 @@ solutions that were run."""
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,7 +16,7 @@ from test_book import article, soup
 from resperturb.figure_sources import PACKAGE, cells_of, drawings, source_page
 
 CHAPTERS = sorted(path for path in (ROOT / "book").glob("*.md"))
-WITHOUT_EXERCISE = {"index", "glossary", "explorer", "costs", "reproduce", "runs", "references"}
+WITHOUT_EXERCISE = {"index", "glossary", "reproduce", "runs", "references"}  # nothing to find out in them
 WITHOUT_TERMS = {"index", "glossary", "explorer", "runs", "references"}
 
 
@@ -119,6 +120,40 @@ def test_every_chapter_has_an_exercise_whose_hidden_solution_was_run(site: Site)
         output = solution.find(class_="cell_output")
         assert isinstance(output, Tag)
         assert output.get_text(strip=True), f"the solution in {chapter.stem} gave nothing"
+
+
+STATES = ("runs.html", "explorer.html")  # whose fragments say what is chosen, and are no places
+
+
+@pytest.mark.book
+def test_every_link_leads_to_a_file_and_a_place_in_it(site: Site) -> None:
+    """Of all pages but those of runs, which have a test of their own."""
+    pages = [*site.html.glob("*.html"), *site.html.glob("code/**/*.html")]
+    assert len(pages) > len(CHAPTERS)
+    read = functools.cache(soup)
+    broken = []
+    for page in pages:
+        for link in read(page).find_all(href=True):
+            address = urlsplit(str(link["href"]))
+            if address.scheme or address.netloc:
+                continue
+            target = (page.parent / unquote(address.path)).resolve() if address.path else page
+            place = unquote(address.fragment)
+            if not target.is_file():
+                broken.append(f"{page.name}: {link['href']}")
+            elif place and not (target.name in STATES and "=" in place) and not read(target).find(id=place):
+                broken.append(f"{page.name}: no {place} in {target.name}")
+    assert broken == []
+
+
+@pytest.mark.book
+def test_every_page_is_described_in_words(site: Site) -> None:
+    for chapter in CHAPTERS:
+        tags = soup(site.html / f"{chapter.stem}.html").find_all("meta", attrs={"name": "description"})
+        assert len(tags) == 1, f"{chapter.stem} has {len(tags)} descriptions"
+        words = str(tags[0]["content"])
+        assert 40 < len(words) <= 200, f"{chapter.stem}: {words}"
+        assert not re.search(r"[$\\_{}]", words), f"{chapter.stem}: {words}"
 
 
 @pytest.mark.book

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from conftest import ROOT, Site
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from resperturb.experiment import Experiment
 from resperturb.plans import study_class
@@ -173,37 +173,31 @@ def check_site(results: Path, built: Path) -> None:
 
 @pytest.mark.book
 @pytest.mark.browser
-def test_the_index_sorts_by_mouse_and_by_keyboard_and_filters(site: Site, chromium: str) -> None:
-    check_index(site.html, chromium)
-
-
-def check_index(built: Path, chromium: str) -> None:
+def test_the_index_sorts_by_mouse_and_by_keyboard_and_filters(site: Site, browser: Browser) -> None:
     column = "cells => cells.map(cell => Number(cell.dataset.value)).filter(value => !isNaN(value))"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.goto(f"{(built / 'runs.html').as_uri()}{index_url('lesion').removeprefix('runs.html')}")
-        shown = page.locator("#run-index tbody tr:visible")
-        folders = shown.locator("td:first-child").all_inner_texts()
-        assert set(folders) == {"lesion"}
-        page.get_by_label("folder").select_option("")
-        assert shown.count() > len(folders)
-        head = page.locator("#run-index thead th", has_text="blocks")
-        cells = page.locator("#run-index tbody tr td:nth-child(4)")
-        head.get_by_role("button").click()
-        assert head.get_attribute("aria-sort") == "ascending"
-        values = cells.evaluate_all(column)
-        assert values == sorted(values)
-        head.get_by_role("button").focus()
-        page.keyboard.press("Enter")
-        assert head.get_attribute("aria-sort") == "descending"
-        values = cells.evaluate_all(column)
-        assert values == sorted(values, reverse=True)
-        assert values[0] > values[-1]
-        page.get_by_label("words").fill("mnist seed-1")
-        assert 0 < shown.count() < len(values)
-        assert all("seed-1" in text for text in shown.all_inner_texts())
-        browser.close()
+    page = browser.new_page()
+    page.goto(f"{(site.html / 'runs.html').as_uri()}{index_url('lesion').removeprefix('runs.html')}")
+    shown = page.locator("#run-index tbody tr:visible")
+    folders = shown.locator("td:first-child").all_inner_texts()
+    assert set(folders) == {"lesion"}
+    page.get_by_label("folder").select_option("")
+    assert shown.count() > len(folders)
+    head = page.locator("#run-index thead th", has_text="blocks")
+    cells = page.locator("#run-index tbody tr td:nth-child(4)")
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    values = cells.evaluate_all(column)
+    assert values == sorted(values)
+    head.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    values = cells.evaluate_all(column)
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1]
+    page.get_by_label("words").fill("mnist seed-1")
+    assert 0 < shown.count() < len(values)
+    assert all("seed-1" in text for text in shown.all_inner_texts())
+    page.close()
 
 
 def test_a_run_that_ended_before_it_was_measured_has_a_page_without_figures(tmp_path: Path) -> None:
