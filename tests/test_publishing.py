@@ -13,10 +13,11 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from conftest import ROOT, Site
+from docutils import nodes
 
 from resperturb.card import laws_of, words, write_card
 from resperturb.handouts import FOLDER, first_cell
-from resperturb.publishing import binder_environment, footer, launch_buttons
+from resperturb.publishing import binder_environment, footer, launch_buttons, plain
 from resperturb.repository import Repository, find_repository
 from resperturb.sweeps import sweeps
 
@@ -184,3 +185,10 @@ def test_a_notebook_taken_along_runs_to_its_end(site: Site, tmp_path: Path) -> N
         env={**os.environ, "PYTHONPATH": "", "PIP_NO_INDEX": "1"}
     )
     assert all(cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_a_description_has_formulas_in_signs_or_not_at_all() -> None:
+    paragraph = nodes.paragraph("", "It falls as ", nodes.math("", r"1/\sqrt{L}"), nodes.Text(", "))
+    paragraph += [nodes.math("", r"\sum_i \eta_i"), nodes.Text(" left out "), nodes.inline("", "[1]")]
+    paragraph[-1]["classes"].append("bibtex-citation")
+    assert plain(paragraph) == "It falls as 1/√L, left out"
