@@ -8,6 +8,7 @@ from resperturb.claims import interval, signed
 from resperturb.records import Record
 from resperturb.studies import compared
 from resperturb.studies.kept import StudyRecord
+from resperturb.sweeps import TITLES
 
 
 def initialization(records: Sequence[StudyRecord]) -> str:
@@ -24,8 +25,9 @@ def lesion(records: Sequence[StudyRecord]) -> str:
     ranks = compared.lesion_table(records)
     scaled = ranks[ranks["score"] == "scaled"]
     half = compared.pruning_table(records).iloc[-1]
+    data = TITLES[records[0].parameters["dataset"]].replace("digits", "the digits")
     return (
-        f"The rank correlation between a block's scaled perturbation and the loss that its absence adds is "
+        f"On {data} the rank correlation between a block's scaled perturbation and the loss that its absence adds is "
         f"{numbers(scaled['with added loss'])} at {whole(scaled['blocks'])} blocks; without the half of "
         f"{half['blocks']:.0f} blocks that perturbs least it is right on {half['scaled']:.1%} of the images, the "
         f"whole one on {half['whole']:.1%}, and one without a random half on {half['random']:.1%}."
