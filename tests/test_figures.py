@@ -7,8 +7,11 @@ import io
 import itertools
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from variants import copy_sweep
@@ -175,3 +178,25 @@ def test_tables_show_both_ends_and_the_cost(records: list[Record]) -> None:
     cost = figures.cost_table(records[0])
     assert records[0].run["provenance"]["versions"]["torchvision"] in cost.to_html()
     assert cost.data.loc["sources", "value"] == records[0].run["provenance"]["source_hash"]
+
+
+def test_a_table_prints_words_a_reader_would_write() -> None:
+    table = pd.DataFrame(
+        {
+            "sweep": ["mnist-postactivation", "digits-no-decay"],
+            "exponent": [-0.5, float("nan")],
+            "verdict": ["does not hold", "a verdict of more words than stand on a line"],
+        }
+    )
+    printed = BeautifulSoup(figures.shown(table, {"exponent": "{:.2f}"}).to_html(), "html.parser")
+    cells = [[cell.get_text() for cell in row.find_all("td")] for row in printed.find_all("tr")[1:]]
+    assert cells[0] == ["MNIST,\u00a0post-activation", "−0.50", "does\u00a0not\u00a0hold"]
+    assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of more words than stand on a line"]
+
+
+def test_the_style_sheet_has_the_palette_of_the_figures() -> None:
+    with mpl.style.context(figures.STYLE):
+        colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert colours[:3] == [figures.BLUE, figures.ORANGE, figures.GREEN]
+        assert mpl.rcParams["text.color"] == figures.INK
+        assert mpl.rcParams["figure.facecolor"] == "none"
