@@ -219,7 +219,7 @@ def shown(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styl
     """
     chosen = formats or {}
     printed: dict[Any, Any] = {
-        name: partial(cell, form=chosen.get(name, "{}"), sweep=name == "sweep") for name in table.columns
+        name: partial(cell, form=chosen.get(name, "{}"), sweep=name in ("sweep", "data set")) for name in table.columns
     }
     styled = table.style.hide(axis="index").format(printed, na_rep="–")
     return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
