@@ -155,5 +155,5 @@ def verdicts(
                 f"{MARKS[row.verdict]} {row.verdict}",
             ]
             cells = [*words, *([row.records] if records else [])]
-            parts.append("".join(f"<td>{html.escape(figures.together(cell))}</td>" for cell in cells))
+            parts.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
     return HTML(f'<table class="dataframe">{"".join(f"<tr>{part}</tr>" for part in parts)}</table>')

@@ -116,6 +116,7 @@ def experiments_table(root: Path, repository: Repository | None) -> str:
         if repository:
             links += [("Colab", repository.colab(file) or ""), ("Binder", repository.binder(file) or "")]
         shown = " · ".join(f'<a href="{html.escape(url)}">{name}</a>' for name, url in links if url)
-        rows.append(f"<tr><td>{shown}</td><td>{html.escape(heading)}</td><td>{html.escape(sentence)}</td></tr>")
+        cells = [f"<td>{shown}</td>", f"<td>{html.escape(heading)}</td>"]
+        rows.append(f'<tr>{"".join(cells)}<td class="words">{html.escape(sentence)}</td></tr>')
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("notebook", "experiment", "what it does"))
     return f"<table class='dataframe'><tr>{heads}</tr>{''.join(rows)}</table>"
