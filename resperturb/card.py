@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from resperturb.charts import DATASET_STYLE
+from resperturb.claims import signed
 from resperturb.figures import INK
 from resperturb.scaling import PowerLaw, fit_power_law
 from resperturb.sweeps import TITLES, Sweep, main_sweeps, sweeps
@@ -24,7 +25,7 @@ def laws_of(found: Mapping[str, Sweep]) -> dict[str, PowerLaw]:
 
 def words(laws: Mapping[str, PowerLaw]) -> str:
     """What the card says, for those who do not see it."""
-    exponents = {TITLES[name]: f"{law.exponent:.2f}".replace("-", "\N{MINUS SIGN}") for name, law in laws.items()}
+    exponents = {TITLES[name]: signed(law.exponent) for name, law in laws.items()}
     said = ", ".join(f"{exponent} on {name}" for name, exponent in exponents.items())
     return f"Average scaled perturbation of trained residual networks falls as depth to the power of {said}."
 

@@ -23,10 +23,11 @@ from resperturb.ledger import MARKS, ledger
 from resperturb.statements import Row
 from resperturb.studies import told
 from resperturb.studies.kept import StudyRecord, load_studies
-from resperturb.sweeps import TITLES, Sweep, main_sweeps, spoken, sweeps
+from resperturb.sweeps import Sweep, in_a_sentence, main_sweeps, spoken, sweeps
 
 RESULTS = Path("../results")  # as seen from book/, where chapters run
 BUILT = RESULTS.parent / "_build"
+STAMP = 16  # digits of a fingerprint that a file's name has
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 
 
@@ -59,14 +60,14 @@ def ledger_rows(found: dict[str, Sweep]) -> list[Row]:
 
 def once(what: str, reckon: Callable[[], Any]) -> Any:
     """What `reckon` gives, plain enough for JSON, kept in _build/ until a record or a source changes."""
-    file = BUILT / f"{what}-{fingerprint(RESULTS.parent)[:16]}.json"
+    file = BUILT / f"{what}-{fingerprint(RESULTS.parent)[:STAMP]}.json"
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         pass  # the first chapter to ask
     reckoned = reckon()
     BUILT.mkdir(exist_ok=True)
-    for old in BUILT.glob(f"{what}-*.json"):
+    for old in BUILT.glob(f"{what}-{'[0-9a-f]' * STAMP}.json"):  # of this alone: names of sweeps begin alike
         old.unlink(missing_ok=True)
     unfinished = file.with_suffix(f".{os.getpid()}")  # chapters are read beside each other
     unfinished.write_text(json.dumps(reckoned), encoding="utf-8")
@@ -107,8 +108,7 @@ def answer_of(found: dict[str, Sweep]) -> str:
     said = said_of(found)
     groups: dict[str, list[str]] = {}
     for name, sweep in found.items():
-        title = TITLES[sweep.dataset].replace("digits", "the digits")
-        groups.setdefault(said[name]["verdict_end"], []).append(title)
+        groups.setdefault(said[name]["verdict_end"], []).append(in_a_sentence(sweep.dataset))
     parts = [form.format(" and ".join(groups[word])) for word, form in ANSWERS.items() if word in groups]
     return f"On average: {'; '.join(parts)}."
 

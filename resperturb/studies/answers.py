@@ -8,7 +8,7 @@ from resperturb.claims import interval, signed
 from resperturb.records import Record
 from resperturb.studies import compared
 from resperturb.studies.kept import StudyRecord
-from resperturb.sweeps import TITLES
+from resperturb.sweeps import in_a_sentence
 
 
 def initialization(records: Sequence[StudyRecord]) -> str:
@@ -25,7 +25,7 @@ def lesion(records: Sequence[StudyRecord]) -> str:
     ranks = compared.lesion_table(records)
     scaled = ranks[ranks["score"] == "scaled"]
     half = compared.pruning_table(records).iloc[-1]
-    data = TITLES[records[0].parameters["dataset"]].replace("digits", "the digits")
+    data = in_a_sentence(records[0].parameters["dataset"])
     return (
         f"On {data} the rank correlation between a block's scaled perturbation and the loss that its absence adds is "
         f"{numbers(scaled['with added loss'])} at {whole(scaled['blocks'])} blocks; without the half of "
