@@ -24,6 +24,9 @@ NORMALIZATIONS = ("batch", "none")
 INITIALIZATIONS = ("he", "zero")
 AUGMENTATIONS = ("none", "crop-flip")
 PRECISIONS = ("float32", "bfloat16")
+# Parameters that weight decay acts on: every one; weights of convolutions and the head alone; gains and shifts of
+# normalisations alone; the first or the last convolution of every branch alone.
+DECAYED = ("all", "weights", "normalization", "first-convolutions", "last-convolutions")
 
 # What a laptop finishes in minutes. Measured costs stand in config/*.yaml, beside the presets.
 DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -42,14 +45,16 @@ class Experiment:
     """All that decides one run.
 
     Fields marked with ``decides=False`` say where and with how many threads the run happens; they are recorded but
-    are no part of what the run is called.
+    are no part of what the run is called. Fields marked with ``later=True`` came after the first records: at their
+    default they are no part of the name either, so those records keep theirs.
 
     Raises:
         ExperimentError: a field has a value outside what is allowed.
     """
 
     dataset: str = "digits"  # digits (8x8, ships with scikit-learn), mnist (28x28), cifar10 (32x32 colour)
-    blocks: int = 6  # depth L: residual blocks over all sections; transitions are not counted
+    # Depth L: residual blocks over all sections; transitions are not counted. 0: stem, transitions and head alone.
+    blocks: int = 6
     # Runs of blocks of one shape; between them the side halves and the width doubles. None: 3, or `blocks` if fewer.
     sections: int = None  # type: ignore[assignment]
     width: int = 16  # channels of the first section (16/32/64 with three sections, as in He et al. 2015)
@@ -64,7 +69,9 @@ class Experiment:
     learning_rate: float = 0.1  # peak of the one-cycle schedule
     momentum: float = 0.9  # of stochastic gradient descent
     clock: float = 5.0  # time under weight decay, T = sum of lr * weight_decay / (1 - momentum) over steps
-    weight_decay: float | None = None  # on all parameters; None: what makes T equal `clock`
+    weight_decay: float | None = None  # None: what makes T equal `clock`
+    decayed: str = field(default="all", metadata={"later": True})  # parameters that weight decay acts on
+    norm_epsilon: float = field(default=1e-5, metadata={"later": True})  # added to the variance by batch norm
     augmentation: str | None = None  # "crop-flip": shift by up to an eighth of the side, mirror; or "none"
     train_size: int | None = None  # training images used
     test_size: int | None = None  # test images the accuracy is taken on
@@ -94,10 +101,11 @@ class Experiment:
             ("initialization", INITIALIZATIONS),
             ("augmentation", AUGMENTATIONS),
             ("precision", PRECISIONS),
+            ("decayed", DECAYED),
         ):
             one_of(name, getattr(self, name), allowed)
         for name, low in (
-            ("blocks", 1),
+            ("blocks", 0),
             ("sections", 1),
             ("width", 1),
             ("stem_stride", 1),
@@ -114,7 +122,7 @@ class Experiment:
             object.__setattr__(self, "threads", whole_number("threads", self.threads, 1))
         if not isinstance(self.checkpointing, bool):
             raise ExperimentError(f"checkpointing must be true or false, but got {self.checkpointing!r}.")
-        for name, low_exclusive in (("branch_scale", None), ("learning_rate", 0.0)):
+        for name, low_exclusive in (("branch_scale", None), ("learning_rate", 0.0), ("norm_epsilon", 0.0)):
             object.__setattr__(self, name, finite(name, getattr(self, name), above=low_exclusive))
         for name in ("momentum", "clock", "weight_decay"):
             if getattr(self, name) is not None:
@@ -125,7 +133,7 @@ class Experiment:
         """What no field can be blamed for alone."""
         if self.momentum >= 1:
             raise ExperimentError(f"momentum must be below 1, but got {self.momentum}; a usual value is 0.9.")
-        if self.sections > self.blocks:
+        if self.sections > self.blocks > 0:
             raise ExperimentError(
                 f"sections must be at most the number of blocks ({self.blocks}), but got {self.sections}; "
                 f"every section needs a block: use fewer sections or more blocks."
@@ -170,7 +178,12 @@ class Experiment:
     @property
     def identity(self) -> dict[str, Any]:
         """The fields that decide the result."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("decides", True)}
+        return {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.metadata.get("decides", True)
+            and not (f.metadata.get("later", False) and getattr(self, f.name) == f.default)
+        }
 
     @property
     def name(self) -> str:
@@ -180,12 +193,12 @@ class Experiment:
 
 
 def spread(blocks: int, sections: int) -> tuple[int, ...]:
-    """Blocks of each section: as even as it goes, earlier sections first (100 over 3 is 34, 33, 33).
+    """Blocks of each section: as even as it goes, earlier sections first (100 over 3 is 34, 33, 33; 0 is 0, 0, 0).
 
     Raises:
         ExperimentError: fewer blocks than sections.
     """
-    if not 1 <= sections <= blocks:
+    if not 1 <= sections <= (blocks or sections):
         raise ExperimentError(f"sections must lie between 1 and blocks ({blocks}), but got {sections}.")
     each, rest = divmod(blocks, sections)
     return tuple(each + (index < rest) for index in range(sections))

@@ -26,11 +26,11 @@ def convolution(inputs: int, outputs: int, side: int, stride: int = 1, *, bias: 
     return nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, bias=bias)
 
 
-def normalization(kind: str, channels: int) -> nn.Module:
-    return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
+def normalization(kind: str, channels: int, epsilon: float) -> nn.Module:
+    return nn.BatchNorm2d(channels, epsilon) if kind == "batch" else nn.Identity()
 
 
-def branch(inputs: int, outputs: int, stride: int, *, kind: str, norm: str) -> nn.Sequential:
+def branch(inputs: int, outputs: int, stride: int, *, kind: str, norm: str, epsilon: float) -> nn.Sequential:
     """The residual branch f: two 3x3 convolutions. Input (N, inputs, H, W), output (N, outputs, H/stride, W/stride).
 
     Pre-activation: norm, relu, conv, norm, relu, conv. Post-activation: conv, norm, relu, conv, norm.
@@ -41,9 +41,11 @@ def branch(inputs: int, outputs: int, stride: int, *, kind: str, norm: str) -> n
     first = convolution(inputs, outputs, 3, stride, bias=bias)
     second = convolution(outputs, outputs, 3, bias=bias)
     if kind == "preactivation":
-        layers = [normalization(norm, inputs), relu, first, normalization(norm, outputs), relu, second]
+        before, between = normalization(norm, inputs, epsilon), normalization(norm, outputs, epsilon)
+        layers = [before, relu, first, between, relu, second]
     else:
-        layers = [first, normalization(norm, outputs), relu, second, normalization(norm, outputs)]
+        between, behind = normalization(norm, outputs, epsilon), normalization(norm, outputs, epsilon)
+        layers = [first, between, relu, second, behind]
     return nn.Sequential(*layers)
 
 
@@ -53,9 +55,9 @@ class Block(nn.Module):
     `s` is the branch scale; the perturbation is s f(x), what is added to the state.
     """
 
-    def __init__(self, channels: int, *, kind: str, norm: str, scale: float) -> None:
+    def __init__(self, channels: int, *, kind: str, norm: str, epsilon: float = 1e-5, scale: float) -> None:
         super().__init__()
-        self.branch = branch(channels, channels, 1, kind=kind, norm=norm)
+        self.branch = branch(channels, channels, 1, kind=kind, norm=norm, epsilon=epsilon)
         self.scale = scale
         self.after = nn.ReLU() if kind == "postactivation" else nn.Identity()
 
@@ -71,9 +73,9 @@ class Transition(nn.Module):
     (N, 2C, ceil(H/2), ceil(W/2)). The projection shortcut is He et al.'s option B.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, kind: str, norm: str) -> None:
+    def __init__(self, inputs: int, outputs: int, *, kind: str, norm: str, epsilon: float) -> None:
         super().__init__()
-        self.branch = branch(inputs, outputs, 2, kind=kind, norm=norm)
+        self.branch = branch(inputs, outputs, 2, kind=kind, norm=norm, epsilon=epsilon)
         # A 1x1 convolution of stride 2 is one of every second pixel. PyTorch's own writes behind its memory where the
         # processor has AVX2 alone and the input fewer than 8 channels, channels last (oneDNN; seen with torch 2.15).
         self.narrow = inputs < 8
@@ -89,11 +91,12 @@ class ResidualNetwork(nn.Module):
     """A residual classifier of `blocks` identity blocks.
 
     Args:
-        blocks: depth L, at least `sections`; spread over the sections as evenly as it goes, earlier ones first.
+        blocks: depth L, at least `sections` or 0; spread over the sections as evenly as it goes, earlier ones first.
         sections: runs of blocks of one shape; the width doubles and the side halves from one to the next.
         width: channels of the first section.
         kind: "preactivation" or "postactivation".
         norm: "batch" or "none".
+        epsilon: what batch norm adds to the variance.
         channels: channels of the images.
         classes: outputs of the head.
         stem_stride: stride of the first convolution.
@@ -113,6 +116,7 @@ class ResidualNetwork(nn.Module):
         width: int = 16,
         kind: str = "preactivation",
         norm: str = "batch",
+        epsilon: float = 1e-5,
         channels: int = 1,
         classes: int = 10,
         stem_stride: int = 1,
@@ -126,16 +130,16 @@ class ResidualNetwork(nn.Module):
         widths = [width * 2**index for index in range(sections)]
         post = kind == "postactivation"
         stem = [convolution(channels, width, 3, stem_stride, bias=norm == "none")]
-        self.stem = nn.Sequential(*stem, *([normalization(norm, width), nn.ReLU()] if post else []))
+        self.stem = nn.Sequential(*stem, *([normalization(norm, width, epsilon), nn.ReLU()] if post else []))
         self.transitions = nn.ModuleList(
-            [Transition(a, b, kind=kind, norm=norm) for a, b in itertools.pairwise(widths)]
+            [Transition(a, b, kind=kind, norm=norm, epsilon=epsilon) for a, b in itertools.pairwise(widths)]
         )
         self.sections = nn.ModuleList(
-            nn.Sequential(*(Block(c, kind=kind, norm=norm, scale=branch_scale) for _ in range(count)))
+            nn.Sequential(*(Block(c, kind=kind, norm=norm, epsilon=epsilon, scale=branch_scale) for _ in range(count)))
             for c, count in zip(widths, counts, strict=True)
         )
         # A pre-activation stream is never normalised on its way, so it is once before the head (arXiv 1603.05027).
-        self.norm = nn.Identity() if post else nn.Sequential(normalization(norm, widths[-1]), nn.ReLU())
+        self.norm = nn.Identity() if post else nn.Sequential(normalization(norm, widths[-1], epsilon), nn.ReLU())
         self.head = nn.Linear(widths[-1], classes)
         self.apply(initialize)
         if initialization == "zero":
@@ -225,6 +229,7 @@ def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> R
             width=experiment.width,
             kind=experiment.block,
             norm=experiment.normalization,
+            epsilon=experiment.norm_epsilon,
             channels=channels,
             classes=classes,
             stem_stride=experiment.stem_stride or 1,

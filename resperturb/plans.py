@@ -1,7 +1,8 @@
 """What Snakemake is to run: every run of a sweep's preset, or of a study's, with its notebook and its parameters.
 
 A study's preset is a YAML file in config/studies: the notebook (a study's, or sweep for runs of networks), parameters
-that all runs share, and lists of those that are varied, every value of one with every value of the others.
+that all runs share, and lists of those that are varied, every value of one with every value of the others. Several
+such grids, as a list, follow each other.
 """
 
 from __future__ import annotations
@@ -101,13 +102,15 @@ def load_plan(name: str | Path) -> Plan:
 
 def varied(path: Path, parameters: Any, vary: Any) -> Iterator[dict[str, Any]]:
     """Every combination of the lists in `vary`, with the shared parameters."""
-    if not isinstance(parameters, dict) or not isinstance(vary, dict):
+    grids = vary if isinstance(vary, list) else [vary]
+    if not isinstance(parameters, dict) or not all(isinstance(grid, dict) for grid in grids):
         raise ExperimentError(f"parameters and vary in {path} must be mappings, but got {parameters!r} and {vary!r}.")
-    for name, values in vary.items():
-        if not isinstance(values, list) or not values:
-            raise ExperimentError(f"{name} under vary in {path} must be a list of values, but got {values!r}.")
-    for values in itertools.product(*vary.values()):
-        yield {**parameters, **dict(zip(vary, values, strict=True))}
+    for grid in grids:
+        for name, values in grid.items():
+            if not isinstance(values, list) or not values:
+                raise ExperimentError(f"{name} under vary in {path} must be a list of values, but got {values!r}.")
+        for values in itertools.product(*grid.values()):
+            yield {**parameters, **dict(zip(grid, values, strict=True))}
 
 
 def plan_of_sweep(preset: Preset) -> Plan:

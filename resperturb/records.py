@@ -6,6 +6,7 @@ perturbations.csv     a row per residual addition and snapshot, as :func:`resper
 samples.csv           a row per measured image: its scaled perturbation averaged over blocks, per snapshot
 history.csv           a row per epoch of training
 conventions.csv       the trained network measured by other conventions: on training images, with norms per channel
+weights.csv           a row per block and snapshot: sizes of gains, shifts, filters and the variances normalised by
 ====================  =====================================================================================
 """
 
@@ -186,18 +187,25 @@ def write_record(
     samples: pd.DataFrame,
     history: pd.DataFrame,
     conventions: pd.DataFrame,
+    weights: pd.DataFrame,
 ) -> Record:
     """Write a record under a temporary name beside its place, then rename it; an older one of that name goes.
 
     Args:
         results: the sweep's folder.
         run: what becomes run.json; its "name" names the folder.
-        perturbations, samples, history, conventions: the tables described at the top of this module.
+        perturbations, samples, history, conventions, weights: the tables described at the top of this module.
 
     Raises:
         RecordError: the folder cannot be written.
     """
-    tables = {"perturbations": perturbations, "samples": samples, "history": history, "conventions": conventions}
+    tables = {
+        "perturbations": perturbations,
+        "samples": samples,
+        "history": history,
+        "conventions": conventions,
+        "weights": weights,
+    }
     return read_record(write_whole(Path(results) / run["name"], run, tables))
 
 
@@ -212,7 +220,7 @@ def write_whole(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.Da
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=results))
     try:
         for name, table in tables.items():
-            table.to_csv(staging / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+            table.to_csv(staging / f"{name}.csv", index=False, float_format="%.5g", lineterminator="\n")
         text = json.dumps(run, indent=1, allow_nan=False)
         (staging / "run.json").write_text(text + "\n", encoding="utf-8")
         staging.chmod(0o755)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from resperturb.data import Images, load_images
 from resperturb.errors import ActivationError, ExperimentError
 from resperturb.experiment import Experiment
-from resperturb.networks import network_of
+from resperturb.networks import Block, network_of
 from resperturb.perturbation import measurement
 from resperturb.precision import native
 from resperturb.provenance import git_commit, machine, peak_memory, versions
@@ -102,7 +102,8 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
 
     def observe(moment: Moment) -> dict[str, Any]:
         begun = time.perf_counter()
-        observation = observation_of(network, images, experiment, moment)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 in measuring, on a GPU too
+            observation = observation_of(network, images, experiment, moment)
         spent["seconds"] += time.perf_counter() - begun
         return observation
 
@@ -158,6 +159,7 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
         results,
         run_facts,
         perturbations=tidy([o["table"] for o in training.observations]),
+        weights=tidy([o["weights"] for o in training.observations]),
         samples=pd.DataFrame({f"snapshot_{i}": o["samples"] for i, o in enumerate(training.observations)}),
         history=pd.DataFrame(training.history),
         conventions=pd.DataFrame() if training.diverged else conventions_of(network, images, experiment),
@@ -178,6 +180,7 @@ def observation_of(network: nn.Module, images: Images, experiment: Experiment, m
     return {
         "moment": moment.name,
         "table": table.astype(object).where(table.notna(), None).to_dict("list"),
+        "weights": {"moment": moment.name, **weights_of(network)},
         "samples": result.scaled_per_sample.tolist(),
         "averages": {
             "scaled": float(result.scaled_per_sample.mean()),
@@ -186,6 +189,30 @@ def observation_of(network: nn.Module, images: Images, experiment: Experiment, m
             "cosine": float(identity["cosine"].mean()),
         },
     }
+
+
+def weights_of(network: nn.Module) -> dict[str, list[Any]]:
+    """Sizes in the branch of every block, in order.
+
+    gain1, gain2 and shift1, shift2: root mean square of what the first and the second batch norm multiply by and add;
+    variance1, variance2: the mean over channels of the running variance they divide by, before epsilon is added;
+    weight1, weight2: root mean square over filters of the L2 norm of a filter of each convolution.
+    """
+    columns: dict[str, list[float]] = {}
+
+    def add(name: str, value: Tensor) -> None:
+        columns.setdefault(name, []).append(float(value))
+
+    for block in (module for module in network.modules() if isinstance(module, Block)):
+        norms = [layer for layer in block.branch if isinstance(layer, nn.BatchNorm2d)]
+        convolutions = [layer for layer in block.branch if isinstance(layer, nn.Conv2d)]
+        for place, norm in enumerate(norms, start=1):
+            add(f"gain{place}", norm.weight.detach().square().mean().sqrt())
+            add(f"shift{place}", norm.bias.detach().square().mean().sqrt())
+            add(f"variance{place}", norm.running_var.mean())  # type: ignore[union-attr]
+        for place, layer in enumerate(convolutions, start=1):
+            add(f"weight{place}", layer.weight.detach().flatten(1).square().sum(1).mean().sqrt())
+    return {"block": list(range(1, len(columns.get("weight1", [])) + 1)), **columns}
 
 
 def batches_of(images: Tensor, experiment: Experiment) -> list[Tensor]:

@@ -44,6 +44,7 @@ def tables() -> dict[str, pd.DataFrame]:
         "samples": samples,
         "conventions": pd.DataFrame({"convention": ["per channel"], "block": [1], "scaled": [0.1]}),
         "history": pd.DataFrame({"epoch": [1]}),
+        "weights": pd.DataFrame({"snapshot": [0], "block": [1], "gain1": [1.0]}),
     }
 
 
