@@ -73,7 +73,7 @@ class Transition(nn.Module):
     (N, 2C, ceil(H/2), ceil(W/2)). The projection shortcut is He et al.'s option B.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, kind: str, norm: str, epsilon: float) -> None:
+    def __init__(self, inputs: int, outputs: int, *, kind: str, norm: str, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.branch = branch(inputs, outputs, 2, kind=kind, norm=norm, epsilon=epsilon)
         # A 1x1 convolution of stride 2 is one of every second pixel. PyTorch's own writes behind its memory where the

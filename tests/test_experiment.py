@@ -40,7 +40,7 @@ def test_what_is_left_open_takes_the_data_sets_own_value() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"blocks": 0}, "blocks must be a whole number of at least 1, but got 0"),
+        ({"blocks": -1}, "blocks must be a whole number of at least 0, but got -1"),
         ({"blocks": -3}, "got -3"),
         ({"blocks": 2.5}, "got 2.5"),
         ({"blocks": "ten"}, "got 'ten'"),
@@ -85,7 +85,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_right_one() -> None:
 
 def test_a_notebook_shows_the_sentence_alone() -> None:
     with pytest.raises(ExperimentError) as caught:
-        Experiment(blocks=0)
+        Experiment(blocks=-1)
     assert caught.value._render_traceback_() == [f"ExperimentError: {caught.value}"]
 
 

@@ -82,7 +82,7 @@ def test_the_initial_row_agrees_with_a_plain_float64_computation(tmp_path: Path)
                 ratios.append((f.flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)).mean().item())
                 x = x + f
     measured = record.at("initialization")[lambda t: t["kind"] == "identity"]["scaled"]
-    np.testing.assert_allclose(measured, ratios, rtol=1e-5)
+    np.testing.assert_allclose(measured, ratios, rtol=6e-5)  # a record keeps five digits
 
 
 def test_the_same_seed_gives_the_same_record_and_another_does_not(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_preset_is_the_start_and_options_override_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--blocks", "0"], "blocks must be a whole number of at least 1, but got 0"),
+        (["--blocks", "-1"], "blocks must be a whole number of at least 0, but got -1"),
         (["--blocks", "2.5"], "got 2.5"),
         (["--blocks", "ten"], "got 'ten'"),
         (["--blocks=-3"], "got -3"),
