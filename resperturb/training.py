@@ -115,7 +115,7 @@ def train(
     state.weight_decay = weight_decay_of(experiment, state.steps)
     optimizer = torch.optim.SGD(
         parameter_groups(network, experiment.decayed, state.weight_decay),
-        lr=torch.tensor(experiment.learning_rate, device=device) if device.type == "cuda" else experiment.learning_rate,
+        lr=experiment.learning_rate,
         momentum=experiment.momentum,
         fused=device.type in ("cpu", "cuda"),
     )
@@ -124,12 +124,11 @@ def train(
         report(f"resumed after epoch {state.epoch} of {epochs}")
     else:
         state.observations.append(observe(Moment("initialization", 0, 0, 0.0)))
-    step = step_of(network, optimizer, experiment, device)
     measured = snapshot_epochs(epochs, experiment.snapshots)
     saved = time.monotonic()
     while state.epoch < epochs and not state.diverged:
         with arithmetic(device, experiment.precision):
-            train_epoch(network, images, experiment, step, generator, state, batches)
+            train_epoch(network, images, experiment, optimizer, generator, state, batches)
         row = state.history[-1]
         report(
             f"epoch {state.epoch:3d} of {epochs}  loss {row['train_loss']:.4f}  "
@@ -171,88 +170,11 @@ def parameter_groups(network: nn.Module, decayed: str, weight_decay: float) -> l
     return [{"params": chosen, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-Step = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
-
-
-def step_of(network: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, device: torch.device) -> Step:
-    """One step of training as a function of images, labels and learning rate; gives the loss and the correct answers.
-
-    On a GPU the step is captured as a CUDA graph at its first call and replayed from then on: a deep narrow network
-    would wait for its thousands of small kernels to be launched one by one.
-    """
-
-    def computed(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(device, experiment.precision):
-            scores = network(x)
-        loss = cross_entropy(scores.float(), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.detach(), (scores.argmax(1) == labels).sum()
-
-    captured: list[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = []
-
-    def step(x: Tensor, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        for group in optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-        if device.type != "cuda":
-            return computed(x, labels)
-        if not captured:
-            captured.append(capture(computed, network, optimizer, x, labels))
-        return captured[0](x, labels)
-
-    return step
-
-
-def capture(
-    computed: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    labels: Tensor,
-) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Capture `computed` as a CUDA graph (PyTorch's notes on CUDA graphs); network and optimiser stay as they are.
-
-    The steps that warm up change weights, statistics and momentum, which are put back. Momentum that was not there
-    before becomes zero, from which a first step gives the same.
-    """
-    tensors = [*network.parameters(), *network.buffers()]
-    before = [tensor.detach().clone() for tensor in tensors]
-    momentum = {p: s["momentum_buffer"].clone() for p, s in optimizer.state.items() if "momentum_buffer" in s}
-    inputs, answers = x.clone(memory_format=torch.channels_last), labels.clone()
-    stream = torch.cuda.Stream(x.device)
-    stream.wait_stream(torch.cuda.current_stream(x.device))
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            computed(inputs, answers)
-    torch.cuda.current_stream(x.device).wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        loss, correct = computed(inputs, answers)
-    with torch.no_grad():
-        for tensor, value in zip(tensors, before, strict=True):
-            tensor.copy_(value)
-        for parameter, state in optimizer.state.items():
-            if "momentum_buffer" in state:
-                state["momentum_buffer"].copy_(momentum.get(parameter, torch.zeros_like(parameter)))
-
-    def replayed(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        inputs.copy_(x)
-        answers.copy_(labels)
-        graph.replay()
-        return loss, correct
-
-    return replayed
-
-
 def train_epoch(
     network: nn.Module,
     images: Images,
     experiment: Experiment,
-    step: Step,
+    optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     state: Training,
     batches: int,
@@ -267,14 +189,21 @@ def train_epoch(
     done = 0
     for batch in range(batches):
         rate = learning_rate(state.step, state.steps, experiment.learning_rate)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
         picked = order[batch * experiment.batch_size : (batch + 1) * experiment.batch_size]
         x, labels = images.train_images[picked], images.train_labels[picked]
         if experiment.augmentation == "crop-flip":
             x = augment(x, generator)
         x = x.contiguous(memory_format=torch.channels_last)
-        loss, answers = step(x, labels, rate)
-        total += loss
-        correct += answers
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(device, experiment.precision):
+            scores = network(x)
+        loss = cross_entropy(scores.float(), labels)
+        loss.backward()
+        optimizer.step()
+        total += loss.detach()
+        correct += (scores.argmax(1) == labels).sum()
         state.clock += rate * state.weight_decay / (1 - experiment.momentum)
         state.step += 1
         done += 1

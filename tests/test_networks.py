@@ -149,3 +149,15 @@ def test_the_seed_decides_the_weights_and_leaves_the_random_state_alone() -> Non
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
     assert torch.equal(first.head.weight, again.head.weight)
     assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_without_blocks_there_are_stem_transitions_and_head() -> None:
+    network = network_of(Experiment(blocks=0), channels=1)
+    assert not [module for module in network.modules() if isinstance(module, Block)]
+    assert len([module for module in network.modules() if isinstance(module, Transition)]) == 2
+    assert network(torch.randn(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_the_epsilon_of_an_experiment_is_that_of_every_batch_norm() -> None:
+    network = network_of(Experiment(blocks=3, norm_epsilon=1e-3), channels=1)
+    assert {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)} == {1e-3}

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -236,3 +237,31 @@ def test_reading_records_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_network_without_blocks_has_a_record_without_averages(tmp_path: Path) -> None:
+    record = run(Experiment(blocks=0, **TINY), tmp_path, report=silent)
+    assert record.run["averages"]["end"]["scaled"] is None
+    assert set(record.at("end")["kind"]) == {"transition"}
+    assert record.run["accuracy"] > 0
+
+
+def test_the_sizes_of_weights_are_those_of_the_network(tmp_path: Path) -> None:
+    experiment = Experiment(blocks=4, **TINY)
+    record = run(experiment, tmp_path, report=silent)
+    table = pd.read_csv(record.folder / "weights.csv")
+    network = network_of(experiment, channels=1)
+    blocks = [module for module in network.modules() if isinstance(module, Block)]
+    first = table[table["moment"] == "initialization"]
+    expected = [np.sqrt((block.branch[2].weight.detach().numpy() ** 2).sum((1, 2, 3)).mean()) for block in blocks]
+    np.testing.assert_allclose(first["weight1"], expected, rtol=6e-5)
+    assert (first[["gain1", "gain2", "variance1", "variance2"]] == 1).all().all()
+    last = table[table["moment"] == "end"]
+    assert list(last["block"]) == [1, 2, 3, 4]
+    assert (last["variance1"] != 1).all()
+
+
+def test_fields_that_came_later_leave_the_names_of_earlier_runs_alone() -> None:
+    assert Experiment(blocks=6).name == "blocks-006-seed-0-87c1ca"  # of a record in results/shipped-digits
+    assert Experiment(blocks=6, norm_epsilon=1e-4).name != Experiment(blocks=6).name
+    assert Experiment(blocks=6, decayed="weights").name != Experiment(blocks=6).name

@@ -21,6 +21,7 @@ from resperturb.training import (
     clock_per_decay,
     evaluate,
     learning_rate,
+    parameter_groups,
     snapshot_epochs,
     train,
     weight_decay_of,
@@ -200,3 +201,35 @@ def test_training_ends_in_the_same_place_with_checkpointing() -> None:
         weights.append(network.state_dict())
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("decayed", "kept"),
+    [
+        ("all", ()),
+        ("weights", ("normalization", "head.bias")),
+        ("normalization", ("first", "last", "other weights", "head.bias")),
+        ("first-convolutions", ("normalization", "last", "other weights", "head.bias")),
+        ("last-convolutions", ("normalization", "first", "other weights", "head.bias")),
+    ],
+)
+def test_weight_decay_acts_on_the_parameters_it_is_said_to(decayed: str, kept: tuple[str, ...]) -> None:
+    """With gradients of zero a step of the optimiser shrinks what decays and leaves the rest."""
+    network = network_of(Experiment(blocks=3, width=4), channels=1)
+    for parameter in network.parameters():
+        parameter.data.fill_(1.0)
+        parameter.grad = torch.zeros_like(parameter)
+    torch.optim.SGD(parameter_groups(network, decayed, 0.5), lr=1.0).step()
+    kinds: dict[str, set[float]] = {}
+    for name, parameter in network.named_parameters():
+        layers = name.split(".")
+        branch = "branch" in layers
+        if parameter.dim() == 1:
+            kind = "head.bias" if name == "head.bias" else "normalization"
+        elif branch:  # in a pre-activation branch the convolutions stand at 2 and 5
+            kind = {"2": "first", "5": "last"}[layers[layers.index("branch") + 1]]
+        else:
+            kind = "other weights"
+        kinds.setdefault(kind, set()).update(parameter.unique().tolist())
+    assert set(kinds) == {"normalization", "head.bias", "first", "last", "other weights"}
+    assert {kind: values for kind, values in kinds.items() if values != {0.5}} == {kind: {1.0} for kind in kept}
