@@ -1,0 +1,154 @@
+"""Test one exponent against another: is it -1, is it near enough to -1, and is there one exponent at all?
+
+Every run is one point: x = log(number of blocks), y = log(average scaled perturbation), y = a + p x + noise by least
+squares. The rules by which the book answers with these tests were written down before the runs they judge (the chapter
+"The plan").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from resperturb.errors import ScalingError
+
+LEVEL = 0.05  # of every test, two-sided unless said otherwise
+CLAIMED = -1.0
+SMALLEST = 0.1  # the smallest difference of an exponent that matters: a factor 1.26 in the average over tenfold depth
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The exponent of a sweep: least squares of log(average) on log(blocks), one point a run.
+
+    Attributes:
+        exponent: p.
+        error: its standard error.
+        freedom: degrees of freedom, runs less two.
+    """
+
+    exponent: float
+    error: float
+    freedom: int
+
+    def interval(self, level: float = 1 - LEVEL) -> tuple[float, float]:
+        """Student's interval of the exponent."""
+        reach = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
+        return self.exponent - reach, self.exponent + reach
+
+    def p_value(self, claimed: float = CLAIMED) -> float:
+        """Of the two-sided t-test that the exponent is `claimed`."""
+        return float(2 * stats.t.sf(abs(self.exponent - claimed) / self.error, self.freedom))
+
+    def equivalence(self, claimed: float = CLAIMED, margin: float = SMALLEST) -> float:
+        """The p-value of two one-sided t-tests (Schuirmann 1987): small where the exponent is within `margin` of
+        `claimed`."""
+        above = stats.t.sf((self.exponent - claimed + margin) / self.error, self.freedom)
+        below = stats.t.sf((claimed + margin - self.exponent) / self.error, self.freedom)
+        return float(max(above, below))
+
+
+def points(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms of depth and average, one of each a run.
+
+    Raises:
+        ScalingError: fewer than three runs or two depths, or an average that is not above zero.
+    """
+    x, y = np.asarray(blocks, dtype=float), np.asarray(averages, dtype=float)
+    if len(x) < 3 or len(set(x)) < 2:
+        raise ScalingError(f"an exponent is tested on at least 3 runs of 2 depths, but there are {len(x)} runs.")
+    if not (y > 0).all():
+        raise ScalingError(f"averages must be above 0 to have logarithms, but the smallest is {y.min():g}.")
+    return np.log(x), np.log(y)
+
+
+def fit_slope(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> Slope:
+    """The exponent over runs.
+
+    Args:
+        blocks: number of blocks of each run; shape (runs,).
+        averages: their average scaled perturbations; shape (runs,).
+
+    Raises:
+        ScalingError: see :func:`points`.
+    """
+    line = stats.linregress(*points(blocks, averages))
+    return Slope(float(line.slope), float(line.stderr), len(blocks) - 2)
+
+
+def curvature(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """The coefficient of (log L)^2 and the p-value of the t-test that it is zero; NaN with fewer than four runs or
+    three depths."""
+    x, y = points(blocks, averages)
+    if len(x) < 4 or len(set(x)) < 3:
+        return math.nan, math.nan
+    x = x - x.mean()
+    columns = np.stack([np.ones_like(x), x, x**2], axis=1)
+    solution = np.linalg.lstsq(columns, y, rcond=None)[0]
+    freedom = len(x) - 3
+    variance = float(((y - columns @ solution) ** 2).sum()) / freedom
+    error = math.sqrt(variance * float(np.linalg.inv(columns.T @ columns)[2, 2]))
+    return float(solution[2]), float(2 * stats.t.sf(abs(solution[2]) / error, freedom))
+
+
+def lack_of_fit(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> float:
+    """The p-value of the F-test of the line against the scatter of seeds at one depth; NaN without repeated depths or
+    with two depths, which every line goes through."""
+    x, y = points(blocks, averages)
+    line = stats.linregress(x, y)
+    left = float(((y - line.intercept - line.slope * x) ** 2).sum())
+    groups = [y[x == depth] for depth in np.unique(x)]
+    pure = float(sum(((group - group.mean()) ** 2).sum() for group in groups))
+    lack, noise = len(groups) - 2, len(y) - len(groups)
+    if lack < 1 or noise < 1:
+        return math.nan
+    return float(stats.f.sf(((left - pure) / lack) / (pure / noise), lack, noise))
+
+
+def local_exponents(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
+    """The exponent between neighbouring depths: columns from, to, exponent; means of logarithms over seeds."""
+    x, y = points(blocks, averages)
+    depths = np.unique(x)
+    means = np.array([y[x == depth].mean() for depth in depths])
+    whole = np.rint(np.exp(depths)).astype(int)
+    return pd.DataFrame({"from": whole[:-1], "to": whole[1:], "exponent": np.diff(means) / np.diff(depths)})
+
+
+def difference(first: Slope, second: Slope, level: float = 1 - LEVEL) -> tuple[float, float, float]:
+    """first - second of two exponents, with the ends of Welch's interval."""
+    moved = first.exponent - second.exponent
+    variances = first.error**2, second.error**2
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / first.freedom + variances[1] ** 2 / second.freedom)
+    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(sum(variances))
+    return moved, moved - reach, moved + reach
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for being one of several tests (Holm 1979), in the order given."""
+    values = np.asarray(p_values, dtype=float)
+    order = np.argsort(values)
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected.tolist()
+
+
+def answer(rejected: bool, equivalent: bool, bent: bool) -> str:
+    """Whether a sweep's exponent is -1, by the plan's rule.
+
+    Args:
+        rejected: the test of -1, corrected with its companions, rejects.
+        equivalent: the test of equivalence passes.
+        bent: curvature or lack of fit rejects one power.
+
+    Returns:
+        yes, roughly, no or open.
+    """
+    if equivalent:
+        return "roughly" if rejected or bent else "yes"
+    return "no" if rejected else "open"

@@ -1,0 +1,103 @@
+"""CIFAR-10 networks that others trained: their architecture, and their weights by address and checksum.
+
+Architecture: He et al., "Deep Residual Learning for Image Recognition" (arXiv 1512.03385), section 4.2: three sections
+of post-activation blocks, widths 16, 32 and 64, and shortcuts without parameters (option A). Weights: Y. Idelbayev,
+"Proper ResNet Implementation for CIFAR10/CIFAR100 in PyTorch", github.com/akamaster/pytorch_resnet_cifar10, BSD
+2-clause; 200 epochs, weight decay 1e-4. The names of layers below are those in his files.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu
+
+from resperturb.errors import DataError
+
+ADDRESS = "https://raw.githubusercontent.com/akamaster/pytorch_resnet_cifar10/d5489e8/pretrained_models"
+FOLDER = "checkpoints/pytorch_resnet_cifar10"  # in the data folder
+# Name: blocks in each section, transitions counted; and the first digits of the file's SHA-256.
+NETWORKS = {
+    "resnet20": (3, "12fca82f"),
+    "resnet32": (5, "d509ac18"),
+    "resnet44": (7, "014dd654"),
+    "resnet56": (9, "4bfd9763"),
+}
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the inputs were standardised with ImageNet's
+
+
+class PublishedBlock(nn.Module):
+    """relu(s(x) + f(x)), f two convolutions with batch norm; s the identity, or, from one section to the next, every
+    second pixel with zeros as the missing channels. (N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.widened = outputs - inputs
+        stride = 2 if self.widened else 1
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def branch(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        half = self.widened // 2
+        return pad(x[:, :, ::2, ::2], (0, 0, 0, 0, half, half)) if self.widened else x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return relu(self.shortcut(x) + self.branch(x))
+
+
+class PublishedNetwork(nn.Module):
+    """ResNet-(6n + 2) for CIFAR-10: 3n additions, two of them transitions. (N, 3, 32, 32) to (N, 10)."""
+
+    def __init__(self, each: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        for number, (inputs, outputs) in enumerate(itertools.pairwise((16, 16, 32, 64)), start=1):
+            blocks = [PublishedBlock(inputs if index == 0 else outputs, outputs) for index in range(each)]
+            setattr(self, f"layer{number}", nn.Sequential(*blocks))
+        self.linear = nn.Linear(64, 10)
+
+    def blocks(self) -> list[PublishedBlock]:
+        """All additions in order, transitions among them."""
+        return [block for block in self.modules() if isinstance(block, PublishedBlock)]
+
+    def stem(self, images: Tensor) -> Tensor:
+        return relu(self.bn1(self.conv1(images)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        for block in self.blocks():
+            x = block(x)
+        return self.linear(x.mean(dim=(2, 3)))
+
+
+def load_published(name: str, folder: Path) -> PublishedNetwork:
+    """A published network with its weights, in evaluation mode.
+
+    Args:
+        name: one of :data:`NETWORKS`.
+        folder: the data folder; missing weights are downloaded into it and compared with their checksum.
+
+    Raises:
+        DataError: the weights cannot be downloaded or read.
+    """
+    each, digest = NETWORKS[name]
+    path = folder / FOLDER / f"{name}-{digest}.th"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(f"{ADDRESS}/{path.name}", str(path), hash_prefix=digest, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"the weights {path} are missing and cannot be downloaded ({error}).") from None
+    network = PublishedNetwork(each)
+    stored = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    network.load_state_dict({key.removeprefix("module."): value for key, value in stored.items()})
+    return network.eval()
