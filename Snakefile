@@ -76,7 +76,7 @@ rule run:
     # papermill writes as it goes; only a notebook that came to its end takes its place.
     input:
         notebook=f"notebooks/{PLAN.notebook}.ipynb",
-        sources=[f"resperturb/{name}" for name in PLAN.sources],
+        sources=[os.path.relpath(path) for path in PLAN.sources],
     output:
         EXECUTED,
     log:

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from resperturb.definitions import EQUIVALENT, source_hash
 from resperturb.errors import ExperimentError, ResperturbError
 from resperturb.provenance import versions
-from resperturb.records import EQUIVALENT, Record, load_records, source_hash
+from resperturb.records import Record, load_records
 
 TOLERANCE = 1e-5  # relative; files hold six digits
 TABLES = ("perturbations", "samples", "history", "conventions")
@@ -102,7 +103,7 @@ def show(folders: Sequence[Path], report: Callable[[str], None] = print) -> bool
         if sources not in refuted:
             present[sources] = {"shown by": runs, "versions": versions()}
     if shown:
-        (results / EQUIVALENT).write_text(json.dumps({source_hash(): present}, indent=1) + "\n", encoding="utf-8")
+        (results / EQUIVALENT).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     else:
         report("no record is stale")
     return not refuted

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from resperturb.definitions import deciding_files
 from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment, one_of, reject_unknown
 from resperturb.presets import Preset, load_preset, preset_folder, preset_names, sweep_names
-from resperturb.records import DECIDING_SOURCES
 
 if TYPE_CHECKING:
     from resperturb.studies.base import Study  # which needs PyTorch; a sweep is planned without
@@ -51,7 +51,7 @@ class Plan:
     name: str
     about: str
     notebook: str  # in notebooks/, without its ending
-    sources: tuple[str, ...]  # files of the package that decide the results
+    sources: tuple[Path, ...]  # files that decide the results
     runs: tuple[Planned, ...]
 
 
@@ -95,7 +95,7 @@ def load_plan(name: str | Path) -> Plan:
         run = kind.from_mapping(parameters)
         runs.append(Planned(run.name, parameters, int(getattr(run, "blocks", 0))))
     runs.sort(key=lambda run: -run.blocks)
-    sources = (*DECIDING_SOURCES, *getattr(kind, "sources", ()))
+    sources = deciding_files(getattr(kind, "study", None))
     return Plan(path.stem, str(content.get("about", "")), content["notebook"], sources, tuple(runs))
 
 
@@ -115,4 +115,4 @@ def plan_of_sweep(preset: Preset) -> Plan:
         Planned(experiment.name, preset.parameters_at(experiment.blocks, experiment.seed), experiment.blocks)
         for experiment in preset.experiments()
     ]
-    return Plan(preset.name, preset.about, "sweep", DECIDING_SOURCES, tuple(runs))
+    return Plan(preset.name, preset.about, "sweep", deciding_files(), tuple(runs))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from resperturb.records import DECIDING_SOURCES
+from resperturb.definitions import deciding_files
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "resperturb")
 
@@ -40,11 +40,11 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def git_commit(more: tuple[str, ...] = ()) -> dict[str, Any]:
+def git_commit(study: str | None = None) -> dict[str, Any]:
     """The commit of the checkout this package lies in, and whether the deciding sources differ from it; {} outside.
 
     Args:
-        more: files of the package that decide a result beside those that decide every run.
+        study: the name of a study, whose own sources decide its result too.
     """
     here = Path(__file__).parent
 
@@ -55,7 +55,7 @@ def git_commit(more: tuple[str, ...] = ()) -> dict[str, Any]:
     try:
         return {
             "commit": git("rev-parse", "HEAD"),
-            "modified": bool(git("status", "--porcelain", "--", *DECIDING_SOURCES, *more)),
+            "modified": bool(git("status", "--porcelain", "--", *map(str, deciding_files(study)))),
         }
     except (OSError, subprocess.SubprocessError):
         return {}

@@ -11,9 +11,7 @@ conventions.csv       the trained network measured by other conventions: on trai
 
 from __future__ import annotations
 
-import ast
 import functools
-import hashlib
 import json
 import shutil
 import tempfile
@@ -25,27 +23,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from resperturb.definitions import is_fresh
 from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 
 FORMAT = 1
-EQUIVALENT = "equivalent.json"  # in the folder of all sweeps
-DECIDING_SOURCES = (
-    "additions.py",
-    "ancestry.py",
-    "data.py",
-    "experiment.py",
-    "formulas.py",
-    "moments.py",
-    "networks.py",
-    "norms.py",
-    "observation.py",
-    "perturbation.py",
-    "precision.py",
-    "recorder.py",
-    "runner.py",
-    "training.py",
-)
 
 
 class RecordError(ExperimentError):
@@ -85,8 +67,7 @@ class Record:
 
         See :mod:`resperturb.equivalence`.
         """
-        sources = self.run["provenance"]["source_hash"]
-        return bool(sources == source_hash() or sources in equivalent_sources(self.folder.parent.parent))
+        return is_fresh(self.run["provenance"]["source_hash"], self.folder.parent.parent)
 
     @functools.cached_property
     def perturbations(self) -> pd.DataFrame:
@@ -134,48 +115,6 @@ class Record:
     @functools.cached_property
     def _blocks_by_moment(self) -> dict[str, pd.DataFrame]:
         return {moment: rows[rows["kind"] == "identity"] for moment, rows in self._by_moment.items()}
-
-
-def equivalent_sources(results: Path) -> set[str]:
-    """Hashes of earlier sources that were shown to give the numbers of the present ones."""
-    try:
-        shown = json.loads((results / EQUIVALENT).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return set()
-    return set(shown.get(source_hash(), {}))
-
-
-@functools.cache
-def source_hash(more: tuple[str, ...] = ()) -> str:
-    """SHA-256 over the code that decides a result. Comments, docstrings and layout do not count.
-
-    Args:
-        more: files of the package that decide it beside those that decide every run.
-    """
-    digest = hashlib.sha256()
-    for name in (*DECIDING_SOURCES, *more):
-        text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-        digest.update(f"{name}\0{bare_code(text)}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def bare_code(source: str) -> str:
-    """What Python source says, without comments, docstrings and layout, and alike in every version of Python."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return outline(tree)
-
-
-def outline(node: Any) -> str:
-    """A syntax tree in one line. Empty fields are left out, since versions of Python differ in which there are."""
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
-        return f"{type(node).__name__}({','.join(f'{name}={outline(value)}' for name, value in fields)})"
-    if isinstance(node, list):
-        return f"[{','.join(map(outline, node))}]"
-    return repr(node)
 
 
 def write_record(

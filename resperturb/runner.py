@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from resperturb.data import Images, load_images
+from resperturb.definitions import source_hash
 from resperturb.errors import ActivationError, ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.networks import network_of
 from resperturb.perturbation import measurement
 from resperturb.precision import native
 from resperturb.provenance import git_commit, machine, peak_memory, versions
-from resperturb.records import FORMAT, Record, RecordError, check_writable, read_record, source_hash, write_record
+from resperturb.records import FORMAT, Record, RecordError, check_writable, read_record, write_record
 from resperturb.training import Moment, Training, evaluate, train
 
 MEASURED_AT_ONCE = 256  # images a batch; the statistics of an untrained batch norm are taken over as many

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from resperturb import Experiment, equivalence, load_records, run
-from resperturb.records import EQUIVALENT, Record, read_record, source_hash
+from resperturb.definitions import EQUIVALENT, source_hash
+from resperturb.records import Record, read_record
 
 TINY = {"blocks": 3, "width": 4, "epochs": 1, "train_size": 128, "test_size": 64, "measured_images": 32, "threads": 1}
 OLD = "0123456789abcdef"
@@ -45,6 +46,14 @@ def test_one_other_number_leaves_them_stale(stale: Record, table: str) -> None:
     numbers.to_csv(path, index=False)
     assert equivalence.main([str(stale.folder.parent)]) == 1
     assert not read_record(stale.folder).fresh
+
+
+def test_what_was_shown_of_other_sources_is_kept(stale: Record) -> None:
+    register = stale.folder.parent.parent / EQUIVALENT
+    other = {"fedcba9876543210": {OLD: {"shown by": ["another study"]}}}
+    register.write_text(json.dumps(other))
+    assert equivalence.main([str(stale.folder.parent)]) == 0
+    assert json.loads(register.read_text()).items() > other.items()
 
 
 def test_nothing_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,9 @@ from bs4 import BeautifulSoup
 from variants import copy_sweep
 
 from resperturb import chapter
+from resperturb.definitions import source_hash
 from resperturb.freshness import stale_lines
 from resperturb.ledger import ledger
-from resperturb.records import source_hash
 from resperturb.sweeps import sweeps
 
 ROOT = Path(__file__).parent.parent

@@ -314,7 +314,7 @@ class TestPlans:
         assert len({run.name for run in plan.runs}) == len(plan.runs) > 0
         assert [run.blocks for run in plan.runs] == sorted((run.blocks for run in plan.runs), reverse=True)
         assert (ROOT / "notebooks" / f"{plan.notebook}.ipynb").is_file()
-        assert all((ROOT / "resperturb" / source).is_file() for source in plan.sources)
+        assert all(source.is_file() for source in plan.sources)
 
     @pytest.mark.parametrize(
         ("text", "words"),

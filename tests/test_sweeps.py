@@ -9,7 +9,7 @@ import pytest
 from variants import DIGITS, copy_sweep, write_conventions
 
 from resperturb import choices, claims, conventions, ledger
-from resperturb.records import source_hash
+from resperturb.definitions import source_hash
 from resperturb.sweeps import Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
 
 

@@ -34,7 +34,6 @@ class Study:
     """
 
     study: ClassVar[str]  # what its folder in results/ is called, and its notebook
-    sources: ClassVar[tuple[str, ...]]  # files of the package that decide it, beside those of every run
     titled: ClassVar[tuple[str, ...]]  # fields that the name of its record spells out
 
     seed: int = 0  # of weights and of the order of the data

@@ -24,7 +24,6 @@ class Carriers(TrainedStudy):
     """The sizes of weights and gains in one network, before and after training."""
 
     study: ClassVar[str] = "carriers"
-    sources: ClassVar[tuple[str, ...]] = ("studies/carriers.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     def conduct(self, report: Report) -> Tables:

@@ -30,7 +30,6 @@ class Growth(TrainedStudy):
     """One network, grown. `blocks` is what it starts with; every phase is one cycle of the learning rate."""
 
     study: ClassVar[str] = "growth"
-    sources: ClassVar[tuple[str, ...]] = ("studies/growth.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "epsilon")
 
     blocks: int = 6

@@ -36,7 +36,6 @@ class Initialization(Study):
     """Networks of one variant at many depths, measured as they are drawn."""
 
     study: ClassVar[str] = "initialization"
-    sources: ClassVar[tuple[str, ...]] = ("studies/initialization.py", "studies/variants.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "variant")
 
     dataset: str = "digits"

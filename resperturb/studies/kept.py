@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from resperturb.records import FORMAT, RecordError, check_writable, source_hash, write_whole
+from resperturb.definitions import is_fresh, source_hash
+from resperturb.records import FORMAT, RecordError, check_writable, write_whole
 
 if TYPE_CHECKING:
     from resperturb.studies.base import Report, Study  # which needs PyTorch; a chapter reads records without
@@ -36,8 +37,8 @@ class StudyRecord:
 
     @property
     def fresh(self) -> bool:
-        """Whether the sources that decide the result are those it was made with."""
-        return bool(self.run["provenance"]["source_hash"] == source_hash(tuple(self.run["sources"])))
+        """Whether the sources that decide the result are those it was made with, or were shown to be equivalent."""
+        return is_fresh(self.run["provenance"]["source_hash"], self.folder.parent.parent, self.run["study"])
 
     def table(self, name: str) -> pd.DataFrame:
         """The table of that name.
@@ -82,14 +83,13 @@ def keep(study: Study, results: Path | str, *, again: bool = False, report: Repo
             "format": FORMAT,
             "name": study.name,
             "study": study.study,
-            "sources": list(study.sources),
             "parameters": dataclasses.asdict(study),
             "wall_seconds": time.perf_counter() - clock,
             "peak_memory_bytes": peak_memory(torch.device("cpu")),
             "provenance": {
                 "started": started.isoformat(timespec="seconds"),
-                "source_hash": source_hash(study.sources),
-                **git_commit(study.sources),
+                "source_hash": source_hash(study.study),
+                **git_commit(study.study),
                 "device": "cpu",
                 "bfloat16": "native" if native(torch.device("cpu")) else "float32, rounded",
                 **machine(torch.device("cpu")),

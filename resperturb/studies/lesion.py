@@ -33,7 +33,6 @@ class Lesion(TrainedStudy):
     """One trained network, without each of its blocks and without many of them."""
 
     study: ClassVar[str] = "lesion"
-    sources: ClassVar[tuple[str, ...]] = ("studies/lesion.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     draws: int = 5  # random sets of blocks for each number that is removed

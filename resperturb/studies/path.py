@@ -32,7 +32,6 @@ class PathStudy(TrainedStudy):
     """The states of one trained network on test images."""
 
     study: ClassVar[str] = "path"
-    sources: ClassVar[tuple[str, ...]] = ("studies/path.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     def conduct(self, report: Report) -> Tables:

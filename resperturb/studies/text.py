@@ -34,7 +34,6 @@ class TextStudy(Study):
     """One transformer, trained and measured token by token."""
 
     study: ClassVar[str] = "text"
-    sources: ClassVar[tuple[str, ...]] = ("studies/text.py", "studies/transformer.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("initialization", "layers")
 
     layers: int = 8  # each two blocks, attention and MLP
