@@ -18,11 +18,10 @@ FLAGS := --cores $(CORES) --nolock --rerun-incomplete --keep-going --quiet rules
 BENCHMARKS := $(filter-out common other_tools,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf sweep test bench lint serve clean distclean
+.PHONY: help book sweep test bench lint serve clean distclean
 
 help:
 	@echo "make book                 set up .venv, run the default sweep, build the site in _build/html"
-	@echo "make pdf                  print the built book to _build/book.pdf, with a Chromium of the system's"
 	@echo "make serve                show the site at http://127.0.0.1:$(PORT)"
 	@echo "make sweep PRESET=mnist   run the sweep of a preset ($(basename $(notdir $(wildcard config/*.yaml)))) or of a YAML file"
 	@echo "                          or a study ($(basename $(notdir $(wildcard config/studies/*.yaml))));"
@@ -34,9 +33,6 @@ help:
 
 book: $(BIN)/.book
 	$(BIN)/snakemake book $(FLAGS) --config preset=digits
-
-pdf: $(BIN)/.book
-	$(BIN)/python -m resperturb.printing
 
 sweep: $(BIN)/.book
 	$(BIN)/snakemake sweep $(FLAGS) $(if $(AGAIN),--forcerun run) --config preset=$(PRESET) $(if $(AGAIN),again=True)

@@ -99,7 +99,7 @@ rule run:
 rule pages:
     input:
         executed=expand(EXECUTED, run=RUNS),
-        makers=["resperturb/pages.py", "resperturb/runs/facts.py", "resperturb/runs/page.py"],
+        makers=["resperturb/pages.py", "resperturb/runs/facts.py"],
     output:
         expand("book/runs/{run}.ipynb", run=RUNS),
     shell:

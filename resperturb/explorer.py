@@ -6,10 +6,9 @@ other pages.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from resperturb.sweeps import KINDS, TITLES, Sweep, main_sweeps, sweeps
 
 SCRIPT = "explorer-data.js"  # in _static/ of the built book
 GLOBAL = "resperturbExplorer"  # what the script assigns
-OWN_FILES = ("explorer", "vendor/d3-", "vendor/plot-")
-"""How the names of the scripts and styles begin that the explorer's page alone loads."""
+OWN_FILES = ("explorer", "runs", "vendor/d3-", "vendor/plot-")
+"""How the names of the scripts and styles begin that only the pages load which name them."""
 DIGITS = 4  # significant
 
 MOMENTS = ("initialization", "end")
@@ -36,12 +35,11 @@ LAWFUL = ("scaled", "absolute")  # measures with one sign, whose average can fol
 BANDS = {"low": "q05", "high": "q95"}  # over images, where the records have them
 
 
-def explorer_data(chosen: Mapping[str, Sweep], pages: Collection[str] = ()) -> dict[str, Any]:
+def explorer_data(chosen: Mapping[str, Sweep]) -> dict[str, Any]:
     """Everything the explorer shows, ready for JSON: no NaN, numbers of four significant digits.
 
     Args:
         chosen: sweeps by name; those of one data set differ in their kind of block or in their name.
-        pages: "<folder>/<run>" of the runs that have a page of their own in the book.
     """
     found: list[dict[str, Any]] = []
     for sweep in chosen.values():
@@ -49,20 +47,19 @@ def explorer_data(chosen: Mapping[str, Sweep], pages: Collection[str] = ()) -> d
         again = (sweep.dataset, sweep.block) in taken
         kind = sweep.name.removeprefix(f"{sweep.dataset}-") if again else sweep.block
         title = KINDS[sweep.block] + (f" ({kind})" if again else "")
-        found.append(sweep_data(sweep, pages) | {"kind": kind, "title": title})
+        found.append(sweep_data(sweep) | {"kind": kind, "title": title})
     return {"measures": list(MEASURES), "sweeps": found}
 
 
-def sweep_data(sweep: Sweep, pages: Collection[str] = ()) -> dict[str, Any]:
+def sweep_data(sweep: Sweep) -> dict[str, Any]:
     """One sweep: its power laws by measure and moment, and its runs, shallow ones first."""
-    folder = Path(sweep.folder).name
     return {
         "name": sweep.name,
         "dataset": sweep.dataset,
         "data": TITLES[sweep.dataset],
-        "folder": folder,
+        "folder": Path(sweep.folder).name,
         "laws": {measure: laws_of(sweep.records, measure) for measure in LAWFUL},
-        "runs": [run_data(record) | {"page": f"{folder}/{record.name}" in pages} for record in sweep.records],
+        "runs": [run_data(record) for record in sweep.records],
     }
 
 
@@ -156,29 +153,23 @@ def script(data: Mapping[str, Any]) -> str:
     return f"window.{GLOBAL} = {json.dumps(data, separators=(',', ':'), allow_nan=False)};\n"
 
 
-def pages_in(html: Path) -> list[str]:
-    """The pages of runs in the built book, as "<folder>/<run>"."""
-    return sorted(f"{page.parent.name}/{page.stem}" for page in html.glob("runs/*/*.html"))
-
-
 def write_script(app: Any, error: Exception | None) -> None:
     """Write the script beside the built pages, unless it is there and made from the same files."""
     if error is not None or app.builder.format != "html":
         return
     root, html = Path(app.srcdir).parent, Path(app.outdir)
     target, note = html / "_static" / SCRIPT, Path(app.doctreedir) / f"{SCRIPT}.made-from"
-    pages = pages_in(html)
-    made_from = hashlib.sha256("\n".join([fingerprint(root), *pages]).encode()).hexdigest()
+    made_from = fingerprint(root)
     if target.is_file() and note.is_file() and note.read_text(encoding="utf-8") == made_from:
         return
-    text = script(explorer_data(main_sweeps(sweeps(root / "results")), pages))
+    text = script(explorer_data(main_sweeps(sweeps(root / "results"))))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
     note.write_text(made_from, encoding="utf-8")
 
 
 def off_other_pages(app: Any, config: Any) -> None:
-    """Jupyter Book puts every script and style of _static/ on every page; the explorer's page names its own itself."""
+    """Jupyter Book puts every script and style of _static/ on every page; a page that needs one names it itself."""
     for files in (config.html_js_files, config.html_css_files):
         files[:] = [
             file for file in files if not str(file[0] if isinstance(file, tuple) else file).startswith(OWN_FILES)
@@ -188,5 +179,5 @@ def off_other_pages(app: Any, config: Any) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """What Sphinx calls to load an extension."""
     app.connect("config-inited", off_other_pages)
-    app.connect("build-finished", write_script, priority=900)  # when all pages of runs are there
+    app.connect("build-finished", write_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

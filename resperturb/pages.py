@@ -15,8 +15,7 @@ from typing import Any
 
 from resperturb.errors import ExperimentError
 from resperturb.records import Record, read_record
-from resperturb.runs.facts import command_of
-from resperturb.runs.page import parameters_card
+from resperturb.runs.facts import command_of, parameters_of, title_of, written
 
 
 class PageError(ExperimentError):
@@ -33,10 +32,14 @@ This record is stale: the sources that decide a result have changed since it was
 :::"""
 
 
-def title_of(record: Record) -> str:
-    dataset, blocks = record.run["experiment"]["dataset"], record.blocks
-    title = f"{dataset}, {blocks} {'block' if blocks == 1 else 'blocks'}, seed {record.seed}"
-    return f"{title}: diverged" if record.diverged else title
+def parameters_table(record: Record) -> str:
+    """Every parameter beside its default, in Markdown; those that differ are marked by a sign."""
+    rows = [
+        f"| `{parameter.name}` | {'**≠** ' if parameter.differs else ''}{written(parameter.value)} "
+        f"| {written(parameter.default)} | {parameter.meaning} |"
+        for parameter in parameters_of(record)
+    ]
+    return "\n".join(["| parameter | this run | default | what it is |", "|---|---|---|---|", *rows])
 
 
 def page_of(notebook: Any, title: str, run: str) -> Any:
@@ -72,9 +75,7 @@ def epilogue(record: Record, into: Path) -> str:
     files = [name for name in names if (record.folder / name).is_file()]
     links = ", ".join(f"{{download}}`{name} <{Path(folder, name).as_posix()}>`" for name in files)
     mark = "" if record.fresh else f"{STALE}\n\n"
-    page = f"{record.folder.parent.name}/{record.name}.html"
-    more = f'<p><a href="{page}">The page of this record</a> has its provenance as well.</p>'
-    return f"{mark}## Data and command\n\nData: {links}.\n\n{more}\n\n```bash\n{command_of(record)}\n```"
+    return f"{mark}## Data and command\n\nData: {links}.\n\n```bash\n{command_of(record)}\n```"
 
 
 def write_pages(executed: Sequence[Path], into: Path) -> list[Path]:
@@ -95,8 +96,8 @@ def write_pages(executed: Sequence[Path], into: Path) -> list[Path]:
             raise PageError(f"{source} is no readable notebook ({str(error).splitlines()[0][:80]}).") from None
         page = into / source.name
         page_of(notebook, title_of(record), record.name)
-        card = f"## Parameters\n\n{parameters_card(record)}"
-        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(card, id="parameters"))
+        parameters = f"## Parameters\n\n{parameters_table(record)}"
+        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(parameters, id="parameters"))
         notebook.cells.append(nbformat.v4.new_markdown_cell(epilogue(record, into), id="epilogue"))
         nbformat.write(notebook, page)
         pages.append(page)

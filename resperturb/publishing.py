@@ -9,16 +9,15 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from resperturb.building import fingerprint
 from resperturb.handouts import FOLDER, executed, write_handouts
 from resperturb.repository import Repository, find_repository, git
 
 CARD = "_static/card.png"
+CARD_WORDS = "Average scaled perturbation of trained residual networks against depth, with fitted power laws."
 BINDER = "binder/environment.yml"
 MADE_PAGES = "runs/"  # not in the repository, so that there is nothing to edit
 
@@ -87,26 +86,12 @@ def configure(app: Any, config: Any) -> None:
         config.ogp_site_name = config.html_title or config.project
         config.ogp_social_cards = {"enable": False}
         config.ogp_image = repository.site + CARD
-        words, _ = card_of(root)
-        config.ogp_image_alt = words
+        config.ogp_image_alt = CARD_WORDS
         config.ogp_custom_meta_tags = [
             '<meta property="og:image:width" content="1200" />',
             '<meta property="og:image:height" content="630" />',
             '<meta name="twitter:card" content="summary_large_image" />',
         ]
-
-
-def card_of(root: Path) -> tuple[str, Path]:
-    """The card's words and picture, kept in _build/ until a record or a source changes."""
-    folder = root / "_build" / "cards"
-    picture = folder / f"{fingerprint(root)[:16]}.png"
-    text = picture.with_suffix(".txt")
-    if not (picture.is_file() and text.is_file()):
-        from resperturb.card import write_card  # matplotlib takes a second to load
-
-        folder.mkdir(parents=True, exist_ok=True)
-        text.write_text(write_card(root / "results", picture), encoding="utf-8")
-    return text.read_text(encoding="utf-8"), picture
 
 
 def launch_buttons(repository: Repository | None, file: str) -> dict[str, Any] | None:
@@ -184,12 +169,11 @@ def plain(paragraph: Any) -> str:
 
 
 def publish(app: Any, error: Exception | None) -> None:
-    """Write what lies beside the pages: notebooks, the card, the environment for Binder."""
+    """Write what lies beside the pages: notebooks, the environment for Binder."""
     if error is not None or app.builder.name != "html":
         return
     root, site, repository = root_of(app), Path(app.outdir), app.resperturb_repository
     write_handouts(root, site.parent, site, sorted(app.env.found_docs), repository)
-    shutil.copyfile(card_of(root)[1], site / CARD)
     (site / ".nojekyll").touch()  # GitHub Pages leaves out names with an underscore otherwise
     if repository and repository.github:
         target = site / BINDER

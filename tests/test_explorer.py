@@ -26,7 +26,7 @@ def main() -> dict[str, Sweep]:
 
 @pytest.fixture(scope="module")
 def data(main: dict[str, Sweep]) -> dict:
-    return explorer_data(main, ["mnist/blocks-006-seed-0-beea53"])
+    return explorer_data(main)
 
 
 def near(value: float) -> object:
@@ -61,11 +61,6 @@ def test_the_script_is_small_and_holds_no_nan(data: dict) -> None:
     assert len(text.encode()) < HEAVIEST
     assert not re.search(r"\b(NaN|Infinity)\b", text)
     assert json.loads(text.removeprefix(f"window.{GLOBAL} = ").rstrip(";\n")) == data
-
-
-def test_only_runs_with_a_page_are_linked(data: dict) -> None:
-    linked = [f"{sweep['folder']}/{run['name']}" for sweep in data["sweeps"] for run in sweep["runs"] if run["page"]]
-    assert linked == ["mnist/blocks-006-seed-0-beea53"]
 
 
 def test_a_diverged_run_has_no_end(main: dict[str, Sweep]) -> None:
@@ -104,9 +99,9 @@ def test_scripts_are_kept_off_other_pages() -> None:
 def test_the_script_is_written_again_only_when_something_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[list[str]] = []
+    made: list[bool] = []
     monkeypatch.setattr(explorer, "sweeps", lambda results: {})
-    monkeypatch.setattr(explorer, "explorer_data", lambda chosen, pages: made.append(list(pages)) or {"sweeps": []})
+    monkeypatch.setattr(explorer, "explorer_data", lambda chosen: made.append(True) or {"sweeps": []})
     (tmp_path / "html").mkdir()
     (tmp_path / "trees").mkdir()
     builder = types.SimpleNamespace(format="html")
@@ -115,16 +110,11 @@ def test_the_script_is_written_again_only_when_something_changed(
     )
     explorer.write_script(app, None)
     explorer.write_script(app, None)
-    assert made == [[]]
-    page = tmp_path / "html" / "runs" / "mnist" / "a.html"
-    page.parent.mkdir(parents=True)
-    page.touch()
-    explorer.write_script(app, None)
-    assert made == [[], ["mnist/a"]]
+    assert len(made) == 1
     record = tmp_path / "results" / "mnist" / "a" / "run.json"
     record.parent.mkdir(parents=True)
     record.touch()
     explorer.write_script(app, None)
     (tmp_path / "html" / "_static" / explorer.SCRIPT).unlink()
     explorer.write_script(app, None)
-    assert len(made) == 4
+    assert len(made) == 3

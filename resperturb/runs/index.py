@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from resperturb.records import Record
-from resperturb.runs.addresses import page_url
 from resperturb.runs.facts import AnyRecord, differing, load_folders, outcome_of, values_of
 from resperturb.sweeps import TITLES
 
@@ -39,19 +38,18 @@ def row_of(record: AnyRecord) -> dict[str, object]:
         "T": outcome.get("clock"),
         "seconds": record.run["wall_seconds"],
         "state": "diverged" if isinstance(record, Record) and record.diverged else "fresh" if record.fresh else "stale",
-        "address": page_url(record),
     }
 
 
 def index_data(results: Path | str) -> pd.DataFrame:
-    """A row for every record of every folder; `address` is its page's."""
+    """A row for every record of every folder."""
     folders = load_folders(Path(results))
     return pd.DataFrame([row_of(record) for records in folders.values() for record in records])
 
 
 def index_table(data: pd.DataFrame) -> str:
     """The index in HTML. Cells carry the number they stand for, so that sorting needs to parse no text."""
-    columns = [str(name) for name in data if name != "address"]
+    columns = [str(name) for name in data]
     heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
     rows = []
     for values in data.to_dict("records"):
@@ -68,8 +66,7 @@ def index_table(data: pd.DataFrame) -> str:
 def cell(name: str, row: dict[str, Any]) -> str:
     value = row[name]
     if name == "run":
-        link = f'<a href="{row["address"]}">{html.escape(str(value))}</a>'
-        return f'<th scope="row">{link}</th>'
+        return f'<th scope="row">{html.escape(str(value))}</th>'
     if name in FORMS:
         if value is None or pd.isna(value):
             return "<td>–</td>"
