@@ -85,7 +85,7 @@ def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
 
     figures.use_style()
     records = load_studies(RESULTS / folder)
-    glue("study_records", told.records_of(records), display=False)
+    glue("study_records", told.records_of_runs(records), display=False)
     return sweeps(RESULTS), records
 
 

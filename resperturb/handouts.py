@@ -93,7 +93,7 @@ def write_handouts(root: Path, build: Path, site: Path, pages: list[str], reposi
     return written
 
 
-def told(notebook: Path) -> tuple[str, str]:
+def heading_of(notebook: Path) -> tuple[str, str]:
     """A notebook's heading, and the first sentence below it."""
     text = "".join(json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"])
     heading, _, rest = text.partition("\n")
@@ -111,7 +111,7 @@ def experiments_table(root: Path, repository: Repository | None) -> str:
     rows = []
     for source in sorted((root / "notebooks").glob("*.ipynb")):
         file = f"{FOLDER}/experiments/{source.name}"
-        heading, sentence = told(source)
+        heading, sentence = heading_of(source)
         links = [(source.name, file)]
         if repository:
             links += [("Colab", repository.colab(file) or ""), ("Binder", repository.binder(file) or "")]

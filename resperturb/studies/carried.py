@@ -17,8 +17,8 @@ from resperturb.studies.compared import law_over, records_of_study
 from resperturb.studies.drawn import PINK
 from resperturb.studies.kept import StudyRecord, gathered
 
-COLUMNS = ("scaled", "absolute", "state", "gain2", "weight2", "both")
-NAMES = {
+SIZES = ("scaled", "absolute", "state", "gain2", "weight2", "both")
+SIZE_NAMES = {
     "scaled": "scaled perturbation",
     "absolute": "absolute perturbation",
     "state": "norm of the state",
@@ -26,7 +26,7 @@ NAMES = {
     "weight2": "second weights",
     "both": "gains × weights",
 }
-STYLE: dict[str, dict[str, Any]] = {
+CARRIED_STYLE: dict[str, dict[str, Any]] = {
     "absolute": {"color": BLUE, "marker": "o", "linestyle": "-"},
     "gain2": {"color": ORANGE, "marker": "s", "linestyle": "--"},
     "weight2": {"color": GREEN, "marker": "^", "linestyle": "-."},
@@ -38,17 +38,17 @@ def carried_means(records: Sequence[StudyRecord]) -> pd.DataFrame:
     """A row per depth, seed and moment: every size averaged over blocks; `both` is the mean of gain times weights."""
     table = gathered(records, "blocks", "blocks")
     table["both"] = table["gain2"] * table["weight2"]
-    return table.groupby(["blocks", "seed", "moment"], as_index=False)[list(COLUMNS)].mean()
+    return table.groupby(["blocks", "seed", "moment"], as_index=False)[list(SIZES)].mean()
 
 
 def carried_exponents(means: pd.DataFrame) -> pd.DataFrame:
     """A row per size: its exponent over depth before training, and after with the interval."""
     rows = []
-    for column in COLUMNS:
+    for column in SIZES:
         before, after = (law_over(means[means["moment"] == m], "blocks", column) for m in ("initialization", "end"))
         rows.append(
             {
-                "size": NAMES[column],
+                "size": SIZE_NAMES[column],
                 "before": before.exponent,
                 "after": after.exponent,
                 "low": after.low,
@@ -61,9 +61,9 @@ def carried_exponents(means: pd.DataFrame) -> pd.DataFrame:
 def carried_figure(means: pd.DataFrame) -> Figure:
     """Sizes against depth after training, each over what it is in the shallowest network."""
     figure, axes = plt.subplots()
-    end = means[means["moment"] == "end"].groupby("blocks")[list(COLUMNS)].mean()
-    for column, style in STYLE.items():
-        axes.plot(end.index, end[column] / end[column].iloc[0], label=NAMES[column], markersize=5, **style)
+    end = means[means["moment"] == "end"].groupby("blocks")[list(SIZES)].mean()
+    for column, style in CARRIED_STYLE.items():
+        axes.plot(end.index, end[column] / end[column].iloc[0], label=SIZE_NAMES[column], markersize=5, **style)
     axes.plot(end.index, end.index[0] / end.index, color=INK, linestyle=(0, (1, 1)), linewidth=1, label="slope −1")
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="over the shallowest network's")
     depth_ticks(axes, list(end.index))
@@ -99,7 +99,7 @@ def carried_answer(records: Sequence[StudyRecord]) -> str:
     """The answer in one sentence."""
     said = {row["size"]: signed(row["after"]) for row in carried_exponents(carried_means(records)).to_dict("records")}
     return (
-        f"After training the absolute perturbation goes with depth to the power {said[NAMES['absolute']]}; the gains "
-        f"of the second batch normalisation go with {said[NAMES['gain2']]}, the weights behind it with "
-        f"{said[NAMES['weight2']]}, and the norm of the state with {said[NAMES['state']]}."
+        f"After training the absolute perturbation goes with depth to the power {said[SIZE_NAMES['absolute']]}; the gains "
+        f"of the second batch normalisation go with {said[SIZE_NAMES['gain2']]}, the weights behind it with "
+        f"{said[SIZE_NAMES['weight2']]}, and the norm of the state with {said[SIZE_NAMES['state']]}."
     )

@@ -158,7 +158,7 @@ def exponents_figure(tables: dict[str, pd.DataFrame], labels: dict[str, str]) ->
     }
     for name, table in tables.items():
         for style, (epochs, part) in zip(SECTION_STYLE, table.groupby("epochs"), strict=False):
-            drawn(axes, part, {**style, **faces.get(name, {}), "label": f"{labels[name]}, {epochs} epochs"})
+            draw_exponents(axes, part, {**style, **faces.get(name, {}), "label": f"{labels[name]}, {epochs} epochs"})
     for level in (-0.5, -1.0):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
     axes.set(xlabel="time under weight decay $T$", ylabel="exponent after training")
@@ -166,7 +166,7 @@ def exponents_figure(tables: dict[str, pd.DataFrame], labels: dict[str, str]) ->
     return finished(figure)
 
 
-def drawn(axes: Axes, part: pd.DataFrame, style: dict[str, Any]) -> None:
+def draw_exponents(axes: Axes, part: pd.DataFrame, style: dict[str, Any]) -> None:
     reach = np.clip([part["exponent"] - part["low"], part["high"] - part["exponent"]], 0, None)
     axes.errorbar(part["clock"], part["exponent"], yerr=reach, capsize=2, **style)
 

@@ -10,7 +10,7 @@ from resperturb.records import Record
 from resperturb.studies.kept import StudyRecord
 
 
-def records_of(records: Sequence[StudyRecord]) -> str:
+def records_of_runs(records: Sequence[StudyRecord]) -> str:
     """Folder, number of runs, and how many of them are stale."""
     stale = stale_words(sum(not record.fresh for record in records))
     folder = records[0].folder.parent.name
