@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from resperturb.provenance import git_commit, machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from common import keep, parsed, parser_of, provenance
-
 from resperturb.averages import Summary
 from resperturb.data import load_images
-from resperturb.experiment import PRECISIONS, Experiment
 from resperturb.networks import network_of
 from resperturb.perturbation import measure
 from resperturb.scaling import fit_power_law, power_law, student
+
+from resperturb.experiment import PRECISIONS, Experiment
 from resperturb.training import Moment, evaluate, train
 
 QUANTITIES = ("train_loss", "test_loss", "test_accuracy", "scaled_perturbation")

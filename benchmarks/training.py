@@ -29,14 +29,14 @@ import torch
 from common import keep, parsed, parser_of, provenance, spread
 from gpu import matrix_rate
 from measurement import resident
+from resperturb.data import DataError, Images, data_folder, load_images
+from resperturb.networks import network_of
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from resperturb.data import DataError, Images, data_folder, load_images
 from resperturb.experiment import IMAGE_SIDE, Experiment
-from resperturb.networks import network_of
 from resperturb.training import train
 
 CLASSES = 10

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from variants import copy_sweep
+from resperturb.selection import Selection, read_selection, select_record, select_sweep
 
 from resperturb.errors import ExperimentError
 from resperturb.records import RecordError
-from resperturb.selection import Selection, read_selection, select_record, select_sweep
+from variants import copy_sweep
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

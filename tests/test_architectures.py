@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torchvision
-from torch import Tensor, nn
-
 from resperturb.networks import ResidualNetwork
 from resperturb.perturbation import measure
+from torch import Tensor, nn
 
 
 @pytest.fixture(autouse=True)

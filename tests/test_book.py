@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup, Tag
-from conftest import Site
-
 from resperturb.pages import main as write_pages
+
+from conftest import Site
 from resperturb.records import load_records
 
 pytestmark = pytest.mark.book

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-from resperturb import claims, readme
 from resperturb.averages import Averages
 from resperturb.presets import load_preset
-from resperturb.records import RecordError, load_records
 from resperturb.scaling import PowerLaw
 from resperturb.sweeps import Sweep, default_sweep, sweeps
+
+from resperturb import claims, readme
+from resperturb.records import RecordError, load_records
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from variants import copy_sweep
+from resperturb.studies.clocked import clock_answer, clock_exponents, clock_records, clock_rows, clock_table, collapse
 
 from resperturb.records import Record, load_records
-from resperturb.studies.clocked import clock_answer, clock_exponents, clock_records, clock_rows, clock_table, collapse
+from variants import copy_sweep
 
 
 @pytest.fixture(scope="module")

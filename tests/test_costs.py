@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from matplotlib.container import BarContainer
+from resperturb.sweeps import Sweep, sweeps
 
 from resperturb import benchmarked, costs, training_costs
 from resperturb.experiment import Experiment
 from resperturb.records import Record, load_records
-from resperturb.sweeps import Sweep, sweeps
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "results"

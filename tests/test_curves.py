@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-
 from resperturb.averages import ScalingError, Summary
 from resperturb.curves import aicc, by_range, compare, harmonic, leave_one_out
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from resperturb.data import DataError, augment, channel_moments, check_files, data_folder, load_images
 
 from resperturb import data
-from resperturb.data import DataError, augment, channel_moments, check_files, data_folder, load_images
 from resperturb.experiment import Experiment
 
 

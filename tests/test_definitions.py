@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from resperturb.definitions import (
     DECIDING,
     DECIDING_STUDY,
@@ -19,8 +18,9 @@ from resperturb.definitions import (
     source_hash,
 )
 from resperturb.plans import STUDIES
-from resperturb.records import Record, read_record
 from resperturb.studies.kept import StudyRecord, read_study
+
+from resperturb.records import Record, read_record
 
 ROOT = Path(__file__).parent.parent
 CODE = '''"""A module."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from resperturb.definitions import EQUIVALENT, source_hash
 
 from resperturb import Experiment, equivalence, load_records, run
-from resperturb.definitions import EQUIVALENT, source_hash
 from resperturb.records import Record, read_record
 
 TINY = {"blocks": 3, "width": 4, "epochs": 1, "train_size": 128, "test_size": 64, "measured_images": 32, "threads": 1}

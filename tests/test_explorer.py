@@ -9,12 +9,12 @@ import types
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-
-from resperturb import explorer
 from resperturb.explorer import DIGITS, GLOBAL, MEASURES, MOMENTS, explorer_data, law_of, run_data, run_table, script
-from resperturb.records import Record
 from resperturb.sweeps import Sweep, main_sweeps, sweeps
+
+from conftest import ROOT
+from resperturb import explorer
+from resperturb.records import Record
 
 HEAVIEST = 2_000_000  # bytes
 

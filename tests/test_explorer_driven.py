@@ -11,12 +11,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from conftest import Site
 from playwright.sync_api import Browser, Page, expect
-
 from resperturb.explorer import DIGITS, SCRIPT
-from resperturb.records import Record
 from resperturb.sweeps import Sweep, main_sweeps, sweeps
+
+from conftest import Site
+from resperturb.records import Record
 
 pytestmark = [pytest.mark.book, pytest.mark.browser]
 

@@ -14,13 +14,13 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from variants import copy_sweep
+from resperturb.scaling import fit_power_law, stopping_depth
+from resperturb.sweeps import Sweep
 
 from resperturb import charts, claims, conventions, curves, figures, stream
 from resperturb.experiment import spread
 from resperturb.records import Record, load_records
-from resperturb.scaling import fit_power_law, stopping_depth
-from resperturb.sweeps import Sweep
+from variants import copy_sweep
 
 ROOT = Path(__file__).parent.parent
 

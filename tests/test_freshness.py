@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from variants import copy_sweep
-
-from resperturb import chapter
 from resperturb.definitions import source_hash
 from resperturb.freshness import stale_lines
 from resperturb.ledger import ledger
 from resperturb.sweeps import sweeps
+
+from resperturb import chapter
+from variants import copy_sweep
 
 ROOT = Path(__file__).parent.parent
 

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-
-from resperturb import claims, findings, ledger
 from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
 from resperturb.statements import STATEMENTS
 from resperturb.sweeps import Sweep, main_sweeps, sweeps
+
+from resperturb import claims, findings, ledger
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = ("index", "hypothesis", "definitions", "method", "per_block", "scaling", "stopping_rule", "conventions")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from resperturb.parameters import read_parameters
 
 from resperturb.experiment import Experiment, ExperimentError
-from resperturb.parameters import read_parameters
 from resperturb.records import load_records
 
 ROOT = Path(__file__).parent.parent

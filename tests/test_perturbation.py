@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from resperturb.networks import ResidualNetwork
+from resperturb.norms import other_squares, products, squared_distances, squares, totals
+from resperturb.perturbation import measure, measurement
 from torch import Tensor, nn
 
 from resperturb import moments, observation
 from resperturb.errors import MeasurementError
-from resperturb.networks import ResidualNetwork
-from resperturb.norms import other_squares, products, squared_distances, squares, totals
-from resperturb.perturbation import measure, measurement
 
 
 @pytest.fixture(autouse=True)

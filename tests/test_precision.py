@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from resperturb.data import load_images
+from resperturb.networks import ResidualNetwork, network_of
+from resperturb.precision import RoundedConvolutions, arithmetic, autocast
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from resperturb import precision
-from resperturb.data import load_images
 from resperturb.experiment import Experiment
-from resperturb.networks import ResidualNetwork, network_of
-from resperturb.precision import RoundedConvolutions, arithmetic, autocast
 from resperturb.training import train
 
 CPU = torch.device("cpu")

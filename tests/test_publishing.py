@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import ROOT, Site
 from docutils import nodes
-
 from resperturb.handouts import FOLDER, first_cell
 from resperturb.publishing import CARD, binder_environment, footer, launch_buttons, plain
 from resperturb.repository import Repository, find_repository
+
+from conftest import ROOT, Site
 
 GITHUB = Repository("https://github.com/someone/some-book")
 

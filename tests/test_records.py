@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from resperturb.definitions import source_hash
 
 from resperturb import records
-from resperturb.definitions import source_hash
 from resperturb.experiment import Experiment
 from resperturb.records import RecordError, load_records, read_record, summary, write_record
 

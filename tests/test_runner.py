@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from resperturb.data import load_images
+from resperturb.networks import Block, network_of
 
 from resperturb import Experiment, ExperimentError, figures, load_records, run
 from resperturb.cli import main
-from resperturb.data import load_images
-from resperturb.networks import Block, network_of
 
 TINY = {
     "train_size": 128,
@@ -147,8 +147,9 @@ def test_an_unknown_device_is_refused(device: str, tmp_path: Path) -> None:
 
 
 def test_the_function_run_survives_its_module() -> None:
-    import resperturb
     import resperturb.runner
+
+    import resperturb
 
     assert callable(resperturb.run)
     assert resperturb.runner.run is resperturb.run

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import ROOT, Site
 from playwright.sync_api import Browser
-
-from resperturb.experiment import Experiment
 from resperturb.pages import parameters_table
 from resperturb.plans import study_class
-from resperturb.records import Record, load_records
 from resperturb.runs.facts import command_of, differing, load_folders, notebook_of, parameters_of
 from resperturb.runs.index import index_data, index_table
 from resperturb.studies.kept import StudyRecord
+
+from conftest import ROOT, Site
+from resperturb.experiment import Experiment
+from resperturb.records import Record, load_records
 
 RESULTS = ROOT / "results"
 

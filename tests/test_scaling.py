@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-
 from resperturb.averages import ScalingError, Summary, averages_by_depth
 from resperturb.scaling import crossing, fit_power_law, power_law, stopping_depth
 

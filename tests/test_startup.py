@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from resperturb.benchmarked import HELP_AIM, IMPORT_AIM
 
 ROOT = Path(__file__).parent.parent

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from variants import DIGITS
+from resperturb.networks import ResidualNetwork
+from resperturb.rescaling import rescaling_table
 
 from resperturb import measures, stream
-from resperturb.networks import ResidualNetwork
 from resperturb.records import Record, load_records
-from resperturb.rescaling import rescaling_table
+from variants import DIGITS
 
 
 @pytest.fixture(scope="module")

@@ -11,23 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from resperturb.networks import ResidualNetwork
+from resperturb.perturbation import measure
+from resperturb.plans import STUDIES, load_plan, study_class, study_names
+from resperturb.studies.kept import gathered, keep, load_studies, read_study
+from resperturb.studies.transformer import Transformer
 from torch import nn
 
 from resperturb.errors import ExperimentError, ResperturbError
 from resperturb.experiment import Experiment
-from resperturb.networks import ResidualNetwork
-from resperturb.perturbation import measure
-from resperturb.plans import STUDIES, load_plan, study_class, study_names
 from resperturb.records import RecordError
 from resperturb.studies.base import Study, sections_of
 from resperturb.studies.carriers import sizes
 from resperturb.studies.growth import Growth, grown
 from resperturb.studies.initialization import VARIANTS, Initialization, expected
-from resperturb.studies.kept import gathered, keep, load_studies, read_study
 from resperturb.studies.lesion import Lesion, pruned, removed_singly, scores_from
 from resperturb.studies.path import Section, Walk, block_table, plane, section_table, walked
 from resperturb.studies.text import TextStudy, corpus, encoded, windows
-from resperturb.studies.transformer import Transformer
 
 TINY = {"epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
 ROOT = Path(__file__).parent.parent

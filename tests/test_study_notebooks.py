@@ -11,15 +11,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
 from resperturb.ledger import ledger
 from resperturb.plans import STUDIES, load_plan, study_class, study_names
-from resperturb.records import Record, load_records
-from resperturb.studies import answers, compared
 from resperturb.studies.carried import carried_answer
 from resperturb.studies.clocked import FOLDERS, clock_answer
 from resperturb.studies.kept import StudyRecord, load_studies, read_study
 from resperturb.sweeps import sweeps
+
+from resperturb.records import Record, load_records
+from resperturb.studies import answers, compared
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

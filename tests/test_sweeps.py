@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from variants import DIGITS, copy_sweep, write_conventions
-
-from resperturb import choices, claims, conventions, ledger
 from resperturb.definitions import source_hash
 from resperturb.sweeps import Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
+
+from resperturb import choices, claims, conventions, ledger
+from variants import DIGITS, copy_sweep, write_conventions
 
 
 @pytest.fixture(scope="module")

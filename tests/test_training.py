@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from resperturb.data import load_images
-from resperturb.experiment import Experiment
 from resperturb.networks import network_of
 from resperturb.perturbation import measure
+
+from resperturb.experiment import Experiment
 from resperturb.training import (
     Moment,
     autocast,

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Tree, write_preset
-
 from resperturb.definitions import deciding_files
+
+from conftest import ROOT, Tree, write_preset
 from resperturb.records import load_records
 
 NOTHING = "Nothing to be done"

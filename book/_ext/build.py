@@ -1,44 +1,22 @@
-"""A Sphinx extension: how the book is built. Chapters are read on all cores, and again when their records have changed.
+"""A Sphinx extension: how the book is built. Chapters are read on all cores, and again when their records have changed;
+the log says which records are stale.
 
 Sphinx sees when a chapter's text changes; it does not see records and sources, which decide what a chapter computes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from resperturb.repository import find_repository
+from report.cache import fingerprint
+from report.repository import find_repository
+from resperturb.records.record import records_in
 
 DECLARES_NOTHING = ("sphinx_jupyterbook_latex", "sphinx-mathjax-offline", "sphinx_multitoc_numbering")
 """Extensions of the book that do not say whether they may run beside themselves. They may: they only set options,
 transform one document at a time, or number the table of contents when all documents are read."""
-
-
-def files_behind(root: Path) -> Iterator[Path]:
-    """What chapters compute from, beside their own text: records, benchmarks, the package, presets, notebooks."""
-    for pattern in (
-        "results/*/[!.]*/run.json",
-        "results/*.json",
-        "benchmarks/results/*.json",
-        "resperturb/**/*.py",
-        "resperturb/*.mplstyle",
-        "config/**/*.yaml",
-        "notebooks/*.ipynb",
-    ):
-        yield from sorted(root.glob(pattern))
-
-
-def fingerprint(root: Path) -> str:
-    """Changes whenever a file behind the chapters comes, goes or is written."""
-    digest = hashlib.sha256()
-    for path in files_behind(root):
-        facts = path.stat()
-        digest.update(f"{path.relative_to(root)} {facts.st_mtime_ns} {facts.st_size}\n".encode())
-    return digest.hexdigest()
 
 
 def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
@@ -61,8 +39,31 @@ def on_all_cores(app: Any, config: Any) -> None:
         app.parallel = (os.cpu_count() or 1) + 1
 
 
+def stale_lines(results: Path | str) -> list[str]:
+    """One line for each folder of `results` with stale records."""
+    lines = []
+    for folder in sorted(path for path in Path(results).glob("[!.]*") if path.is_dir()):
+        records = records_in(folder)
+        stale = [record.name for record in records if not record.fresh]
+        if stale:
+            lines.append(
+                f"stale records: {len(stale)} of {len(records)} in results/{folder.name} were made by sources that "
+                f"have changed since ({stale[0]}{', ...' if len(stale) > 1 else ''})"
+            )
+    return lines
+
+
+def log_stale_records(app: Any) -> None:
+    from sphinx.util import logging
+
+    logger = logging.getLogger(__name__)
+    for line in stale_lines(Path(app.srcdir).parent / "results"):
+        logger.info(line, color="yellow")
+
+
 def setup(app: Any) -> dict[str, bool]:
     """What Sphinx calls to load an extension."""
     app.connect("config-inited", on_all_cores)
     app.connect("env-get-outdated", outdated)
+    app.connect("builder-inited", log_stale_records)  # said, not warned of: a warning fails the build
     return {"parallel_read_safe": True, "parallel_write_safe": True}

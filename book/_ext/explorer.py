@@ -14,13 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from resperturb.averages import ScalingError
-from resperturb.building import fingerprint
-from resperturb.measures import measure_law
-from resperturb.pages import command_of
-from resperturb.records import Record
-from resperturb.scaling import PowerLaw, fit_power_law
-from resperturb.sweeps import KINDS, TITLES, Sweep, main_sweeps, sweeps
+from report.cache import fingerprint
+from report.run_facts import command_of
+from report.runs import MOMENTS
+from resperturb.analysis.power_law import PowerLaw, fit_power_law
+from resperturb.analysis.profiles import measure_law
+from resperturb.errors import ScalingError
+from resperturb.records.record import Record
+from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sweeps
 
 SCRIPT = "explorer-data.js"  # in _static/ of the built book
 GLOBAL = "resperturbExplorer"  # what the script assigns
@@ -28,7 +29,6 @@ OWN_FILES = ("explorer", "runs", "vendor/d3-", "vendor/plot-")
 """How the names of the scripts and styles begin that only the pages load which name them."""
 DIGITS = 4  # significant
 
-MOMENTS = ("initialization", "end")
 MEASURES = {"scaled": "scaled", "absolute": "perturbation_norm", "cosine": "cosine"}
 """What the explorer can show, with the column of the records that holds it."""
 LAWFUL = ("scaled", "absolute")  # measures with one sign, whose average can follow a power law
@@ -127,25 +127,6 @@ def profile(blocks: pd.DataFrame) -> dict[str, list[float | None]]:
 def rounded(value: float | None) -> float | None:
     """To four significant digits; None where there is no number, which JSON has no word for."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
-
-
-def run_table(chosen: Mapping[str, Sweep]) -> pd.DataFrame:
-    """All runs of some sweeps, a row each: what the explorer shows, for readers without scripts."""
-    rows = []
-    for sweep in chosen.values():
-        for record in sweep.records:
-            averages = {moment: record.run["averages"].get(moment, {}).get("scaled") for moment in MOMENTS}
-            rows.append(
-                {
-                    "sweep": sweep.label,
-                    "blocks": record.blocks,
-                    "seed": record.seed,
-                    "accuracy": None if record.diverged else record.run["accuracy"],
-                    "at initialisation": averages["initialization"],
-                    "after training": averages["end"],
-                }
-            )
-    return pd.DataFrame(rows)
 
 
 def script(data: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from docutils import nodes
 
-from resperturb.freshness import records_in
+from resperturb.records.record import records_in
 
 PACKAGE = Path(__file__).parent
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)

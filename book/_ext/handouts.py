@@ -3,15 +3,12 @@ fetches the package and the records, so that it runs on any machine."""
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from pathlib import Path
 from typing import Any
 
-from resperturb.repository import Repository
+from report.repository import FOLDER, Repository
 
-FOLDER = "_notebooks"  # of the built site
 FIRST_CELL = """# Makes the package and the records available where they are not, as on Colab or Binder.
 import importlib.util
 import os
@@ -91,32 +88,3 @@ def write_handouts(root: Path, build: Path, site: Path, pages: list[str], reposi
         written.append(f"{FOLDER}/experiments/{source.name}")
         write_handout(source, site / written[-1], repository, ".")
     return written
-
-
-def heading_of(notebook: Path) -> tuple[str, str]:
-    """A notebook's heading, and the first sentence below it."""
-    text = "".join(json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"])
-    heading, _, rest = text.partition("\n")
-    words = " ".join(rest.strip().split("\n\n")[0].split())
-    return heading.removeprefix("# "), re.split(r"(?<=[.?!])\s", words, maxsplit=1)[0]
-
-
-def experiments_table(root: Path, repository: Repository | None) -> str:
-    """The experiments' notebooks as a table in HTML: what each does, where to get it and where to run it.
-
-    Args:
-        root: the checkout.
-        repository: for links to Colab and Binder; without it there is only the download.
-    """
-    rows = []
-    for source in sorted((root / "notebooks").glob("*.ipynb")):
-        file = f"{FOLDER}/experiments/{source.name}"
-        heading, sentence = heading_of(source)
-        links = [(source.name, file)]
-        if repository:
-            links += [("Colab", repository.colab(file) or ""), ("Binder", repository.binder(file) or "")]
-        shown = " · ".join(f'<a href="{html.escape(url)}">{name}</a>' for name, url in links if url)
-        cells = [f"<td>{shown}</td>", f"<td>{html.escape(heading)}</td>"]
-        rows.append(f'<tr>{"".join(cells)}<td class="words">{html.escape(sentence)}</td></tr>')
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("notebook", "experiment", "what it does"))
-    return f"<table class='dataframe'><tr>{heads}</tr>{''.join(rows)}</table>"

@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from resperturb.handouts import FOLDER, executed, write_handouts
-from resperturb.repository import Repository, find_repository, git
+from _ext.handouts import executed, write_handouts
+from report.repository import FOLDER, Repository, find_repository, git
 
 CARD = "_static/card.png"
 CARD_WORDS = "Average scaled perturbation of trained residual networks against depth, with fitted power laws."

@@ -1,7 +1,7 @@
 """Pages of the book from executed notebooks: one a run, shown as it was executed and never run again.
 
-`python -m resperturb.pages results/digits/notebooks/*.ipynb --into book/runs` writes them; pages of other runs go. As a
-Sphinx extension this module leaves out what those pages do not need.
+`python -m _ext.run_pages results/digits/notebooks/*.ipynb --into book/runs`, with book/ on the path, writes them; pages
+of other runs go. As a Sphinx extension this module leaves out what those pages do not need.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from report.run_facts import command_of, parameters_of, title_of, written
 from resperturb.errors import ExperimentError
-from resperturb.records import Record, read_record
-from resperturb.runs.facts import command_of, parameters_of, title_of, written
+from resperturb.records.record import Record, read_record
 
 
 class PageError(ExperimentError):
@@ -120,14 +120,14 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resperturb.pages", description="Pages from executed notebooks.")
+    parser = argparse.ArgumentParser(prog="python -m _ext.run_pages", description="Pages from executed notebooks.")
     parser.add_argument("executed", nargs="+", type=Path, help="results/<sweep>/notebooks/<run>.ipynb")
     parser.add_argument("--into", type=Path, default=Path("book/runs"), help="folder of the pages (default: book/runs)")
     options = parser.parse_args(arguments)
     try:
         pages = write_pages(options.executed, options.into)
     except ExperimentError as error:
-        print(f"resperturb.pages: {error}", file=sys.stderr)
+        print(f"run_pages: {error}", file=sys.stderr)
         return 2
     print(f"{len(pages)} {'page' if len(pages) == 1 else 'pages'} in {options.into}")
     return 0

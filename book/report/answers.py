@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from resperturb.claims import interval, signed
-from resperturb.records import Record
-from resperturb.studies import compared
-from resperturb.studies.kept import StudyRecord
-from resperturb.sweeps import in_a_sentence
+from resperturb.analysis import study_tables
+from resperturb.analysis.architectures import architecture_table
+from resperturb.analysis.carriers import SIZE_NAMES, carried_exponents, carried_means
+from resperturb.analysis.clock import LABELS, clock_exponents, clock_records, clock_table, collapse
+from resperturb.analysis.summaries import interval, signed
+from resperturb.records.record import Record, StudyRecord
+from resperturb.records.sweeps import Sweep, in_a_sentence
 
 
 def initialization(records: Sequence[StudyRecord]) -> str:
-    laws = compared.initial_laws(compared.initial_averages(records))
+    laws = study_tables.initial_laws(study_tables.initial_averages(records))
     said = {name: f"{signed(law.exponent)} ({interval(law)})" for name, law in laws.items()}
     return (
         f"Before training the exponent is {said['batch-norm']} with batch normalisation, {said['plain']} without, and "
@@ -22,9 +25,9 @@ def initialization(records: Sequence[StudyRecord]) -> str:
 
 
 def lesion(records: Sequence[StudyRecord]) -> str:
-    ranks = compared.lesion_table(records)
+    ranks = study_tables.lesion_table(records)
     scaled = ranks[ranks["score"] == "scaled"]
-    half = compared.pruning_table(records).iloc[-1]
+    half = study_tables.pruning_table(records).iloc[-1]
     data = in_a_sentence(records[0].parameters["dataset"])
     return (
         f"On {data} the rank correlation between a block's scaled perturbation and the loss that its absence adds is "
@@ -35,7 +38,7 @@ def lesion(records: Sequence[StudyRecord]) -> str:
 
 
 def growth(records: Sequence[StudyRecord], sweep: Sequence[Record]) -> str:
-    table = compared.growth_table(records, sweep)
+    table = study_tables.growth_table(records, sweep)
     crossing, work = table["sweep's crossing"], table["work over the sweep's"]
     return (
         f"Growing until the average is below {whole(table['epsilon'], '{:g}')} ended at {whole(table['grown to'])} "
@@ -45,10 +48,10 @@ def growth(records: Sequence[StudyRecord], sweep: Sequence[Record]) -> str:
 
 
 def path(records: Sequence[StudyRecord]) -> str:
-    depths = compared.path_depths(records)
+    depths = study_tables.path_depths(records)
     end = depths[depths["moment"] == "end"]
     means = end.groupby("blocks").mean(numeric_only=True)
-    law = compared.law_over(end, "blocks", "relative path")
+    law = study_tables.law_over(end, "blocks", "relative path")
     straight, random = means["straightness"], means["random walk"]
     return (
         f"After training, at {whole(means.index)} blocks, the net way through a section is {numbers(straight)} of the "
@@ -58,7 +61,7 @@ def path(records: Sequence[StudyRecord]) -> str:
 
 
 def text(records: Sequence[StudyRecord]) -> str:
-    laws = compared.text_laws(compared.text_averages(records)).to_dict("records")
+    laws = study_tables.text_laws(study_tables.text_averages(records)).to_dict("records")
     every = {
         (law["moment"], law["part"]): f"{signed(law['exponent'])} ({signed(law['low'])} to {signed(law['high'])})"
         for law in laws
@@ -77,3 +80,46 @@ def numbers(values: Iterable[float]) -> str:
 
 def whole(values: Iterable[float], form: str = "{:.0f}") -> str:
     return ", ".join(form.format(value) for value in values)
+
+
+def clock_answer(results: Path | str) -> str:
+    """The answer in one sentence, of every map that is there."""
+    parts = []
+    for folder, records in clock_records(results).items():
+        exponents, apart = clock_exponents(records), collapse(clock_table(records))
+        longest = exponents[exponents["epochs"] == exponents["epochs"].max()]
+        ends = longest.iloc[[0, -1]].itertuples()
+        said = " and ".join(f"{signed(row.exponent)} at T = {row.clock:g}" for row in ends)
+        under = apart[apart["clock"] > 0]
+        agreed = (
+            f", where runs of one T with up to {under['steps'].max():g} times the steps end within a factor of "
+            f"{under['ratio'].median():.2f} of each other in the median and of {under['ratio'].max():.2f} at most"
+            if len(under)
+            else ""
+        )
+        parts.append(f"{said} after {longest['epochs'].iloc[0]} epochs on {LABELS[folder]}{agreed}")
+    return f"The exponent is {'; '.join(parts)}."
+
+
+def architecture_answer(found: dict[str, Sweep]) -> str:
+    """The answer in one sentence."""
+    table = architecture_table(found)
+    base = table[table["sweep"] == "digits"].iloc[0]
+    others = table[table["sweep"] != "digits"]
+    inside = others[(others["end low"] <= base["end"]) & (base["end"] <= others["end high"])]
+    least, most = others.iloc[-1], others.iloc[0]
+    return (
+        f"The exponent after training is {base['end']:.2f} as in the other chapters and lies between {most['end']:.2f} "
+        f"({most['varied']}) and {least['end']:.2f} ({least['varied']}) where one choice is varied; {len(inside)} of "
+        f"{len(others)} intervals hold it."
+    ).replace("-", "−")
+
+
+def carried_answer(records: Sequence[StudyRecord]) -> str:
+    """The answer in one sentence."""
+    said = {row["size"]: signed(row["after"]) for row in carried_exponents(carried_means(records)).to_dict("records")}
+    return (
+        f"After training the absolute perturbation goes with depth to the power {said[SIZE_NAMES['absolute']]}; the "
+        f"gains of the second batch normalisation go with {said[SIZE_NAMES['gain2']]}, the weights behind it with "
+        f"{said[SIZE_NAMES['weight2']]}, and the norm of the state with {said[SIZE_NAMES['state']]}."
+    )

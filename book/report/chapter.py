@@ -5,29 +5,21 @@ from __future__ import annotations
 import dataclasses
 import html
 import itertools
-import json
-import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from IPython.display import HTML
 
+from report.cache import RESULTS, once
+from report.claims import HOLDS, NOT, OPEN, ROUGH, Row
+from report.ledger import MARKS, ledger
+from report.quantities import quantities, records_of_all, records_of_runs
 from resperturb import figures
-from resperturb.building import fingerprint
-from resperturb.claims import quantities, records_of_all
-from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
-from resperturb.ledger import MARKS, ledger
-from resperturb.statements import Row
-from resperturb.studies import told
-from resperturb.studies.kept import StudyRecord, load_studies
-from resperturb.sweeps import Sweep, in_a_sentence, main_sweeps, spoken, sweeps
+from resperturb.records.record import StudyRecord, load_studies
+from resperturb.records.sweeps import Sweep, in_a_sentence, main_sweeps, spoken, sweeps
 
-RESULTS = Path("../results")  # as seen from book/, where chapters run
-BUILT = RESULTS.parent / "_build"
-STAMP = 16  # digits of a fingerprint that a file's name has
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 
 
@@ -58,23 +50,6 @@ def ledger_rows(found: dict[str, Sweep]) -> list[Row]:
     return [Row(**row) for row in rows]
 
 
-def once(what: str, reckon: Callable[[], Any]) -> Any:
-    """What `reckon` gives, plain enough for JSON, kept in _build/ until a record or a source changes."""
-    file = BUILT / f"{what}-{fingerprint(RESULTS.parent)[:STAMP]}.json"
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        pass  # the first chapter to ask
-    reckoned = reckon()
-    BUILT.mkdir(exist_ok=True)
-    for old in BUILT.glob(f"{what}-{'[0-9a-f]' * STAMP}.json"):  # of this alone: names of sweeps begin alike
-        old.unlink(missing_ok=True)
-    unfinished = file.with_suffix(f".{os.getpid()}")  # chapters are read beside each other
-    unfinished.write_text(json.dumps(reckoned), encoding="utf-8")
-    unfinished.replace(file)
-    return reckoned
-
-
 def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
     """The sweeps, and the records of one study; {glue:text}`study_records` names these in the prose.
 
@@ -85,7 +60,7 @@ def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
 
     figures.use_style()
     records = load_studies(RESULTS / folder)
-    glue("study_records", told.records_of_runs(records), display=False)
+    glue("study_records", records_of_runs(records), display=False)
     return sweeps(RESULTS), records
 
 

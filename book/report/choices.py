@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from resperturb.claims import signed
-from resperturb.conventions import convention_table, on_shared_depths
-from resperturb.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
+from resperturb.analysis.conventions import convention_table, on_shared_depths
+from resperturb.analysis.summaries import signed
+from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
 
 NOT_RUN = "not run"
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resperturb.charts import legend_of_all, style_of
-from resperturb.figures import depth_ticks, finished
-from resperturb.records import Record
-from resperturb.sweeps import Sweep
+from resperturb.figures.style import depth_ticks, finished, legend_of_all, style_of
+from resperturb.records.record import Record, StudyRecord
+from resperturb.records.sweeps import Sweep
+from resperturb.studies.plan import load_plan, study_names
 
 MIB = 2**20
 
@@ -108,4 +108,26 @@ def ladder_sentence(cost: pd.DataFrame) -> str:
         f"Medians of seconds, largest peaks of memory, from the records of the runs ({where}; threads of a run: "
         f"{threads}). How many ran side by side is not recorded. From the shallowest to the deepest: "
         f"{'; '.join(parts)}."
+    )
+
+
+def time_of(records: Sequence[Record | StudyRecord]) -> str:
+    """What runs took in all, on how many threads, and on which processors."""
+    minutes = sum(record.run["wall_seconds"] for record in records) / 60
+    threads = sorted({record.run["provenance"]["threads"] for record in records})
+    processors = sorted({record.run["provenance"]["processor"] for record in records})
+    each = f"{', '.join(map(str, threads))} {'thread' if threads == [1] else 'threads'} a run"
+    return f"{len(records)} runs took {minutes:.1f} minutes in all ({each}; {', '.join(processors)})."
+
+
+def cost_of(records: Sequence[StudyRecord]) -> str:
+    """What the runs took in all, in Markdown, with the command that makes them again."""
+    folder, said = records[0].folder.parent.name, time_of(records)
+    if folder not in study_names():
+        return said
+    plan = load_plan(folder)
+    words = " ".join(f"-p {name} {value}" for name, value in plan.runs[-1].parameters.items())
+    return (
+        f"{said} All of them again: `make sweep PRESET={folder}`. One of them: "
+        f"`papermill notebooks/{plan.notebook}.ipynb out.ipynb {words}`."
     )

@@ -1,6 +1,6 @@
 """The ledger: every claim of the paper and every sentence of the book that a number could refute, in one table.
 
-`python -m resperturb.ledger` writes results/ledger.csv from the shipped records. A test recomputes every row and fails
+`make ledger` writes results/ledger.csv from the shipped records. A test recomputes every row and fails
 where one has changed, so that no sentence outlives its data.
 """
 
@@ -13,14 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from resperturb.claims import ROUGHLY, interval, signed
-from resperturb.conventions import on_shared_depths
-from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
-from resperturb.statements import OURS, STATEMENTS, Row
-from resperturb.studies.carried import carried_rows
-from resperturb.studies.clocked import clock_rows
-from resperturb.studies.findings import study_rows
-from resperturb.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
+from report.claims import HOLDS, NOT, OPEN, OURS, ROUGH, STATEMENTS, Row
+from report.study_claims import carried_rows, clock_rows, study_rows
+from resperturb.analysis.conventions import on_shared_depths
+from resperturb.analysis.summaries import ROUGHLY, interval, signed
+from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
 
 FILE = Path("results/ledger.csv")
 COLUMNS = [field.name for field in dataclasses.fields(Row)]
@@ -96,7 +93,7 @@ def read_ledger(root: Path) -> pd.DataFrame:
 
 
 def main() -> int:
-    print(write_ledger(Path(__file__).parent.parent))
+    print(write_ledger(Path(__file__).parents[2]))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The README's table and figure, made from the shipped records: `python -m resperturb.readme` writes both."""
+"""The README's table and figure, made from the shipped records: `make readme` writes both."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import hashlib
 import sys
 from pathlib import Path
 
-from resperturb.claims import CLAIMED, quantities
-from resperturb.scaling import PowerLaw, fit_power_law
-from resperturb.sweeps import Sweep, main_sweeps, sweeps
+from report.quantities import quantities
+from resperturb.analysis.power_law import PowerLaw, fit_power_law
+from resperturb.analysis.summaries import CLAIMED
+from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
-BEGIN, END = "<!-- results: written by python -m resperturb.readme -->", "<!-- end of results -->"
+BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
 FIGURE = Path("book/_static/headline.svg")
 
 
@@ -86,15 +87,15 @@ def with_results(readme: str, found: dict[str, Sweep]) -> str:
 def draw(found: dict[str, Sweep], path: Path) -> None:
     import matplotlib as mpl
 
-    from resperturb import charts, figures
+    from resperturb import figures
 
     with mpl.style.context(figures.STYLE):
-        figure = charts.averages_together(laws_of(found), found)
+        figure = figures.averages_together(laws_of(found), found)
         figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest(found)})
 
 
 def main() -> int:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     found = shipped(root)
     readme = root / "README.md"
     readme.write_text(with_results(readme.read_text(encoding="utf-8"), found), encoding="utf-8")

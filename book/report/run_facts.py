@@ -19,11 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resperturb.experiment import DATASET_DEFAULTS
-from resperturb.freshness import records_in
-from resperturb.records import Record
-from resperturb.studies.kept import StudyRecord
-from resperturb.sweeps import KINDS, TITLES
+from resperturb.experiment.experiment import DATASET_DEFAULTS
+from resperturb.records.record import Record, StudyRecord, records_in
+from resperturb.records.sweeps import KINDS, TITLES
 
 AnyRecord = Record | StudyRecord
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from resperturb.records import Record
-from resperturb.runs.facts import AnyRecord, differing, load_folders, outcome_of, values_of
-from resperturb.sweeps import TITLES
+from report.run_facts import AnyRecord, differing, load_folders, outcome_of, values_of
+from resperturb.records.record import Record
+from resperturb.records.sweeps import TITLES, Sweep
 
 FORMS = {
     "test accuracy": "{:.1%}",
@@ -72,3 +73,25 @@ def cell(name: str, row: dict[str, Any]) -> str:
             return "<td>–</td>"
         return f'<td data-value="{value:.6g}">{FORMS[name].format(value)}</td>'
     return f"<td>{html.escape(str(value))}</td>"
+
+
+MOMENTS = ("initialization", "end")
+
+
+def run_table(chosen: Mapping[str, Sweep]) -> pd.DataFrame:
+    """All runs of some sweeps, a row each: what the explorer shows, for readers without scripts."""
+    rows = []
+    for sweep in chosen.values():
+        for record in sweep.records:
+            averages = {moment: record.run["averages"].get(moment, {}).get("scaled") for moment in MOMENTS}
+            rows.append(
+                {
+                    "sweep": sweep.label,
+                    "blocks": record.blocks,
+                    "seed": record.seed,
+                    "accuracy": None if record.diverged else record.run["accuracy"],
+                    "at initialisation": averages["initialization"],
+                    "after training": averages["end"],
+                }
+            )
+    return pd.DataFrame(rows)

@@ -10,14 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from resperturb.errors import ResperturbError
+from resperturb.errors import ScalingError
 
 LEVEL = 0.95  # of every interval
 REPLICATES = 2000  # of every bootstrap
-
-
-class ScalingError(ResperturbError):
-    """Too little to fit; the message says what is missing."""
 
 
 class Run(Protocol):

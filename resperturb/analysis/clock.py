@@ -6,23 +6,15 @@ or with many and little; if T is the clock, they end alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from resperturb.averages import ScalingError
-from resperturb.charts import SECTION_STYLE, legend_of_all
-from resperturb.claims import ROUGHLY, interval, signed, verdict
-from resperturb.figures import INK, finished, legend_above
-from resperturb.records import Record, RecordError, load_records
-from resperturb.scaling import fit_power_law
-from resperturb.statements import OURS, Row
+from resperturb.analysis.power_law import fit_power_law
+from resperturb.errors import RecordError, ScalingError
+from resperturb.records.record import Record, load_records
 
 LABELS = {"clock": "digits", "clock-postactivation": "digits, post-activation", "clock-mnist": "MNIST"}
 FOLDERS = tuple(LABELS)
@@ -122,112 +114,3 @@ def collapse(table: pd.DataFrame) -> pd.DataFrame:
             steps = means.index.max() / means.index.min()
             rows.append({"clock": clock, "blocks": blocks, "ratio": means.max() / means.min(), "steps": steps})
     return pd.DataFrame(rows, columns=["clock", "blocks", "ratio", "steps"])
-
-
-def products_figure(table: pd.DataFrame) -> Figure:
-    """Depth times average over T, a panel for each depth, a line for each number of epochs; crosses learned little."""
-    depths = sorted(set(table["blocks"]))
-    columns = min(len(depths), 2)
-    rows = -(-len(depths) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(6.6, 2.5 * rows + 0.5), sharex=True, sharey=True, squeeze=False)
-    for axes, depth in zip(grid.flat, depths, strict=False):
-        at_depth = table[table["blocks"] == depth]
-        for style, (epochs, part) in zip(SECTION_STYLE, at_depth.groupby("epochs"), strict=False):
-            lost = part[~part["learned"]]
-            axes.plot(lost["clock"], lost["product"], "x", color=style["color"], markersize=5)
-            means = part[part["learned"]].groupby("clock")["product"].agg(["mean", "min", "max"])
-            reach = [means["mean"] - means["min"], means["max"] - means["mean"]]
-            axes.errorbar(means.index, means["mean"], yerr=reach, capsize=2, label=f"{epochs} epochs", **style)
-        axes.set_title(f"{depth} blocks", fontsize=11)
-        axes.set_yscale("log")
-    for axes in grid[-1]:
-        axes.set(xlabel="time under weight decay $T$")
-    for axes in grid[:, 0]:
-        axes.set(ylabel=r"$L \times$ average")
-    legend_of_all(figure, grid.flat[0], 3)
-    return finished(figure)
-
-
-def exponents_figure(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> Figure:
-    """The exponent over T, a line for each map and number of epochs; dotted, what is claimed and where it starts."""
-    figure, axes = plt.subplots(figsize=(6.0, 4.4))
-    faces: dict[str, dict[str, Any]] = {
-        "clock": {},
-        "clock-postactivation": {"markerfacecolor": "none"},
-        "clock-mnist": {"alpha": 0.55},
-    }
-    for name, table in tables.items():
-        for style, (epochs, part) in zip(SECTION_STYLE, table.groupby("epochs"), strict=False):
-            draw_exponents(axes, part, {**style, **faces.get(name, {}), "label": f"{labels[name]}, {epochs} epochs"})
-    for level in (-0.5, -1.0):
-        axes.axhline(level, color=INK, linewidth=1, linestyle=":")
-    axes.set(xlabel="time under weight decay $T$", ylabel="exponent after training")
-    legend_above(axes, 2)
-    return finished(figure)
-
-
-def draw_exponents(axes: Axes, part: pd.DataFrame, style: dict[str, Any]) -> None:
-    reach = np.clip([part["exponent"] - part["low"], part["high"] - part["exponent"]], 0, None)
-    axes.errorbar(part["clock"], part["exponent"], yerr=reach, capsize=2, **style)
-
-
-def clock_rows(results: Path | str) -> list[Row]:
-    """The rows of the ledger that rest on these maps."""
-    return [row for folder, records in clock_records(results).items() for row in rows_of(folder, records)]
-
-
-def rows_of(folder: str, records: Sequence[Record]) -> Iterator[Row]:
-    where, page = f"results/{folder} ({len(records)} runs)", "clock#the-exponent-over-t"
-    exponents, table = clock_exponents(records), clock_table(records)
-    if exponents.empty:
-        return
-    longest = exponents[exponents["epochs"] == exponents["epochs"].max()]
-    ends = {"least": longest.iloc[0], "most": longest.iloc[-1]}
-    for name, claimed, sentence in (
-        ("least", -0.5, "With the least weight decay tried, training leaves the exponent at −1/2."),
-        ("most", -1.0, "With the most, it is −1."),
-    ):
-        end = ends[name]
-        runs = [
-            record
-            for record in that_learned(records)
-            if record.experiment.epochs == end["epochs"] and round(record.run["training"]["clock"], 3) == end["clock"]
-        ]
-        law = fit_power_law(runs, replicates=500)
-        value = f"{signed(law.exponent)} at T = {end['clock']:g}, {end['epochs']:.0f} epochs"
-        yield Row(f"{folder}/{name}", OURS, sentence, value, interval(law), verdict(law, claimed), page, where)
-    late = longest[longest["clock"] >= SATURATED]
-    if len(late) > 1:
-        moved = late["exponent"].iloc[-1] - late["exponent"].iloc[0]
-        word = "holds" if abs(moved) <= ROUGHLY else "does not hold"
-        value = f"{moved:+.2f} from T = {late['clock'].iloc[0]:g} to {late['clock'].iloc[-1]:g}".replace("-", "−")
-        sentence = f"From T = {SATURATED:g} on the exponent stays where it is, within {ROUGHLY}."
-        yield Row(f"{folder}/settles", OURS, sentence, value, "", word, page, where)
-    apart = collapse(table[table["clock"] > 0])
-    if len(apart):
-        near = apart["ratio"] <= ALIKE
-        word = "holds" if near.all() else "holds roughly" if near.mean() > 0.5 else "does not hold"
-        value = f"{near.sum()} of {len(near)} within; at most {apart['ratio'].max():.2f} times"
-        sentence = (
-            f"Runs of one T that learned have one average whatever the number of steps, within a factor of {ALIKE}."
-        )
-        yield Row(f"{folder}/collapse", OURS, sentence, value, "", word, "clock#one-curve", where)
-
-
-def clock_answer(results: Path | str) -> str:
-    """The answer in one sentence, of every map that is there."""
-    parts = []
-    for folder, records in clock_records(results).items():
-        exponents, apart = clock_exponents(records), collapse(clock_table(records))
-        longest = exponents[exponents["epochs"] == exponents["epochs"].max()]
-        ends = longest.iloc[[0, -1]].itertuples()
-        said = " and ".join(f"{signed(row.exponent)} at T = {row.clock:g}" for row in ends)
-        under = apart[apart["clock"] > 0]
-        agreed = (
-            f", where runs of one T with up to {under['steps'].max():g} times the steps end within a factor of "
-            f"{under['ratio'].median():.2f} of each other in the median and of {under['ratio'].max():.2f} at most"
-            if len(under)
-            else ""
-        )
-        parts.append(f"{said} after {longest['epochs'].iloc[0]} epochs on {LABELS[folder]}{agreed}")
-    return f"The exponent is {'; '.join(parts)}."

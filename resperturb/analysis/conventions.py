@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from resperturb.averages import Summary
-from resperturb.claims import CLAIMED, interval, verdict
-from resperturb.curves import by_range
-from resperturb.records import Record
-from resperturb.scaling import PowerLaw, fit_power_law
-from resperturb.stream import sections_of
-from resperturb.sweeps import Sweep, sensitivity_sweeps
+from resperturb.analysis.bootstrap import Summary
+from resperturb.analysis.curves import by_range
+from resperturb.analysis.power_law import PowerLaw, fit_power_law
+from resperturb.analysis.profiles import sections_of
+from resperturb.analysis.summaries import CLAIMED, interval, verdict
+from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep, sensitivity_sweeps
 
 OURS = "ours"
 REPLICATES = 500

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from resperturb.averages import Run, ScalingError
-from resperturb.scaling import crossing, fit_power_law
+from resperturb.analysis.bootstrap import Run
+from resperturb.analysis.power_law import crossing, fit_power_law
+from resperturb.errors import ScalingError
 
 FEWEST = 4  # depths of a range that is given an exponent of its own
 

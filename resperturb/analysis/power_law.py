@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from resperturb.averages import LEVEL, REPLICATES, Averages, Run, ScalingError, averages_by_depth, tails
+from resperturb.analysis.bootstrap import LEVEL, REPLICATES, Averages, Run, averages_by_depth, tails
+from resperturb.errors import ScalingError
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from resperturb.averages import ScalingError, Summary
-from resperturb.records import Record, RecordError
-from resperturb.scaling import PowerLaw, fit_power_law, stopping_depth, student
-from resperturb.studies.kept import StudyRecord, gathered, load_studies
-from resperturb.studies.variants import VARIANTS
+from resperturb.analysis.bootstrap import Summary
+from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth, student
+from resperturb.analysis.theory import VARIANTS
+from resperturb.errors import RecordError, ScalingError
+from resperturb.records.record import Record, StudyRecord, gathered, load_studies
 
 REPLICATES = 500
 

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from resperturb.averages import ScalingError
-from resperturb.curves import by_range
-from resperturb.records import Record, summary
-from resperturb.scaling import PowerLaw, fit_power_law, power_law, stopping_depth
-from resperturb.stream import concentration_table
-from resperturb.sweeps import KINDS, Sweep
-from resperturb.sweeps import default_sweep as default_sweep
-from resperturb.sweeps import sweeps as sweeps
+from resperturb.analysis.curves import by_range
+from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth
+from resperturb.errors import ScalingError
+from resperturb.records.record import Record, summary
+from resperturb.records.sweeps import KINDS, Sweep
+from resperturb.records.sweeps import default_sweep as default_sweep
+from resperturb.records.sweeps import sweeps as sweeps
 
 ROUGHLY = 0.15  # an exponent this near the claimed one is "roughly" it; the paper names no tolerance
 CLAIMED = {"initialization": -0.5, "end": -1.0}
@@ -144,82 +143,9 @@ def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.D
     return pd.DataFrame(rows)
 
 
-def stale_words(stale: int) -> str:
-    """What a page says of records that are not those of the sources as they are; empty where there are none."""
-    return f"{stale} of them stale: made by sources that have changed since" if stale else ""
-
-
-def records_of(sweep: Sweep) -> str:
-    """What a figure rests on: folder, preset, kind of block, runs, and how many of them are stale."""
-    preset = f"preset {sweep.preset}" if sweep.preset else ""
-    parts = (preset, KINDS[sweep.block], f"{len(sweep.records)} runs", stale_words(len(sweep.stale)))
-    return f"{sweep.folder} ({', '.join(filter(None, parts))})"
-
-
-def records_of_all(sweeps: Iterable[Sweep]) -> str:
-    """The same for several sweeps; each is the preset of its folder's name."""
-    given = list(sweeps)
-    runs, stale = sum(len(sweep.records) for sweep in given), sum(len(sweep.stale) for sweep in given)
-    after = ", ".join(filter(None, (f"{runs} runs", stale_words(stale))))
-    return f"{', '.join(sweep.folder for sweep in given)} (the presets of these names, {after})"
-
-
 def epsilons_of(records: Sequence[Record]) -> list[float]:
     """Thresholds to show for a sweep, the largest first: one digit each, between the averages that were measured, and
     one below them all."""
     averages = depth_table(records)["scaled_end"].to_numpy()
     between = {float(f"{(a * b) ** 0.5:.1g}") for a, b in itertools.pairwise(averages)}
     return sorted({*between, float(f"{averages[-1] / 2:.1g}")}, reverse=True)
-
-
-def quantities(sweep: Sweep) -> dict[str, str]:
-    """What the prose of the chapters quotes from one sweep, ready to print."""
-    records = [record for record in sweep.records if not record.diverged]
-    table = depth_table(sweep.records)
-    said: dict[str, str] = {
-        "depths": ", ".join(map(str, table["blocks"][:-1])) + f" and {table['blocks'].iloc[-1]}",
-        "shallowest": str(table["blocks"].iloc[0]),
-        "deepest": str(table["blocks"].iloc[-1]),
-        "runs": str(len(sweep.records)),
-        "diverged": str(len(sweep.records) - len(records)),
-        "seeds": str(len({record.seed for record in records})),
-        "clock": f"{table['clock'].mean():.1f}",
-        "accuracy_low": f"{table['accuracy'].min():.1%}",
-        "accuracy_high": f"{table['accuracy'].max():.1%}",
-        "minutes": f"{sum(r.run['wall_seconds'] for r in sweep.records) / 60:.1f}",
-        "images_measured": str(records[0].experiment.measured_images),
-        "train_size": f"{records[0].experiment.train_size}",
-        "epochs": str(records[0].experiment.epochs),
-        "weight_decay": f"{records[0].run['training']['weight_decay']:.3g}",
-        "product_shallowest": f"{table['product_end'].iloc[0]:.2f}",
-        "product_deepest": f"{table['product_end'].iloc[-1]:.2f}",
-        "scaled_shallowest": f"{table['scaled_end'].iloc[0]:.3g}",
-        "scaled_deepest": f"{table['scaled_end'].iloc[-1]:.3g}",
-        "absolute_ratio": f"{table['absolute_end'].iloc[0] / table['absolute_end'].iloc[-1]:.3g}",
-        "depth_ratio": f"{table['blocks'].iloc[-1] / table['blocks'].iloc[0]:.3g}",
-        "scaled_ratio": f"{table['scaled_end'].iloc[0] / table['scaled_end'].iloc[-1]:.3g}",
-        "worst_reconstruction": f"{max(r.perturbations['reconstruction_error'].max() for r in records):.0e}",
-        "records": records_of(sweep),
-        "origin": "the records shipped with the book" if sweep.shipped else "the sweep run in this checkout",
-        "freshness": f" ({words})" if (words := stale_words(len(sweep.stale))) else "",
-    }
-    spread = concentration_table(records)
-    said |= {
-        "half": f"{spread['half'].iloc[-1]:.3g}",
-        "nine_tenths": f"{spread['nine_tenths'].iloc[-1]:.3g}",
-        "half_initialization": f"{concentration_table(records, 'initialization')['half'].iloc[-1]:.3g}",
-        "exponent_median": signed(float(power_law(spread["blocks"].to_numpy(), spread["median"].to_numpy())[0])),
-        "exponent_largest": signed(float(power_law(spread["blocks"].to_numpy(), spread["largest"].to_numpy())[0])),
-    }
-    for moment, claimed in CLAIMED.items():
-        try:
-            law = fit_power_law(sweep.records, moment=moment)
-        except ScalingError:
-            continue  # branches that start at f = 0 have no exponent
-        ranges = by_range(sweep.records, moment=moment, replicates=2)
-        said |= {
-            f"exponent_{moment}": signed(law.exponent),
-            f"interval_{moment}": interval(law),
-            f"verdict_{moment}": verdict(law, claimed, ranges["exponent"]),
-        }
-    return said

@@ -7,16 +7,15 @@ defaults, so a record always shows the values that were used.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from resperturb.errors import ExperimentError
+from resperturb.experiment.validation import finite, one_of, reject_unknown, whole_number
 
 DATASETS = ("digits", "mnist", "cifar10")
 BLOCK_KINDS = ("preactivation", "postactivation")
@@ -177,67 +176,3 @@ class Experiment:
         """What the run's folder is called: depth and seed to read, then six digits that stand for all the rest."""
         text = json.dumps(self.identity, sort_keys=True)
         return f"blocks-{self.blocks:03d}-seed-{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
-
-
-def spread(blocks: int, sections: int) -> tuple[int, ...]:
-    """Blocks of each section: as even as it goes, earlier sections first (100 over 3 is 34, 33, 33).
-
-    Raises:
-        ExperimentError: fewer blocks than sections.
-    """
-    if not 1 <= sections <= blocks:
-        raise ExperimentError(f"sections must lie between 1 and blocks ({blocks}), but got {sections}.")
-    each, rest = divmod(blocks, sections)
-    return tuple(each + (index < rest) for index in range(sections))
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`, if any does."""
-    known = list(known)
-    contained = [k for k in known if k in name.split("_")]  # block_count: 'blocks' is nearer than 'block'
-    plural = [f"{c}s" for c in contained if f"{c}s" in known]
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return next(iter(plural + contained + close), None)
-
-
-def reject_unknown(names: Iterable[str], known: Iterable[str]) -> None:
-    """Raise for the first of `names` that is not `known`.
-
-    Raises:
-        ExperimentError: names the unknown parameter and the nearest right name.
-    """
-    known = list(known)
-    for name in names:
-        if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean {near}?" if near else f"the parameters are {', '.join(known)}."
-            raise ExperimentError(f"unknown parameter {name}; {hint}")
-
-
-def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        raise ExperimentError(f"{name} must be one of {', '.join(allowed)}, but got {value!r}{hint}")
-
-
-def whole_number(name: str, value: Any, low: int) -> int:
-    """`value` as an int if it is a whole number (3, 3.0 or NumPy's), at least `low`."""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value != int(value) or value < low:
-        raise ExperimentError(f"{name} must be a whole number of at least {low}, but got {value!r}.")
-    return int(value)
-
-
-def finite(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> float:
-    """`value` as a float if it is finite and within its bound."""
-    bound = f" above {above:g}" if above is not None else f" of at least {at_least:g}" if at_least is not None else ""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if (
-        not real
-        or not math.isfinite(value)
-        or (above is not None and value <= above)
-        or (at_least is not None and value < at_least)
-    ):
-        raise ExperimentError(f"{name} must be a finite number{bound}, but got {value!r}.")
-    return float(value)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment import Experiment, reject_unknown
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.validation import reject_unknown
 
 # Parameters of a run's notebook that say where and whether, not what.
 BESIDES = ("results", "again")

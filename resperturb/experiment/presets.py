@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment import Experiment, one_of, reject_unknown, whole_number
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.validation import one_of, reject_unknown, whole_number
 
 SENSITIVITY = "sensitivity"  # the folder in config/ of presets that vary one choice
 BRANCH_SCALES = {"1/L": -1.0, "1/sqrt(L)": -0.5}  # what branch_scale may be in a preset, as powers of depth
@@ -60,7 +61,8 @@ def branch_scale_at(value: Any, blocks: int) -> Any:
 
 def preset_folder() -> Path:
     """config/ of the checkout, or where an installed package carries it."""
-    inside, beside = Path(__file__).parent / "config", Path(__file__).parent.parent / "config"
+    package = Path(__file__).parent.parent
+    inside, beside = package / "config", package.parent / "config"
     return inside if inside.is_dir() else beside
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resperturb.figures import BLUE, GREEN, INK, MEASURE_LABEL, ORANGE, STYLE, finished
+from resperturb.figures.style import BLUE, GREEN, INK, MEASURE_LABEL, ORANGE, STYLE, finished
 
 PURPLE = "#aa4499"  # Okabe and Ito's is too light on white
 FEW = 60  # blocks whose points can be told apart
@@ -80,54 +79,6 @@ def overview(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def recorded(name: str, folder: Path | str = "../benchmarks/results") -> dict[str, Any] | None:
-    """What a benchmark wrote, as seen from book/; None where it has not been run."""
-    file = Path(folder) / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
-def cost_of_measuring(record: Mapping[str, Any]) -> pd.DataFrame:
-    """Times of benchmarks/measurement.py: a row per network and way, beside the plain forward pass."""
-    rows = []
-    for case in record["time"]:
-        for way, row in case["ways"].items():
-            rows.append(
-                {
-                    "network": network_name(case),
-                    "images": f"{case['batch']} of {case['side']}×{case['side']}",
-                    "way": way,
-                    "seconds": row["seconds"],
-                    "× plain": row["ratio"],
-                    "lowest": row["ratio_low"],
-                    "highest": row["ratio_high"],
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def memory_of_measuring(record: Mapping[str, Any]) -> pd.DataFrame:
-    """Memory in benchmarks/measurement.py: a row per case, MiB above the plain forward pass for every way."""
-    rows = []
-    for case in record["memory"]:
-        above = {way: row["above_plain_bytes"] / 2**20 for way, row in case["ways"].items() if way != "plain"}
-        rows.append(
-            {
-                "network": network_name(case),
-                "images": f"{case['batches']} × {case['batch']}",
-                "allocator": case["allocator"],
-                "plain": case["ways"]["plain"]["peak_bytes"] / 2**20,
-                "one state": (case["state_bytes"] or float("nan")) / 2**20,
-                **above,
-                "measure, highest": case["ways"]["measure"]["highest_above_plain_bytes"] / 2**20,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def network_name(case: Mapping[str, Any]) -> str:
-    return f"ours, {case['blocks']} blocks" if case["network"] == "ours" else str(case["network"])
 
 
 def save_figure(tables: Mapping[str, pd.DataFrame], file: Path | str) -> None:

@@ -6,8 +6,7 @@ train. The palette is Okabe and Ito's, told apart without colour by line style a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib as mpl
@@ -18,50 +17,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from resperturb.records import Record
-from resperturb.scaling import PowerLaw
-from resperturb.sweeps import spoken
-
-INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
-BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
-STYLE = "resperturb.figures"  # figures.mplstyle, beside this file
-MOMENT_STYLE: dict[str, dict[str, Any]] = {
-    "initialization": {"color": ORANGE, "linestyle": "--", "marker": "s", "label": "at initialisation"},
-    "end": {"color": BLUE, "linestyle": "-", "marker": "o", "label": "after training"},
-}
-MEASURE_LABEL = {
-    "scaled": r"scaled perturbation $\|f(x)\| / \|x\|$",
-    "perturbation_norm": r"absolute perturbation $\|f(x)\|$",
-    "state_norm": r"norm of the state $\|x\|$",
-    "cosine": r"cosine of $f(x)$ and $x$",
-    "successive_cosine": r"cosine of $f_l$ and $f_{l-1}$",
-}
-FEW = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
-SIGNED = ("cosine", "successive_cosine")  # measures of either sign, which no logarithmic axis can show
-
-
-def use_style() -> None:
-    """Vector figures without a background, in one size and palette, for the notebook that calls this."""
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-    set_matplotlib_formats("svg")
-    mpl.style.use(STYLE)
-
-
-def legend_above(axes: Axes, columns: int = 3) -> None:
-    """Over the axes, where no curve can run through it."""
-    if not axes.get_legend_handles_labels()[0]:
-        return
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2, fontsize=10
-    )
-
-
-def finished(figure: Figure) -> Figure:
-    """Closed for pyplot, so that a notebook shows it once, as the cell's value."""
-    figure.tight_layout()
-    plt.close(figure)
-    return figure
+from resperturb.analysis.power_law import PowerLaw
+from resperturb.figures.style import (
+    BLUE,
+    INK,
+    MEASURE_LABEL,
+    MOMENT_STYLE,
+    ORANGE,
+    SIGNED,
+    depth_ticks,
+    finished,
+    legend_above,
+)
+from resperturb.records.record import Record
 
 
 def training_curve(record: Record) -> Figure:
@@ -171,16 +139,6 @@ def draw_averages(axes: Axes, laws: dict[str, PowerLaw], anchor: str = "end") ->
     depth_ticks(axes, depths)
 
 
-def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1.45) -> None:
-    """A tick at each depth that is `apart` times the last one with a tick; the deepest always has one."""
-    chosen = [int(max(depths))]
-    for depth in sorted(depths, reverse=True):
-        if chosen[-1] >= apart * depth:
-            chosen.append(int(depth))
-    axes.set_xticks(chosen, labels=[str(depth) for depth in chosen])
-    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-
-
 def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
     """One measure over the relative position of the block, after training, a line for each depth."""
     first_seed: dict[int, Record] = {}
@@ -210,33 +168,6 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
         axes.set_yscale("log")
     legend_above(axes)
     return finished(figure)
-
-
-def shown(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
-    """A table as the book prints it: no index, numbers in the given formats, a dash where there is none.
-
-    Names of sweeps are spoken, minus signs are no hyphens, and a few words or an interval are not broken over lines.
-    """
-    chosen = formats or {}
-    printed: dict[Any, Any] = {
-        name: partial(cell, form=chosen.get(name, "{}"), sweep=name in ("sweep", "data set")) for name in table.columns
-    }
-    styled = table.style.hide(axis="index").format(printed, na_rep="–")
-    return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
-
-
-def together(words: str) -> str:
-    """A few words are not broken over lines."""
-    return words.replace(" ", "\u00a0") if len(words) <= FEW else words
-
-
-def cell(value: Any, form: str, sweep: bool) -> str:
-    """What stands in one cell of a table."""
-    if isinstance(value, str):
-        return together(spoken(value) if sweep else value)
-    if form == "{}" and isinstance(value, float):
-        form = "{:.6g}"
-    return form.format(value).replace("-", "−")
 
 
 def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:

@@ -12,63 +12,28 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resperturb.averages import averages_by_depth
-from resperturb.figures import (
+from resperturb.analysis.bootstrap import averages_by_depth
+from resperturb.analysis.power_law import PowerLaw, StoppingDepth
+from resperturb.figures.runs import draw_averages, draw_blocks, mark_transitions
+from resperturb.figures.style import (
     BLUE,
     GREEN,
     INK,
     MEASURE_LABEL,
     MOMENT_STYLE,
     ORANGE,
+    SECTION_STYLE,
     depth_ticks,
-    draw_averages,
-    draw_blocks,
     finished,
     legend_above,
-    mark_transitions,
+    legend_of_all,
+    panels,
+    style_of,
 )
-from resperturb.records import Record
-from resperturb.scaling import PowerLaw, StoppingDepth
-from resperturb.sweeps import Sweep
-
-DATASET_STYLE: dict[str, dict[str, Any]] = {
-    "digits": {"color": BLUE, "marker": "o"},
-    "mnist": {"color": ORANGE, "marker": "s"},
-    "cifar10": {"color": GREEN, "marker": "^"},
-}
-SECTION_STYLE: tuple[dict[str, Any], ...] = (
-    {"color": BLUE, "marker": "o", "linestyle": "-"},
-    {"color": ORANGE, "marker": "s", "linestyle": "--"},
-    {"color": GREEN, "marker": "^", "linestyle": "-."},
-)
-
-
-def style_of(sweep: Sweep) -> dict[str, Any]:
-    """Colour and marker of the data set; dashed and open for post-activation blocks."""
-    post = sweep.block == "postactivation"
-    face = {"markerfacecolor": "none"} if post else {}
-    return {**DATASET_STYLE[sweep.dataset], **face, "linestyle": "--" if post else "-", "label": sweep.label}
-
-
-def panels(count: int, height: float = 2.7) -> tuple[Figure, list[Axes]]:
-    """Axes side by side, two in a row, with one scale; those too many are left out."""
-    columns = min(count, 2)
-    rows = math.ceil(count / columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3.4 * columns if columns > 1 else 6.0, height * rows + 0.6), sharey=True, squeeze=False
-    )
-    for unused in axes.flat[count:]:
-        unused.remove()
-    return figure, list(axes.flat[:count])
-
-
-def legend_of_all(figure: Figure, axes: Axes, columns: int) -> None:
-    """One legend over all panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.02, 1), ncols=columns, fontsize=10)
+from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep
 
 
 def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:

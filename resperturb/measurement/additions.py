@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resperturb.ancestry import Lineage, Node, Operation, operation, tensors_in
+from resperturb.measurement.ancestry import Lineage, Node, Operation, operation, tensors_in
 
 Kind = Literal["identity", "transition"]
 

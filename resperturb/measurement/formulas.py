@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from resperturb.errors import ActivationError, MeasurementError
-from resperturb.moments import VALUES
-from resperturb.norms import Place
-from resperturb.recorder import Row
+from resperturb.measurement.moments import VALUES
+from resperturb.measurement.recorder import Row
+from resperturb.measurement.reductions import Place
 
 RECONSTRUCTION_LIMIT = 1e-5
 

@@ -20,10 +20,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resperturb.errors import MeasurementError
-from resperturb.formulas import values_of
-from resperturb.moments import Moments
-from resperturb.observation import inputs_of, never_updated, observed, unchanged, visible_modules
-from resperturb.recorder import Recorder
+from resperturb.measurement.formulas import values_of
+from resperturb.measurement.model_state import inputs_of, never_updated, observed, unchanged, visible_modules
+from resperturb.measurement.moments import Moments
+from resperturb.measurement.recorder import Recorder
 
 __all__ = ["Measurement", "MeasurementError", "measure", "measurement"]
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resperturb.additions import AdditionFinder
 from resperturb.errors import MeasurementError
-from resperturb.norms import Shelf
-from resperturb.recorder import Recorder, StateGoneError
+from resperturb.measurement.additions import AdditionFinder
+from resperturb.measurement.recorder import Recorder, StateGoneError
+from resperturb.measurement.reductions import Shelf
 
 
 def visible_modules(model: Any) -> dict[nn.Module, str]:

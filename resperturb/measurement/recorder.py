@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from resperturb.additions import Addition
 from resperturb.errors import MeasurementError
-from resperturb.norms import Place, Shelf, other_squares, products, squared_distances, squares, totals
+from resperturb.measurement.additions import Addition
+from resperturb.measurement.reductions import Place, Shelf, other_squares, products, squared_distances, squares, totals
 
 
 @dataclass

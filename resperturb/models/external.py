@@ -9,7 +9,6 @@ import difflib
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,17 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resperturb.errors import ResperturbError
+from resperturb.errors import PREFIX, ResperturbError, SubjectError, in_one_line
 
 FORMS = "torchvision:NAME, timm:NAME or path/to/file.py:function"
 NESTED = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the weights in a checkpoint
 WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
-
-PREFIX = "resperturb_subject_"  # of the modules that named files become
-
-
-class SubjectError(ResperturbError):
-    """A network, weights or images that cannot be had; the message says which and what to do."""
 
 
 def load_model(spec: str, size: int | None = None) -> nn.Module:
@@ -128,10 +121,6 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-def files_of_subjects() -> set[str]:
-    return {str(module.__file__) for name, module in list(sys.modules.items()) if name.startswith(PREFIX)}
-
-
 def required(function: Callable[..., Any]) -> list[str]:
     """Names of the arguments without a default."""
     try:
@@ -149,14 +138,6 @@ def built(what: str, make: Callable[[], Any]) -> Any:
         raise
     except Exception as error:
         raise SubjectError(f"{what} failed: {in_one_line(error)}.") from error
-
-
-def in_one_line(error: BaseException) -> str:
-    """Kind, first sentence, and place in a file that was named: "ValueError: too small (model.py, line 12)"."""
-    text = next(iter(str(error).strip().splitlines()), "").split(". ")[0][:200].rstrip(".! ")
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files_of_subjects()]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{': ' if text else ''}{text}{place}"
 
 
 # ----------------------------------------------------------------------------------------------- weights

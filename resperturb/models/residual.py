@@ -8,18 +8,14 @@ Networks" (arXiv 1603.05027; pre-activation blocks).
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import itertools
-import math
-from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils.checkpoint import checkpoint
 
-from resperturb.experiment import Experiment, spread
+from resperturb.errors import ExperimentError
+from resperturb.experiment.experiment import Experiment
+from resperturb.models.checkpointing import recomputed
 
 
 def convolution(inputs: int, outputs: int, side: int, stride: int = 1, *, bias: bool) -> nn.Conv2d:
@@ -152,53 +148,6 @@ class ResidualNetwork(nn.Module):
         return self.head(self.norm(x).mean(dim=(2, 3)))  # average over the image
 
 
-def recomputed(section: nn.Module, x: Tensor) -> Tensor:
-    """section(x), keeping for the backward pass the state between groups of blocks and no more.
-
-    A block keeps four tensors of the state's size, so groups of half the root of the section's length hold least.
-    """
-    blocks = list(section.children())
-    size = max(1, round(math.sqrt(len(blocks)) / 2))
-    for start in range(0, len(blocks), size):
-        group = nn.Sequential(*blocks[start : start + size])
-        contexts = functools.partial(first_and_second_pass, group)
-        x = checkpoint(group, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
-    return x
-
-
-def first_and_second_pass(
-    group: nn.Module,
-) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-    return contextlib.nullcontext(), second_pass(group, torch.overrides._get_current_function_mode_stack())
-
-
-@contextlib.contextmanager
-def second_pass(group: nn.Module, modes: Sequence[TorchFunctionMode]) -> Iterator[None]:
-    """Within it the group computes what it did before: in the modes of then, which a backward pass suspends."""
-    with statistics_untouched(group), contextlib.ExitStack() as stack:
-        for mode in modes:
-            stack.enter_context(mode)
-        yield
-
-
-@contextlib.contextmanager
-def statistics_untouched(group: nn.Module) -> Iterator[None]:
-    """Within it, training passes update copies of the running statistics: the second must not count a batch twice."""
-    norms = [module for module in group.modules() if isinstance(module, nn.BatchNorm2d)]
-    held = [dict(norm.named_buffers()) for norm in norms]
-    put(norms, [{name: buffer.clone() for name, buffer in buffers.items()} for buffers in held])
-    try:
-        yield
-    finally:
-        put(norms, held)
-
-
-def put(modules: Sequence[nn.Module], buffers: Sequence[dict[str, Tensor]]) -> None:
-    for module, named in zip(modules, buffers, strict=True):
-        for name, buffer in named.items():
-            setattr(module, name, buffer)
-
-
 @torch.no_grad()
 def initialize(module: nn.Module) -> None:
     """He et al. (arXiv 1502.01852): normal weights with variance 2 / fan out, biases zero."""
@@ -232,3 +181,15 @@ def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> R
             initialization=experiment.initialization,
             checkpointing=experiment.checkpointing,
         )
+
+
+def spread(blocks: int, sections: int) -> tuple[int, ...]:
+    """Blocks of each section: as even as it goes, earlier sections first (100 over 3 is 34, 33, 33).
+
+    Raises:
+        ExperimentError: fewer blocks than sections.
+    """
+    if not 1 <= sections <= blocks:
+        raise ExperimentError(f"sections must lie between 1 and blocks ({blocks}), but got {sections}.")
+    each, rest = divmod(blocks, sections)
+    return tuple(each + (index < rest) for index in range(sections))

@@ -15,32 +15,27 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent  # resperturb/
 EQUIVALENT = "equivalent.json"  # in the folder of all sweeps
 DECIDING = (
-    "additions.py",
-    "ancestry.py",
-    "data.py",
-    "experiment.py",
-    "formulas.py",
-    "moments.py",
-    "networks.py",
-    "norms.py",
-    "observation.py",
-    "perturbation.py",
-    "precision.py",
-    "recorder.py",
-    "runner.py",
-    "training.py",
+    "experiment/experiment.py",
+    "experiment/validation.py",
+    "measurement/*.py",
+    "models/checkpointing.py",
+    "models/residual.py",
+    "studies/run.py",
+    "training/data.py",
+    "training/loop.py",
+    "training/precision.py",
 )
 """Files and patterns of files that decide every result."""
 DECIDING_STUDY = {
     "carriers": ("studies/carriers.py", "studies/base.py"),
     "growth": ("studies/growth.py", "studies/base.py"),
-    "initialization": ("studies/initialization.py", "studies/variants.py", "studies/base.py"),
+    "initialization": ("studies/initialization.py", "analysis/theory.py", "studies/base.py"),
     "lesion": ("studies/lesion.py", "studies/base.py"),
     "path": ("studies/path.py", "studies/base.py"),
-    "text": ("studies/text.py", "studies/transformer.py", "studies/base.py"),
+    "text": ("studies/text.py", "models/transformer.py", "studies/base.py"),
 }
 """What decides the results of a study beside them, by the study's name."""
 

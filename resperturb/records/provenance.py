@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from resperturb.definitions import deciding_files
+from resperturb.records.freshness import deciding_files
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "resperturb")
 

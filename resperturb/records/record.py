@@ -18,20 +18,20 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from resperturb.definitions import is_fresh
-from resperturb.errors import ExperimentError
-from resperturb.experiment import Experiment
+from resperturb.errors import RecordError
+from resperturb.experiment.experiment import Experiment
+from resperturb.records.freshness import is_fresh
+
+if TYPE_CHECKING:
+    pass
+from collections.abc import Sequence
 
 FORMAT = 1
-
-
-class RecordError(ExperimentError):
-    """Records that are missing, unreadable or cannot be written; the message says which and what to do."""
 
 
 @dataclass(frozen=True)
@@ -240,3 +240,93 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+if TYPE_CHECKING:
+    pass  # which needs PyTorch; a chapter reads records without
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One study, read back."""
+
+    folder: Path
+    run: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.run["parameters"])
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the sources that decide the result are those it was made with, or were shown to be equivalent."""
+        return is_fresh(self.run["provenance"]["source_hash"], self.folder.parent.parent, self.run["study"])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table of that name.
+
+        Raises:
+            RecordError: the record has none of that name.
+        """
+        try:
+            return pd.read_csv(self.folder / f"{name}.csv")
+        except FileNotFoundError:
+            there = ", ".join(sorted(path.stem for path in self.folder.glob("*.csv")))
+            raise RecordError(f"{self.folder} has no table {name}; it has {there}.") from None
+
+
+def read_study(folder: Path | str) -> StudyRecord:
+    """Read the record of one study.
+
+    Raises:
+        RecordError: there is none, or its run.json is damaged or no study's.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
+    if run.get("format") != FORMAT or "study" not in run:
+        raise RecordError(f"{path} is no record of a study in format {FORMAT}; run it again.")
+    return StudyRecord(Path(folder), run)
+
+
+def load_studies(folder: Path | str) -> list[StudyRecord]:
+    """All records of a study, by name.
+
+    Raises:
+        RecordError: the folder is missing or holds none.
+    """
+    records = [read_study(path.parent) for path in sorted(Path(folder).glob("[!.]*/run.json"))]
+    if not records:
+        raise RecordError(
+            f"{folder} holds no records of a study; make some with `make sweep PRESET={Path(folder).name}`."
+        )
+    return records
+
+
+def gathered(records: Iterable[StudyRecord], table: str, *parameters: str) -> pd.DataFrame:
+    """One table of several records below each other, with some of their parameters as first columns."""
+    parts = []
+    for record in records:
+        part = record.table(table)
+        for position, name in enumerate(("seed", *parameters)):
+            if name not in part:
+                part = part.copy()
+                part.insert(min(position, len(part.columns)), name, record.parameters[name])
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def records_in(folder: Path) -> Sequence[Record | StudyRecord]:
+    """The records of a sweep or of a study; none where there are none to read."""
+    for load in (load_records, load_studies):
+        try:
+            return load(folder)
+        except RecordError:
+            continue
+    return []

@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resperturb.networks import ResidualNetwork, network_of
-from resperturb.perturbation import measurement
+from resperturb.measurement.measure import measurement
+from resperturb.models.residual import ResidualNetwork, network_of
 from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
 
 

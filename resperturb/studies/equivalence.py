@@ -1,6 +1,6 @@
 """Whether changed sources still give the same numbers: run the cheapest record of every kind again, and compare.
 
-    python -m resperturb.equivalence results/mnist results/cifar10
+    python -m resperturb.studies.equivalence results/mnist results/cifar10
 
 A record is stale when the sources that decide a result have changed since, and most changes (a faster sum, another
 name) change no result. Training amplifies the smallest difference, so a run that ends with the same numbers has been
@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resperturb.definitions import EQUIVALENT, source_hash
 from resperturb.errors import ExperimentError, ResperturbError
-from resperturb.provenance import versions
-from resperturb.records import Record, load_records
+from resperturb.records.freshness import EQUIVALENT, source_hash
+from resperturb.records.provenance import versions
+from resperturb.records.record import Record, load_records
 
 TOLERANCE = 1e-5  # relative; files hold six digits
 TABLES = ("perturbations", "samples", "history", "conventions")
@@ -80,7 +80,7 @@ def show(folders: Sequence[Path], report: Callable[[str], None] = print) -> bool
     Raises:
         ResperturbError: no records, or the folders lie in different results folders.
     """
-    from resperturb.runner import run
+    from resperturb.studies.run import run
 
     homes = {folder.resolve().parent for folder in folders}
     if len(homes) != 1:
@@ -110,13 +110,15 @@ def show(folders: Sequence[Path], report: Callable[[str], None] = print) -> bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resperturb.equivalence", description=str(__doc__).splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m resperturb.studies.equivalence", description=str(__doc__).splitlines()[0]
+    )
     parser.add_argument("folders", nargs="+", type=Path, help="results/<sweep>")
     options = parser.parse_args(arguments)
     try:
         return 0 if show(options.folders) else 1
     except ResperturbError as error:
-        print(f"resperturb.equivalence: {error}", file=sys.stderr)
+        print(f"equivalence: {error}", file=sys.stderr)
         return 2
 
 

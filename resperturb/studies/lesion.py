@@ -20,8 +20,8 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from resperturb.networks import ResidualNetwork
-from resperturb.perturbation import measurement
+from resperturb.measurement.measure import measurement
+from resperturb.models.residual import ResidualNetwork
 from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
 
 SCORES = ("scaled", "influence", "angular")

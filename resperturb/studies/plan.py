@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from resperturb.definitions import deciding_files
 from resperturb.errors import ExperimentError
-from resperturb.experiment import Experiment, one_of, reject_unknown
-from resperturb.presets import Preset, load_preset, preset_folder, preset_names, sweep_names
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.presets import Preset, load_preset, preset_folder, preset_names, sweep_names
+from resperturb.experiment.validation import one_of, reject_unknown
+from resperturb.records.freshness import deciding_files
 
 if TYPE_CHECKING:
     from resperturb.studies.base import Study  # which needs PyTorch; a sweep is planned without

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resperturb.networks import Block, ResidualNetwork, Transition
-from resperturb.perturbation import measure
+from resperturb.measurement.measure import measure
+from resperturb.models.residual import Block, ResidualNetwork, Transition
 
 
 def first_and_last(branch: nn.Sequential) -> tuple[nn.Conv2d, nn.Conv2d]:

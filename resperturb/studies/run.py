@@ -13,16 +13,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resperturb.data import Images, load_images
-from resperturb.definitions import source_hash
-from resperturb.errors import ActivationError, ExperimentError
-from resperturb.experiment import Experiment
-from resperturb.networks import network_of
-from resperturb.perturbation import measurement
-from resperturb.precision import native
-from resperturb.provenance import git_commit, machine, peak_memory, versions
-from resperturb.records import FORMAT, Record, RecordError, check_writable, read_record, write_record
-from resperturb.training import Moment, Training, evaluate, train
+from resperturb.errors import ActivationError, ExperimentError, RecordError
+from resperturb.experiment.experiment import Experiment
+from resperturb.measurement.measure import measurement
+from resperturb.models.residual import network_of
+from resperturb.records.freshness import source_hash
+from resperturb.records.provenance import git_commit, machine, peak_memory, versions
+from resperturb.records.record import FORMAT, Record, check_writable, read_record, write_record
+from resperturb.training.data import Images, load_images
+from resperturb.training.loop import Moment, Training, evaluate, train
+from resperturb.training.precision import native
 
 MEASURED_AT_ONCE = 256  # images a batch; the statistics of an untrained batch norm are taken over as many
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment import Experiment
+from resperturb.experiment.experiment import Experiment
 
 # The bytes of the originals. torchvision checks the archives it downloads but not MNIST's unpacked files.
 MD5 = {

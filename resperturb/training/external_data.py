@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resperturb.data import load_images
-from resperturb.experiment import DATASETS, TEST_IMAGES, Experiment
-from resperturb.subjects import SubjectError, in_one_line
+from resperturb.errors import SubjectError, in_one_line
+from resperturb.experiment.experiment import DATASETS, TEST_IMAGES, Experiment
+from resperturb.training.data import load_images
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 # What trained weights for photographs expect (ImageNet's mean and deviation per channel), unless a network says so.

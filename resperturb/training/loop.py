@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from resperturb.data import Images, augment
-from resperturb.experiment import Experiment
-from resperturb.precision import arithmetic, autocast
+from resperturb.experiment.experiment import Experiment
+from resperturb.training.data import Images, augment
+from resperturb.training.precision import arithmetic, autocast
 
 WARMUP = 0.25  # share of the steps in which the learning rate rises; deep networks diverge without
 WATCHED_IMAGES = 1000  # test images the accuracy is followed on during training
