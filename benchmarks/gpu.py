@@ -20,15 +20,15 @@ from typing import Any
 
 import torch
 from common import keep, parsed, parser_of, provenance, spread
-from resperturb.data import DataError, Images, data_folder, load_images
-from resperturb.networks import network_of
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset
 from torch.utils.flop_counter import FlopCounterMode
 
 from resperturb.experiment import Experiment
-from resperturb.training import train
+from resperturb.models.residual import network_of
+from resperturb.training.data import DataError, Images, data_folder, load_images
+from resperturb.training.loop import train
 
 CLASSES, SIDE = 10, 32
 

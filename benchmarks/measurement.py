@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from resperturb.provenance import git_commit, machine, peak_memory, versions
 from torch import Tensor, nn
 
 from resperturb import ResidualNetwork, measure
+from resperturb.records.provenance import git_commit, machine, peak_memory, versions
 
 OUTPUT = Path(__file__).parent / "results" / "measurement.json"
 Way = Callable[[nn.Module, Iterable[Tensor]], Any]

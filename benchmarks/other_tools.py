@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 import torchvision
-from resperturb.provenance import git_commit, versions
 from torch import Tensor
 
 from resperturb import measure
+from resperturb.records.provenance import git_commit, versions
 
 OUTPUT = Path(__file__).parent / "results" / "other_tools.json"
 

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from resperturb.ancestry import Lineage, overlaps, region_of
-from resperturb.perturbation import measure
 from torch import Tensor, nn
 from torch.nn import functional
 
 from resperturb.errors import MeasurementError
+from resperturb.measurement.ancestry import Lineage, overlaps, region_of
+from resperturb.measurement.measure import measure
 
 WIDTH = 6
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from resperturb.selection import Selection, read_selection, select_record, select_sweep
 
-from resperturb.errors import ExperimentError
-from resperturb.records import RecordError
+from resperturb.errors import ExperimentError, RecordError
+from resperturb.records.sweeps import Selection, read_selection, select_record, select_sweep
 from variants import copy_sweep
 
 ROOT = Path(__file__).parent.parent

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torchvision
-from resperturb.networks import ResidualNetwork
-from resperturb.perturbation import measure
 from torch import Tensor, nn
+
+from resperturb.measurement.measure import measure
+from resperturb.models.residual import ResidualNetwork
 
 
 @pytest.fixture(autouse=True)

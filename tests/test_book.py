@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup, Tag
-from resperturb.pages import main as write_pages
 
+from _ext.run_pages import main as write_pages
 from conftest import Site
-from resperturb.records import load_records
+from resperturb.records.record import load_records
 
 pytestmark = pytest.mark.book
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from resperturb.averages import Averages
-from resperturb.presets import load_preset
-from resperturb.scaling import PowerLaw
-from resperturb.sweeps import Sweep, default_sweep, sweeps
 
-from resperturb import claims, readme
-from resperturb.records import RecordError, load_records
+from report import readme
+from resperturb.analysis import summaries
+from resperturb.analysis.bootstrap import Averages
+from resperturb.analysis.power_law import PowerLaw
+from resperturb.errors import RecordError
+from resperturb.experiment.presets import load_preset
+from resperturb.records.record import load_records
+from resperturb.records.sweeps import Sweep, default_sweep, sweeps
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +38,7 @@ def law(low: float, exponent: float, high: float) -> PowerLaw:
     ],
 )
 def test_the_words_for_a_verdict(interval: tuple[float, float, float], expected: str) -> None:
-    assert claims.verdict(law(*interval), -1.0) == expected
+    assert summaries.verdict(law(*interval), -1.0) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_the_words_for_a_verdict(interval: tuple[float, float, float], expected:
 def test_a_verdict_asks_the_deeper_depths_too(
     interval: tuple[float, float, float], ranges: list[float], expected: str
 ) -> None:
-    assert claims.verdict(law(*interval), -1.0, ranges) == expected
+    assert summaries.verdict(law(*interval), -1.0, ranges) == expected
 
 
 def test_the_readers_own_sweep_is_used_once_it_is_complete(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_shipped_records_are_whole_fresh_and_of_their_preset(sweep: Sweep) -> No
 
 def test_the_depth_table_is_the_mean_over_seeds() -> None:
     records = load_records(ROOT / "results/shipped-digits")
-    table = claims.depth_table(records).set_index("blocks")
+    table = summaries.depth_table(records).set_index("blocks")
     for blocks in {record.blocks for record in records}:
         ends = [r.at("end") for r in records if r.blocks == blocks]
         means = [end[end["kind"] == "identity"]["scaled"].mean() for end in ends]
@@ -104,10 +106,10 @@ def test_the_depth_table_is_the_mean_over_seeds() -> None:
 
 def test_the_stopping_table_says_how_each_depth_is_known() -> None:
     records = load_records(ROOT / "results/shipped-digits")
-    averages = claims.depth_table(records).set_index("blocks")["scaled_end"]
+    averages = summaries.depth_table(records).set_index("blocks")["scaled_end"]
     before, depth = averages.index[-3:-1]
     middle = float((averages.loc[before] * averages.loc[depth]) ** 0.5)
-    table = claims.stopping_table(records, [middle, float(averages.iloc[-1]) / 3])
+    table = summaries.stopping_table(records, [middle, float(averages.iloc[-1]) / 3])
     assert table["how"].tolist() == ["measured", "extrapolated"]
     assert table["depth"].iloc[0] == depth
     assert table["depth"].iloc[1] > averages.index[-1]
@@ -117,8 +119,8 @@ def test_the_stopping_table_says_how_each_depth_is_known() -> None:
 
 def test_thresholds_lie_between_the_averages_and_one_below() -> None:
     records = load_records(ROOT / "results/shipped-digits")
-    averages = claims.depth_table(records)["scaled_end"]
-    epsilons = claims.epsilons_of(records)
+    averages = summaries.depth_table(records)["scaled_end"]
+    epsilons = summaries.epsilons_of(records)
     assert epsilons == sorted(epsilons, reverse=True)
     assert averages.max() > epsilons[0]
     assert epsilons[-1] < averages.min()
@@ -144,5 +146,5 @@ def test_no_number_is_typed_into_the_prose() -> None:
 def test_the_readmes_results_are_those_of_the_shipped_records() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     found = readme.shipped(ROOT)
-    assert readme.with_results(text, found) == text, "run python -m resperturb.readme"
+    assert readme.with_results(text, found) == text, "run make readme"
     assert readme.digest(found) in (ROOT / readme.FIGURE).read_text(encoding="utf-8")

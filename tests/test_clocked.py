@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from resperturb.studies.clocked import clock_answer, clock_exponents, clock_records, clock_rows, clock_table, collapse
 
-from resperturb.records import Record, load_records
+from report.answers import clock_answer
+from report.study_claims import clock_rows
+from resperturb.analysis.clock import clock_exponents, clock_records, clock_table, collapse
+from resperturb.records.record import Record, load_records
 from variants import copy_sweep
 
 

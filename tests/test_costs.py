@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from matplotlib.container import BarContainer
-from resperturb.sweeps import Sweep, sweeps
 
-from resperturb import benchmarked, costs, training_costs
+from report import benchmarks, costs
 from resperturb.experiment import Experiment
-from resperturb.records import Record, load_records
+from resperturb.records.record import Record, load_records
+from resperturb.records.sweeps import Sweep, sweeps
 
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "results"
@@ -160,33 +160,33 @@ def test_use_is_wall_time_over_work_shared_out(measured: dict[str, Any]) -> None
 
 
 def test_the_sentence_and_tables_of_a_sweep_say_what_was_measured(measured: dict[str, Any]) -> None:
-    sentence = benchmarked.sweep_sentence(measured)
+    sentence = benchmarks.sweep_sentence(measured)
     assert "takes 1.21 times that, above the aim of at most 1.15" in sentence
     assert "a processor, 2 cores, torch 2, load average 0.1" in sentence
-    assert benchmarked.use_table(measured)["wall time over work per core"].tolist() == [
+    assert benchmarks.use_table(measured)["wall time over work per core"].tolist() == [
         pytest.approx(17 / 14),
         pytest.approx(1.7),
     ]
-    (threads,) = benchmarked.threads_table(measured).to_dict("records")
+    (threads,) = benchmarks.threads_table(measured).to_dict("records")
     assert threads["1 thread"] == "2.0 s (1.0 to 3.0)"
     assert threads["2 threads over 1"] == 2
 
 
 def test_bars_of_a_sweep_never_overlap(measured: dict[str, Any]) -> None:
     runs = measured["sweep"]["runs"]
-    placed = benchmarked.lanes([*runs, timed(1, 0, 12.5, 14, 1)])
+    placed = benchmarks.lanes([*runs, timed(1, 0, 12.5, 14, 1)])
     assert max(lane for lane, _ in placed) == 2
     for lane in range(3):
         row = [run for where, run in placed if where == lane]
         assert all(before["end"] <= after["start"] for before, after in itertools.pairwise(row))
-    axes = benchmarked.sweep_figure(measured).axes[0]
+    axes = benchmarks.sweep_figure(measured).axes[0]
     bars = [bar for group in axes.containers if isinstance(group, BarContainer) for bar in group]
     assert sorted(bar.get_width() for bar in bars) == pytest.approx([4.4, 4.4, 11, 11])
 
 
 def test_a_number_is_compared_with_what_was_aimed_at() -> None:
-    assert benchmarked.verdict(1.15, 1.15) == "within the aim of at most 1.15"
-    assert benchmarked.verdict(0.21, 0.2, " s") == "above the aim of at most 0.2 s"
+    assert benchmarks.verdict(1.15, 1.15) == "within the aim of at most 1.15"
+    assert benchmarks.verdict(0.21, 0.2, " s") == "above the aim of at most 0.2 s"
 
 
 @pytest.mark.book
@@ -199,7 +199,7 @@ def test_the_benchmark_of_a_sweep_runs(tmp_path: Path) -> None:
     assert [run["blocks"] for run in found["sweep"]["runs"]] == [3, 3]
     assert found["use"]["notebook"]["work_seconds"] > found["use"]["run"]["work_seconds"] > 0
     assert {way["threads"] for way in found["threads"]["ways"]} == {1, 2}
-    assert "2 runs of the preset tiny" in benchmarked.sweep_sentence(found)
+    assert "2 runs of the preset tiny" in benchmarks.sweep_sentence(found)
 
 
 # ------------------------------------------------------------------------------------------------- measuring
@@ -214,7 +214,7 @@ def test_measuring_is_judged_where_there_is_an_aim() -> None:
         }
 
     record = {"machine": {"processor": "a processor", "cores": 2, "gpu": None}, "versions": {"torch": "2"}}
-    sentence = benchmarked.measurement_sentence(
+    sentence = benchmarks.measurement_sentence(
         record | {"time": [case("ours", 1.2), case("resnet50", 1.2), case("resnet18", 1.2)]}
     )
     judged = sentence.split("and range: ")[1].split("; ")
@@ -249,15 +249,15 @@ def trained(ratio: float, share: float) -> dict[str, Any]:
 
 
 def test_training_is_judged_by_its_worst_network_and_against_the_peers_best_way() -> None:
-    sentence = training_costs.training_sentence(trained(1.4, 0.3))
+    sentence = benchmarks.training_sentence(trained(1.4, 0.3))
     assert "1.40 times, misses the aim of at least 2;" in sentence
     assert "0.30, misses the aim of at least 0.5." in sentence
     assert "2 processes of 1 thread) is 2.00 times the peer as it comes and 1.50 times the peer's best way" in sentence
-    assert "2.50 times, reaches the aim of at least 2;" in training_costs.training_sentence(trained(2.5, 0.5))
-    table = training_costs.training_table(trained(1.4, 0.3))
+    assert "2.50 times, reaches the aim of at least 2;" in benchmarks.training_sentence(trained(2.5, 0.5))
+    table = benchmarks.training_table(trained(1.4, 0.3))
     assert table["ours"].tolist() == [140, 290]
     assert table["range"].tolist() == ["1.30 to 1.50", "2.80 to 3.00"]
-    assert training_costs.digits_table(trained(1.4, 0.3))["way"].tolist() == ["plain", "plain", "ours", "ours"]
+    assert benchmarks.digits_table(trained(1.4, 0.3))["way"].tolist() == ["plain", "plain", "ours", "ours"]
 
 
 def test_depth_is_told_with_its_slope_and_what_checkpointing_takes() -> None:
@@ -277,13 +277,13 @@ def test_depth_is_told_with_its_slope_and_what_checkpointing_takes() -> None:
         "checkpointing": [row(300, 3, True)],
         "checkpointing_time_ratio": 1.3,
     }
-    sentence = training_costs.depth_sentence(record)
+    sentence = benchmarks.depth_sentence(record)
     assert (
         "From 30 to 300 blocks a step takes 11.0 times (10.9 to 11.1) on digits at batch 64, above the aim" in sentence
     )
     assert "grows by 32.0 MiB a block" in sentence
     assert "300 blocks take 3.00 GiB, within the aim of at most 8 GiB, and 1.30 times the seconds." in sentence
-    table = training_costs.depth_table(record)
+    table = benchmarks.depth_table(record)
     assert table["checkpointing"].tolist() == ["no", "no", "yes"]
     assert table["of which training (GiB)"].tolist() == [1.5, 10.5, 2.5]
 
@@ -300,10 +300,10 @@ def test_a_step_is_told_by_its_convolutions() -> None:
 
     origin = {"machine": {"processor": "a processor", "cores": 2, "gpu": None}, "versions": {"torch": "2"}}
     record = {**origin, "cases": [case(30, 0.8, 0.6), case(100, 0.5, 0.7)]}
-    sentence = training_costs.step_sentence(record)
+    sentence = benchmarks.step_sentence(record)
     assert "convolutions take 50% to 80%, at 60% to 70% of the rate" in sentence
     assert "would be 1.25 to 2.00 times as fast" in sentence
-    table = training_costs.step_table(record).set_index("milliseconds")
+    table = benchmarks.step_table(record).set_index("milliseconds")
     assert table.loc["ReLU", "mnist, 100 blocks, plain"] == pytest.approx(400)
 
 
@@ -331,11 +331,11 @@ def test_precision_is_told_beside_what_a_seed_changes() -> None:
         "exponent": {"difference": 0.012, "low": -0.02, "high": 0.044},
         "depths": [row("train_loss", 0.01, 0.02, 0.02), row("scaled_perturbation", 0.03, 0.02, 0.02)],
     }
-    sentence = training_costs.precision_sentence(record)
+    sentence = benchmarks.precision_sentence(record)
     assert "is +0.012 (95 % interval -0.020 to +0.044)" in sentence
     assert "Of 2 losses, accuracies and averages, 1 differ" in sentence
     assert "scaled perturbation at 6 blocks, is 1.5 standard deviations" in sentence
-    assert training_costs.precision_table(record)["difference"][0] == "+0.0100 (-0.0100 to +0.0300)"
+    assert benchmarks.precision_table(record)["difference"][0] == "+0.0100 (-0.0100 to +0.0300)"
 
 
 # ------------------------------------------------------------------------------------------------- kept benchmarks
@@ -348,8 +348,7 @@ def test_what_is_kept_was_measured_in_full_and_can_be_told(name: str) -> None:
         pytest.skip(f"{name} has not been recorded")
     kept = json.loads(file.read_text())
     assert not kept["quick"]
-    told_by = training_costs if name in ("training", "step", "precision", "depth") else benchmarked
-    sentence = getattr(told_by, f"{name}_sentence")(kept)
+    sentence = getattr(benchmarks, f"{name}_sentence")(kept)
     assert f"benchmarks/{name}.py" in sentence
     assert kept["versions"]["torch"] in sentence
     assert "nan" not in sentence

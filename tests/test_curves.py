@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from resperturb.averages import ScalingError, Summary
-from resperturb.curves import aicc, by_range, compare, harmonic, leave_one_out
+
+from resperturb.analysis.bootstrap import Summary
+from resperturb.analysis.curves import aicc, by_range, compare, harmonic, leave_one_out
+from resperturb.errors import ScalingError
 
 DEPTHS = np.array([6, 12, 24, 48, 96, 150, 300])
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resperturb.data import DataError, augment, channel_moments, check_files, data_folder, load_images
 
-from resperturb import data
 from resperturb.experiment import Experiment
+from resperturb.training import data
+from resperturb.training.data import DataError, augment, channel_moments, check_files, data_folder, load_images
 
 
 def real_folder(dataset: str) -> Path:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from resperturb.definitions import (
+
+from resperturb.records.freshness import (
     DECIDING,
     DECIDING_STUDY,
     EQUIVALENT,
@@ -17,10 +18,8 @@ from resperturb.definitions import (
     is_fresh,
     source_hash,
 )
-from resperturb.plans import STUDIES
-from resperturb.studies.kept import StudyRecord, read_study
-
-from resperturb.records import Record, read_record
+from resperturb.records.record import Record, StudyRecord, read_record, read_study
+from resperturb.studies.plan import STUDIES
 
 ROOT = Path(__file__).parent.parent
 CODE = '''"""A module."""

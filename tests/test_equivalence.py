@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from resperturb.definitions import EQUIVALENT, source_hash
 
-from resperturb import Experiment, equivalence, load_records, run
-from resperturb.records import Record, read_record
+from resperturb import Experiment, load_records, run
+from resperturb.records.freshness import EQUIVALENT, source_hash
+from resperturb.records.record import Record, read_record
+from resperturb.studies import equivalence
 
 TINY = {"blocks": 3, "width": 4, "epochs": 1, "train_size": 128, "test_size": 64, "measured_images": 32, "threads": 1}
 OLD = "0123456789abcdef"

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resperturb.experiment import Experiment, ExperimentError, nearest, reject_unknown, spread
+from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment
+from resperturb.experiment.validation import nearest, reject_unknown
+from resperturb.models.residual import spread
 
 
 def test_spread_of_100_over_3_gives_the_earlier_sections_more() -> None:

@@ -9,12 +9,13 @@ import types
 from pathlib import Path
 
 import pytest
-from resperturb.explorer import DIGITS, GLOBAL, MEASURES, MOMENTS, explorer_data, law_of, run_data, run_table, script
-from resperturb.sweeps import Sweep, main_sweeps, sweeps
 
+from _ext import explorer
+from _ext.explorer import DIGITS, GLOBAL, MEASURES, explorer_data, law_of, run_data, script
 from conftest import ROOT
-from resperturb import explorer
-from resperturb.records import Record
+from report.runs import MOMENTS, run_table
+from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
 HEAVIEST = 2_000_000  # bytes
 

@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from resperturb.explorer import DIGITS, SCRIPT
-from resperturb.sweeps import Sweep, main_sweeps, sweeps
 
+from _ext.explorer import DIGITS, SCRIPT
 from conftest import Site
-from resperturb.records import Record
+from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
 pytestmark = [pytest.mark.book, pytest.mark.browser]
 

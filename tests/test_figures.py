@@ -14,12 +14,13 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from resperturb.scaling import fit_power_law, stopping_depth
-from resperturb.sweeps import Sweep
 
-from resperturb import charts, claims, conventions, curves, figures, stream
-from resperturb.experiment import spread
-from resperturb.records import Record, load_records
+from resperturb import figures
+from resperturb.analysis import conventions, curves, profiles, summaries
+from resperturb.analysis.power_law import fit_power_law, stopping_depth
+from resperturb.models.residual import spread
+from resperturb.records.record import Record, load_records
+from resperturb.records.sweeps import Sweep
 from variants import copy_sweep
 
 ROOT = Path(__file__).parent.parent
@@ -82,7 +83,7 @@ def test_a_diverged_run_is_drawn_without_an_end(records: list[Record]) -> None:
 
 
 def test_the_fit_is_drawn_from_the_numbers_that_are_offered_as_data(records: list[Record]) -> None:
-    laws = {moment: fit_power_law(records, moment=moment) for moment in claims.CLAIMED}
+    laws = {moment: fit_power_law(records, moment=moment) for moment in summaries.CLAIMED}
     (axes,) = figures.average_against_depth(laws).axes
     data = figures.averages_data(laws)
     drawn = [container.lines[0].get_ydata().tolist() for container in axes.containers]
@@ -97,21 +98,21 @@ def drawn(records: list[Record]) -> dict[str, Figure]:
         "again": Sweep("again", records, True),
         "third": Sweep("third", records, True),
     }
-    laws = {m: fit_power_law(records, moment=m, replicates=50) for m in claims.CLAIMED}
-    epsilons = claims.epsilons_of(records)
-    sections = stream.section_table(records)
+    laws = {m: fit_power_law(records, moment=m, replicates=50) for m in summaries.CLAIMED}
+    epsilons = summaries.epsilons_of(records)
+    sections = profiles.section_table(records)
     table = conventions.convention_table(sweeps["digits"], sweeps)
     return {
-        "averages": charts.averages_by_sweep(dict.fromkeys(sweeps, laws), sweeps),
-        "product": charts.product_against_depth(sweeps),
-        "ranges": charts.exponents_by_range(dict.fromkeys(sweeps, curves.by_range(records)), sweeps, -1.0),
-        "shares": charts.section_shares(dict.fromkeys(sweeps, sections), sweeps),
-        "sections": charts.section_shares({"digits": sections}, sweeps, "scaled"),
-        "concentration": charts.concentration(stream.concentration_table(records)),
-        "rule": charts.stopping_rule(laws["end"], [stopping_depth(e, records) for e in epsilons]),
-        "epsilons": charts.rule_over_epsilons({"digits": claims.stopping_table(records, epsilons)}, sweeps),
-        "left out": charts.depths_left_out({"digits": curves.leave_one_out(records)}, sweeps),
-        "conventions": charts.exponents_by_convention(table, sweeps, -1.0),
+        "averages": figures.averages_by_sweep(dict.fromkeys(sweeps, laws), sweeps),
+        "product": figures.product_against_depth(sweeps),
+        "ranges": figures.exponents_by_range(dict.fromkeys(sweeps, curves.by_range(records)), sweeps, -1.0),
+        "shares": figures.section_shares(dict.fromkeys(sweeps, sections), sweeps),
+        "sections": figures.section_shares({"digits": sections}, sweeps, "scaled"),
+        "concentration": figures.concentration(profiles.concentration_table(records)),
+        "rule": figures.stopping_rule(laws["end"], [stopping_depth(e, records) for e in epsilons]),
+        "epsilons": figures.rule_over_epsilons({"digits": summaries.stopping_table(records, epsilons)}, sweeps),
+        "left out": figures.depths_left_out({"digits": curves.leave_one_out(records)}, sweeps),
+        "conventions": figures.exponents_by_convention(table, sweeps, -1.0),
         "training": figures.training_curve(records[0]),
         "profiles": figures.profiles(records),
         "cosine": figures.per_block(records[0], measure="cosine"),
@@ -130,18 +131,18 @@ def test_a_panel_for_every_sweep_and_no_more(records: list[Record]) -> None:
 
 
 def test_the_product_is_drawn_from_the_averages(records: list[Record]) -> None:
-    (axes,) = charts.product_against_depth({"digits": Sweep("digits", records, True)}).axes
-    table = claims.depth_table(records)
+    (axes,) = figures.product_against_depth({"digits": Sweep("digits", records, True)}).axes
+    table = summaries.depth_table(records)
     assert axes.containers[0].lines[0].get_ydata().tolist() == pytest.approx(table["product_end"].tolist(), rel=1e-4)
 
 
 def test_kinds_of_block_differ_by_more_than_colour(records: list[Record], tmp_path: Path) -> None:
     other = Sweep("post", copy_sweep(tmp_path / "post", block="postactivation"), True)
-    pre, post = (charts.style_of(sweep) for sweep in (Sweep("digits", records, True), other))
+    pre, post = (figures.style_of(sweep) for sweep in (Sweep("digits", records, True), other))
     assert pre["linestyle"] != post["linestyle"]
     assert post["markerfacecolor"] == "none"
-    markers = {style["marker"] for style in charts.DATASET_STYLE.values()}
-    assert len(markers) == len(charts.DATASET_STYLE)
+    markers = {style["marker"] for style in figures.DATASET_STYLE.values()}
+    assert len(markers) == len(figures.DATASET_STYLE)
 
 
 def test_a_measure_that_older_records_lack_is_left_out(records: list[Record]) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from resperturb.definitions import source_hash
-from resperturb.freshness import stale_lines
-from resperturb.ledger import ledger
-from resperturb.sweeps import sweeps
 
-from resperturb import chapter
+from _ext.build import stale_lines
+from report import cache, chapter
+from report.ledger import ledger
+from resperturb.records.freshness import source_hash
+from resperturb.records.sweeps import sweeps
 from variants import copy_sweep
 
 ROOT = Path(__file__).parent.parent
@@ -46,11 +46,11 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_is_reckoned_once_is_kept_until_a_file_behind_it_changes(book: Path) -> None:
     def count(given: int) -> int:
-        return chapter.once("count", lambda: {"given": given})["given"]
+        return cache.once("count", lambda: {"given": given})["given"]
 
     assert count(1) == 1
     assert count(2) == 1
-    assert chapter.once("count-more", lambda: "another name that begins alike") == "another name that begins alike"
+    assert cache.once("count-more", lambda: "another name that begins alike") == "another name that begins alike"
     config = book.parent / "config" / "new.yaml"
     config.parent.mkdir()
     config.write_text("blocks: [6]\n", encoding="utf-8")

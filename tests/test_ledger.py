@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from resperturb.findings import HOLDS, NOT, OPEN, ROUGH
-from resperturb.statements import STATEMENTS
-from resperturb.sweeps import Sweep, main_sweeps, sweeps
 
-from resperturb import claims, findings, ledger
+from report import claims, ledger, quantities
+from report.claims import HOLDS, NOT, OPEN, ROUGH, STATEMENTS
+from resperturb.analysis import summaries
+from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = ("index", "hypothesis", "definitions", "method", "per_block", "scaling", "stopping_rule", "conventions")
@@ -42,19 +42,19 @@ def found() -> dict[str, Sweep]:
 
 
 @pytest.fixture(scope="module")
-def rows(found: dict[str, Sweep]) -> dict[str, ledger.Row]:
+def rows(found: dict[str, Sweep]) -> dict[str, claims.Row]:
     return {row.id: row for row in ledger.ledger(found)}
 
 
-def test_every_row_is_still_what_the_records_say(rows: dict[str, ledger.Row]) -> None:
+def test_every_row_is_still_what_the_records_say(rows: dict[str, claims.Row]) -> None:
     written = ledger.read_ledger(ROOT).to_dict("records")
     now = ledger.ledger_table(rows.values()).to_dict("records")
     changed = [row["id"] for row, old in zip(now, written, strict=False) if row != old]
-    assert not changed, f"run python -m resperturb.ledger, and read what became of {', '.join(changed)}"
-    assert len(now) == len(written), "run python -m resperturb.ledger"
+    assert not changed, f"run make ledger, and read what became of {', '.join(changed)}"
+    assert len(now) == len(written), "run make ledger"
 
 
-def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, ledger.Row]) -> None:
+def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, claims.Row]) -> None:
     for row in rows.values():
         assert row.verdict in (HOLDS, ROUGH, NOT, OPEN)
         assert row.value
@@ -66,7 +66,7 @@ def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, ledger.Row
         assert re.match(r"results/[\w-]+ \(\d+ runs\)", row.records)
 
 
-def test_no_statement_is_made_twice_and_each_is_said_of_every_sweep_it_can(rows: dict[str, ledger.Row]) -> None:
+def test_no_statement_is_made_twice_and_each_is_said_of_every_sweep_it_can(rows: dict[str, claims.Row]) -> None:
     names = [statement.name for statement in STATEMENTS]
     assert len(names) == len(set(names))
     assert {"digits", "mnist", "cifar10"} <= {key.split("/")[0] for key in rows}
@@ -90,7 +90,7 @@ def quoted() -> set[tuple[str, str, str]]:
     return keys
 
 
-def test_every_measured_number_in_the_prose_belongs_to_a_row(rows: dict[str, ledger.Row]) -> None:
+def test_every_measured_number_in_the_prose_belongs_to_a_row(rows: dict[str, claims.Row]) -> None:
     for chapter, sweep, quantity in quoted():
         if sweep == "records" or quantity in FACTS:
             continue
@@ -98,10 +98,10 @@ def test_every_measured_number_in_the_prose_belongs_to_a_row(rows: dict[str, led
         assert f"{sweep}/{MEASURED[quantity]}" in rows
 
 
-def test_prose_and_ledger_have_one_value(rows: dict[str, ledger.Row], found: dict[str, Sweep]) -> None:
+def test_prose_and_ledger_have_one_value(rows: dict[str, claims.Row], found: dict[str, Sweep]) -> None:
     for name, sweep in main_sweeps(found).items():
-        said = claims.quantities(sweep)
-        for moment in claims.CLAIMED:
+        said = quantities.quantities(sweep)
+        for moment in summaries.CLAIMED:
             row = rows[f"{name}/exponent-{moment}"]
             assert (row.value, row.interval) == (said[f"exponent_{moment}"], said[f"interval_{moment}"])
             assert row.verdict == said[f"verdict_{moment}"]
@@ -111,7 +111,7 @@ def test_prose_and_ledger_have_one_value(rows: dict[str, ledger.Row], found: dic
         assert rows[f"{name}/sums"].value == said["worst_reconstruction"]
 
 
-def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, ledger.Row]) -> None:
+def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.Row]) -> None:
     row = rows["digits/small"]
     assert row.shown(None, ())
     assert row.shown("scaling", ["small"])
@@ -124,5 +124,5 @@ def test_the_words_of_a_comparison(found: dict[str, Sweep]) -> None:
     row = ledger.compared(digits, digits, "same", "The same.", "choices#what-a-change-does")
     assert row is not None
     assert row.verdict == HOLDS
-    assert findings.truth(False) == NOT
-    assert findings.truth(False, True) == ROUGH
+    assert claims.truth(False) == NOT
+    assert claims.truth(False, True) == ROUGH

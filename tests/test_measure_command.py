@@ -17,8 +17,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from resperturb import comparisons, measure, pictures, subjects
+from report import benchmarks
+from resperturb import errors, figures, measure
 from resperturb.cli import main
+from resperturb.models import external
+from resperturb.training import external_data
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--size", "32", "--samples", "6", "--device", "cpu"]
@@ -123,8 +126,8 @@ def test_the_table_the_summary_and_the_files(tmp_path: Path, capsys: pytest.Capt
     assert lines[-1].startswith(summary)
     assert figure.read_text().startswith("<?xml")
 
-    model = subjects.load_model("torchvision:resnet18")
-    batches = pictures.load_pictures("digits", model, samples=6, batch_size=4, size=32)
+    model = external.load_model("torchvision:resnet18")
+    batches = external_data.load_pictures("digits", model, samples=6, batch_size=4, size=32)
     assert np.allclose(measure(model, batches)["scaled"], table["scaled"], rtol=1e-5)
 
 
@@ -139,13 +142,13 @@ def test_a_function_a_class_or_a_module_of_a_file(file: Path, capsys: pytest.Cap
     for name, blocks in (("network", 2), ("ready", 1)):
         assert main(["measure", f"{file}:{name}", "--samples", "6", "--device", "cpu"]) == 0
         assert f"\n{blocks} block" in capsys.readouterr().out
-    assert subjects.load_model(f"{file}:Plain").layer.out_channels == 2
-    assert not subjects.load_model(f"{file}:network").training
+    assert external.load_model(f"{file}:Plain").layer.out_channels == 2
+    assert not external.load_model(f"{file}:network").training
 
 
 def test_the_same_weights_every_time_and_the_random_state_is_left(file: Path) -> None:
     state = torch.get_rng_state()
-    one, other = (subjects.load_model(f"{file}:network").state_dict() for _ in range(2))
+    one, other = (external.load_model(f"{file}:network").state_dict() for _ in range(2))
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -247,7 +250,7 @@ def test_says_which_package_is_missing(
 
 
 def trained(file: Path) -> nn.Module:
-    model = subjects.load_model(f"{file}:network")
+    model = external.load_model(f"{file}:network")
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(0.5)
@@ -271,8 +274,8 @@ def test_weights_in_every_usual_form(file: Path, tmp_path: Path, form: str) -> N
         if form == "no counts":
             weights = {key: value for key, value in weights.items() if "num_batches" not in key}
         torch.save(weights, path)
-    fresh = subjects.load_model(f"{file}:network")
-    subjects.load_weights(fresh, path)
+    fresh = external.load_model(f"{file}:network")
+    external.load_weights(fresh, path)
     for key, value in fresh.state_dict().items():
         assert torch.equal(value, model.state_dict()[key]) or key.endswith("num_batches_tracked")
     batches = [torch.randn(3, 3, 8, 8)]
@@ -285,7 +288,7 @@ class Whole(nn.Module):
 
 
 def test_weights_that_do_not_fit_name_the_first_key(file: Path, tmp_path: Path) -> None:
-    model = subjects.load_model(f"{file}:network")
+    model = external.load_model(f"{file}:network")
     weights = model.state_dict()
     cases: list[tuple[Any, str]] = [
         ({k: v for k, v in weights.items() if k != "2.branch.bias"}, "has no 2.branch.bias"),
@@ -297,13 +300,13 @@ def test_weights_that_do_not_fit_name_the_first_key(file: Path, tmp_path: Path) 
     ]
     for content, message in cases:
         torch.save(content, tmp_path / "weights.pt")
-        with pytest.raises(subjects.SubjectError, match=message):
-            subjects.load_weights(model, tmp_path / "weights.pt")
+        with pytest.raises(errors.SubjectError, match=message):
+            external.load_weights(model, tmp_path / "weights.pt")
     whole = (tmp_path / "weights.pt").read_bytes()
     for name in ("cut.pt", "cut.safetensors"):
         (tmp_path / name).write_bytes(whole[:200])
-        with pytest.raises(subjects.SubjectError, match=r"cannot be read|damaged|failed"):
-            subjects.load_weights(model, tmp_path / name)
+        with pytest.raises(errors.SubjectError, match=r"cannot be read|damaged|failed"):
+            external.load_weights(model, tmp_path / name)
     assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
 
 
@@ -312,35 +315,35 @@ def test_weights_that_do_not_fit_name_the_first_key(file: Path, tmp_path: Path) 
 
 def test_images_fit_what_the_network_takes() -> None:
     grey, colour = nn.Conv2d(1, 2, 3), nn.Conv2d(3, 2, 3)
-    digits = pictures.load_pictures("digits", nn.Linear(64, 2), samples=7, batch_size=3)
+    digits = external_data.load_pictures("digits", nn.Linear(64, 2), samples=7, batch_size=3)
     assert [tuple(batch.shape) for batch in digits] == [(3, 1, 8, 8), (2, 1, 8, 8), (2, 1, 8, 8)]
-    repeated = torch.cat(list(pictures.load_pictures("digits", colour, samples=7)))
+    repeated = torch.cat(list(external_data.load_pictures("digits", colour, samples=7)))
     assert torch.equal(repeated, torch.cat(list(digits)).expand(7, 3, 8, 8))
-    large = next(iter(pictures.load_pictures("digits", grey, samples=2, size=20)))
+    large = next(iter(external_data.load_pictures("digits", grey, samples=2, size=20)))
     assert large.shape == (2, 1, 20, 20)
     assert large.mean(dim=(2, 3)) == pytest.approx(next(iter(digits))[:2].mean(dim=(2, 3)), abs=0.05)
-    assert pictures.load_pictures("digits", grey).samples == 256
-    assert pictures.load_pictures("digits", subjects.load_model("torchvision:resnet18")).size == 224
+    assert external_data.load_pictures("digits", grey).samples == 256
+    assert external_data.load_pictures("digits", external.load_model("torchvision:resnet18")).size == 224
 
 
 def test_a_folder_of_images(folder: Path) -> None:
-    found = pictures.load_pictures(str(folder), nn.Conv2d(3, 2, 3), batch_size=2, size=16)
+    found = external_data.load_pictures(str(folder), nn.Conv2d(3, 2, 3), batch_size=2, size=16)
     images = torch.cat(list(found))
     assert images.shape == (5, 3, 16, 16)
     assert torch.equal(images, torch.cat(list(found)))
     assert images.abs().max() < 3
-    assert pictures.load_pictures(str(folder), nn.Conv2d(1, 2, 3), samples=3).size == 224
-    grey = next(iter(pictures.load_pictures(str(folder), nn.Conv2d(1, 2, 3), size=16)))
+    assert external_data.load_pictures(str(folder), nn.Conv2d(1, 2, 3), samples=3).size == 224
+    grey = next(iter(external_data.load_pictures(str(folder), nn.Conv2d(1, 2, 3), size=16)))
     assert grey == pytest.approx(images.mean(dim=1, keepdim=True), abs=1e-6)
     (folder / "broken.jpg").write_text("no image")
-    with pytest.raises(subjects.SubjectError, match=r"broken.jpg cannot be read"):
-        list(pictures.load_pictures(str(folder), nn.Conv2d(3, 2, 3), size=16))
-    with pytest.raises(subjects.SubjectError, match="samples must be at most 6, the images in"):
-        pictures.load_pictures(str(folder), nn.Conv2d(3, 2, 3), samples=7)
+    with pytest.raises(errors.SubjectError, match=r"broken.jpg cannot be read"):
+        list(external_data.load_pictures(str(folder), nn.Conv2d(3, 2, 3), size=16))
+    with pytest.raises(errors.SubjectError, match="samples must be at most 6, the images in"):
+        external_data.load_pictures(str(folder), nn.Conv2d(3, 2, 3), samples=7)
 
 
 def test_a_network_that_writes_over_its_input_gets_the_same_images_again() -> None:
-    found = pictures.load_pictures("digits", nn.Conv2d(1, 2, 3), samples=4)
+    found = external_data.load_pictures("digits", nn.Conv2d(1, 2, 3), samples=4)
     before = next(iter(found)).clone()
     next(iter(found)).zero_()
     assert torch.equal(next(iter(found)), before)
@@ -350,15 +353,15 @@ def test_a_network_that_writes_over_its_input_gets_the_same_images_again() -> No
 
 
 def test_one_and_several_networks_are_drawn() -> None:
-    model = subjects.load_model("torchvision:resnet18")
-    table = measure(model, pictures.load_pictures("digits", model, samples=4, size=32))
+    model = external.load_model("torchvision:resnet18")
+    table = measure(model, external_data.load_pictures("digits", model, samples=4, size=32))
     for tables, label in (({"a": table}, "block $l$"), ({"a": table, "b": table}, "relative position of the block")):
-        (axes,) = comparisons.side_by_side(tables).axes
+        (axes,) = figures.side_by_side(tables).axes
         assert axes.get_xlabel() == label
         assert [text.get_text() for text in axes.get_legend().get_texts()] == list(tables)
-    (axes,) = comparisons.side_by_side({"a": table}, measure="cosine").axes
+    (axes,) = figures.side_by_side({"a": table}, measure="cosine").axes
     assert axes.get_yscale() == "linear"
-    assert comparisons.overview({"a": table}).iloc[0]["transitions"] == 3
+    assert figures.overview({"a": table}).iloc[0]["transitions"] == 3
 
 
 def test_the_benchmark_runs_and_the_book_can_show_it(tmp_path: Path) -> None:
@@ -369,16 +372,16 @@ def test_the_benchmark_runs_and_the_book_can_show_it(tmp_path: Path) -> None:
     record = json.loads(output.read_text())
     assert record["quick"]
     assert {"machine", "versions", "started", "time", "memory"} <= set(record)
-    cost = comparisons.cost_of_measuring(record)
+    cost = benchmarks.cost_of_measuring(record)
     assert {"plain", "measure", "hooks that store"} <= set(cost["way"])
     assert (cost["× plain"] > 0).all()
-    assert len(comparisons.memory_of_measuring(record)) == 1
+    assert len(benchmarks.memory_of_measuring(record)) == 1
     assert subprocess.run(command, capture_output=True, check=False).returncode == 2  # never over what is kept
 
 
 @pytest.mark.parametrize("name", ["measurement", "other_tools"])
 def test_what_benchmarks_recorded_is_complete(name: str) -> None:
-    record = comparisons.recorded(name, ROOT / "benchmarks/results")
+    record = benchmarks.recorded(name, ROOT / "benchmarks/results")
     assert record is not None
     assert not record.get("quick")
     if name == "measurement":

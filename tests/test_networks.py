@@ -11,9 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resperturb.networks import Block, ResidualNetwork, Transition, network_of
 
-from resperturb.experiment import BLOCK_KINDS, NORMALIZATIONS, Experiment, spread
+from resperturb.experiment import Experiment
+from resperturb.experiment.experiment import BLOCK_KINDS, NORMALIZATIONS
+from resperturb.models.residual import Block, ResidualNetwork, Transition, network_of, spread
 
 
 @settings(deadline=None, max_examples=25)

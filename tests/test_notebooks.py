@@ -8,10 +8,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from resperturb.parameters import read_parameters
 
-from resperturb.experiment import Experiment, ExperimentError
-from resperturb.records import load_records
+from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment
+from resperturb.experiment.parameters import read_parameters
+from resperturb.records.record import load_records
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "notebooks" / "sweep.ipynb"

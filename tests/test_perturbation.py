@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from resperturb.networks import ResidualNetwork
-from resperturb.norms import other_squares, products, squared_distances, squares, totals
-from resperturb.perturbation import measure, measurement
 from torch import Tensor, nn
 
-from resperturb import moments, observation
 from resperturb.errors import MeasurementError
+from resperturb.measurement import moments, recorder
+from resperturb.measurement.measure import measure, measurement
+from resperturb.measurement.reductions import other_squares, products, squared_distances, squares, totals
+from resperturb.models.residual import ResidualNetwork
 
 
 @pytest.fixture(autouse=True)
@@ -344,13 +344,13 @@ def test_refuses_paths_that_depend_on_the_data():
 
 def test_a_sum_that_is_not_x_plus_f_is_an_error(monkeypatch):
     """Were the wrong memory read, the numbers would not add up."""
-    before = observation.Recorder.before
+    before = recorder.Recorder.before
 
     def stale(self, addition):
         before(self, addition)
         addition.perturbation.mul_(1.001)
 
-    monkeypatch.setattr(observation.Recorder, "before", stale)
+    monkeypatch.setattr(recorder.Recorder, "before", stale)
     with pytest.raises(MeasurementError, match=r"addition 1 \(identity, Turn\), x \+ f differs"):
         measure(Turn([ROTATION]), [XY])
 
@@ -432,18 +432,18 @@ def test_states_are_not_kept():
             return x
 
     alive: list[int] = []
-    after = observation.Recorder.after
+    after = recorder.Recorder.after
 
-    class Counting(observation.Recorder):
+    class Counting(recorder.Recorder):
         def after(self, addition, result, value):
             after(self, addition, result, value)
             alive.append(sum(not torch.UntypedStorage._expired(weak) for weak in live))
 
-    original, observation.Recorder = observation.Recorder, Counting
+    original, recorder.Recorder = recorder.Recorder, Counting
     try:
         measure(Deep([0.1 * torch.eye(2)] * 40), [XY[:2]])
     finally:
-        observation.Recorder = original
+        recorder.Recorder = original
         for weak in live:
             torch.UntypedStorage._free_weak_ref(weak)
     assert len(alive) == 40

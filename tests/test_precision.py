@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from resperturb.data import load_images
-from resperturb.networks import ResidualNetwork, network_of
-from resperturb.precision import RoundedConvolutions, arithmetic, autocast
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resperturb import precision
 from resperturb.experiment import Experiment
-from resperturb.training import train
+from resperturb.models.residual import ResidualNetwork, network_of
+from resperturb.training import precision
+from resperturb.training.data import load_images
+from resperturb.training.loop import train
+from resperturb.training.precision import RoundedConvolutions, arithmetic, autocast
 
 CPU = torch.device("cpu")
 STEP = 2.0**-8  # half the distance between neighbouring bfloat16 numbers, relative

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from docutils import nodes
-from resperturb.handouts import FOLDER, first_cell
-from resperturb.publishing import CARD, binder_environment, footer, launch_buttons, plain
-from resperturb.repository import Repository, find_repository
 
+from _ext.handouts import first_cell
+from _ext.publishing import CARD, binder_environment, footer, launch_buttons, plain
 from conftest import ROOT, Site
+from report.repository import FOLDER, Repository, find_repository
 
 GITHUB = Repository("https://github.com/someone/some-book")
 

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import Tag
-from resperturb.figure_sources import PACKAGE, cells_of, drawings, source_page
 
+from _ext.figure_sources import PACKAGE, cells_of, drawings, source_page
 from conftest import ROOT, Site
 from test_book import article, soup
 

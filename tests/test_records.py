@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from resperturb.definitions import source_hash
 
-from resperturb import records
+from resperturb.errors import RecordError
 from resperturb.experiment import Experiment
-from resperturb.records import RecordError, load_records, read_record, summary, write_record
+from resperturb.records import record
+from resperturb.records.freshness import source_hash
+from resperturb.records.record import load_records, read_record, summary, write_record
 
 
 def facts(blocks: int = 6, seed: int = 0, **changes: Any) -> dict[str, Any]:
     experiment = Experiment(blocks=blocks, seed=seed)
     return {
-        "format": records.FORMAT,
+        "format": record.FORMAT,
         "name": experiment.name,
         "experiment": experiment.to_dict(),
         "diverged": False,
@@ -115,7 +116,7 @@ def test_an_unwritable_folder_is_refused(where: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     target = tmp_path / where if not os.path.isabs(where) else Path(where)  # noqa: PTH117
     with pytest.raises(RecordError, match=r"results folder .* cannot be written"):
-        records.check_writable(target)
+        record.check_writable(target)
 
 
 def test_a_record_of_other_sources_is_stale(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resperturb.data import load_images
-from resperturb.networks import Block, network_of
 
 from resperturb import Experiment, ExperimentError, figures, load_records, run
 from resperturb.cli import main
+from resperturb.models.residual import Block, network_of
+from resperturb.training.data import load_images
 
 TINY = {
     "train_size": 128,
@@ -147,12 +147,11 @@ def test_an_unknown_device_is_refused(device: str, tmp_path: Path) -> None:
 
 
 def test_the_function_run_survives_its_module() -> None:
-    import resperturb.runner
-
     import resperturb
+    import resperturb.studies.run
 
     assert callable(resperturb.run)
-    assert resperturb.runner.run is resperturb.run
+    assert resperturb.studies.run.run is resperturb.run
 
 
 ARGUMENTS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
@@ -233,7 +232,7 @@ def test_a_run_needs_no_notebook_workflow_or_plotting_package(tmp_path: Path) ->
 def test_reading_records_needs_no_torch() -> None:
     code = (
         "import sys; from resperturb import load_records, fit_power_law, stopping_depth; "
-        "import resperturb.claims, resperturb.cli; assert 'torch' not in sys.modules"
+        "import resperturb.analysis.summaries, resperturb.cli; assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -11,15 +11,14 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
-from resperturb.pages import parameters_table
-from resperturb.plans import study_class
-from resperturb.runs.facts import command_of, differing, load_folders, notebook_of, parameters_of
-from resperturb.runs.index import index_data, index_table
-from resperturb.studies.kept import StudyRecord
 
+from _ext.run_pages import parameters_table
 from conftest import ROOT, Site
+from report.run_facts import command_of, differing, load_folders, notebook_of, parameters_of
+from report.runs import index_data, index_table
 from resperturb.experiment import Experiment
-from resperturb.records import Record, load_records
+from resperturb.records.record import Record, StudyRecord, load_records
+from resperturb.studies.plan import study_class
 
 RESULTS = ROOT / "results"
 

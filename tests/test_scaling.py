@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from resperturb.averages import ScalingError, Summary, averages_by_depth
-from resperturb.scaling import crossing, fit_power_law, power_law, stopping_depth
+
+from resperturb.analysis.bootstrap import Summary, averages_by_depth
+from resperturb.analysis.power_law import crossing, fit_power_law, power_law, stopping_depth
+from resperturb.errors import ScalingError
 
 
 @dataclass

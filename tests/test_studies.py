@@ -11,22 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from resperturb.networks import ResidualNetwork
-from resperturb.perturbation import measure
-from resperturb.plans import STUDIES, load_plan, study_class, study_names
-from resperturb.studies.kept import gathered, keep, load_studies, read_study
-from resperturb.studies.transformer import Transformer
 from torch import nn
 
-from resperturb.errors import ExperimentError, ResperturbError
+from resperturb.analysis.theory import VARIANTS
+from resperturb.errors import ExperimentError, RecordError, ResperturbError
 from resperturb.experiment import Experiment
-from resperturb.records import RecordError
+from resperturb.measurement.measure import measure
+from resperturb.models.residual import ResidualNetwork
+from resperturb.models.transformer import Transformer
+from resperturb.records.record import gathered, load_studies, read_study
 from resperturb.studies.base import Study, sections_of
 from resperturb.studies.carriers import sizes
+from resperturb.studies.conduct import keep
 from resperturb.studies.growth import Growth, grown
-from resperturb.studies.initialization import VARIANTS, Initialization, expected
+from resperturb.studies.initialization import Initialization, expected
 from resperturb.studies.lesion import Lesion, pruned, removed_singly, scores_from
 from resperturb.studies.path import Section, Walk, block_table, plane, section_table, walked
+from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
 from resperturb.studies.text import TextStudy, corpus, encoded, windows
 
 TINY = {"epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}

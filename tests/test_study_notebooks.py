@@ -11,15 +11,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from resperturb.ledger import ledger
-from resperturb.plans import STUDIES, load_plan, study_class, study_names
-from resperturb.studies.carried import carried_answer
-from resperturb.studies.clocked import FOLDERS, clock_answer
-from resperturb.studies.kept import StudyRecord, load_studies, read_study
-from resperturb.sweeps import sweeps
 
-from resperturb.records import Record, load_records
-from resperturb.studies import answers, compared
+from report import answers
+from report.answers import carried_answer, clock_answer
+from report.ledger import ledger
+from resperturb.analysis import study_tables
+from resperturb.analysis.clock import FOLDERS
+from resperturb.records.record import Record, StudyRecord, load_records, load_studies, read_study
+from resperturb.records.sweeps import sweeps
+from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -139,7 +139,7 @@ def test_every_chapter_has_the_records_that_it_rests_on(digits: list[Record]) ->
 
 def test_a_rank_correlation_is_averaged_over_seeds() -> None:
     records = shipped("lesion")
-    table = compared.lesion_table(records).set_index(["blocks", "score"])
+    table = study_tables.lesion_table(records).set_index(["blocks", "score"])
     depth = records[0].parameters["blocks"]
     by_hand = [r.table("correlations").set_index("score") for r in records if r.parameters["blocks"] == depth]
     z = [math.atanh(part.loc["scaled", "added_loss"]) for part in by_hand]
@@ -153,5 +153,5 @@ def test_the_work_of_growth_is_counted_in_images_and_blocks(digits: list[Record]
     phases = record.table("phases")
     images = record.parameters["train_size"] // 64 * 64 * record.parameters["epochs"]
     assert phases["block_images"].iloc[-1] == pytest.approx((phases["blocks"] * images).sum())
-    table = compared.growth_table(shipped("growth"), digits)
+    table = study_tables.growth_table(shipped("growth"), digits)
     assert (table["sweep's block_images"] > 0).all()

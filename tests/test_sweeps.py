@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from resperturb.definitions import source_hash
-from resperturb.sweeps import Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
 
-from resperturb import choices, claims, conventions, ledger
+from report import choices, ledger, quantities
+from resperturb.analysis import conventions
+from resperturb.records.freshness import source_hash
+from resperturb.records.sweeps import Sweep, base_of, main_sweeps, records_of, sensitivity_sweeps, sweeps
 from variants import DIGITS, copy_sweep, write_conventions
 
 
@@ -138,8 +139,8 @@ def test_pages_say_which_records_they_rest_on_and_which_are_stale(results: Path)
     sweep = sweeps(results)["mnist"]
     for record in sweep.records:
         record.run["provenance"]["source_hash"] = source_hash()
-    assert claims.records_of(sweep) == f"results/mnist (preset mnist, pre-activation, {len(sweep.records)} runs)"
+    assert records_of(sweep) == f"results/mnist (preset mnist, pre-activation, {len(sweep.records)} runs)"
     sweep.records[0].run["provenance"]["source_hash"] = "another"
-    assert "1 of them stale" in claims.records_of(sweep)
-    assert "1 of them stale" in claims.records_of_all([sweep])
-    assert claims.quantities(sweep)["freshness"].startswith(" (1 of them stale")
+    assert "1 of them stale" in records_of(sweep)
+    assert "1 of them stale" in quantities.records_of_all([sweep])
+    assert quantities.quantities(sweep)["freshness"].startswith(" (1 of them stale")

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from resperturb.data import load_images
-from resperturb.networks import network_of
-from resperturb.perturbation import measure
 
 from resperturb.experiment import Experiment
-from resperturb.training import (
+from resperturb.measurement.measure import measure
+from resperturb.models.residual import network_of
+from resperturb.training.data import load_images
+from resperturb.training.loop import (
     Moment,
-    autocast,
     clock_per_decay,
     evaluate,
     learning_rate,
@@ -25,6 +24,7 @@ from resperturb.training import (
     train,
     weight_decay_of,
 )
+from resperturb.training.precision import autocast
 
 TINY = {"train_size": 128, "test_size": 64, "measured_images": 16, "width": 4, "batch_size": 32, "epochs": 3}
 
@@ -86,9 +86,9 @@ def test_training_learns_and_takes_the_clock_where_it_was_told() -> None:
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from resperturb import training
+    from resperturb.training import loop
 
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     experiment = Experiment(**TINY, augmentation="crop-flip", snapshots=0)
     images = load_images(experiment)
 
@@ -103,17 +103,17 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path, monk
     class KilledError(Exception):
         pass
 
-    original = training.train_epoch
+    original = loop.train_epoch
 
     def train_epoch(*arguments: Any) -> None:
         if arguments[5].epoch == 2:
             raise KilledError
         original(*arguments)
 
-    monkeypatch.setattr(training, "train_epoch", train_epoch)
+    monkeypatch.setattr(loop, "train_epoch", train_epoch)
     with pytest.raises(KilledError):
         go(watch, checkpoint)
-    monkeypatch.setattr(training, "train_epoch", original)
+    monkeypatch.setattr(loop, "train_epoch", original)
     resumed, resumed_weights = go(watch, checkpoint)
     assert resumed.resumed
     assert resumed.observations == whole.observations == ["seen", "seen"]
@@ -124,9 +124,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path, monk
 
 
 def test_a_checkpoint_of_another_run_is_left_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from resperturb import training
+    from resperturb.training import loop
 
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     experiment = Experiment(**TINY)
     images = load_images(experiment)
     checkpoint = tmp_path / "run.checkpoint"

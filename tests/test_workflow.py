@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from resperturb.definitions import deciding_files
 
 from conftest import ROOT, Tree, write_preset
-from resperturb.records import load_records
+from resperturb.records.freshness import deciding_files
+from resperturb.records.record import load_records
 
 NOTHING = "Nothing to be done"
 
@@ -49,7 +49,7 @@ class TestSweep:
             (deciding_files()[0].relative_to(ROOT), 2),
             (deciding_files()[-1].relative_to(ROOT), 2),
             ("notebooks/sweep.ipynb", 2),
-            ("resperturb/figures.py", 0),
+            ("resperturb/figures/runs.py", 0),
         ],
     )
     def test_plans_again_what_an_edit_decides(self, swept: Tree, tiny: Path, source: Path | str, runs: int) -> None:

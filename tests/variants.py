@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from resperturb.records import Record, load_records
+from resperturb.records.record import Record, load_records
 
 ROOT = Path(__file__).parent.parent
 DIGITS = ROOT / "results" / "shipped-digits"

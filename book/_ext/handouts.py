@@ -32,7 +32,8 @@ if root is None:
 if any(importlib.util.find_spec(name) is None for name in ("resperturb", "myst_nb")):
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{{root}}[book]"]).returncode:
         raise RuntimeError(f"pip could not install the package in {{root}}; its message is above.")
-sys.path.insert(0, str(root))  # the package that belongs to these records; the kernel does not see a new install
+# The package and the book's code that belong to these records; the kernel does not see a new install.
+sys.path[:0] = [str(root), str(root / "book")]
 os.chdir(root / {folder!r})
 """
 

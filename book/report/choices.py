@@ -18,8 +18,8 @@ class Choice:
     """A point that the abstract leaves open.
 
     `ours` may name fields of the default sweep's experiment in braces. `fields` are those whose change in another sweep
-    shows what the choice does, `conventions` those of :mod:`resperturb.conventions` that do; `shown` is the chapter
-    that varies it throughout.
+    shows what the choice does, `conventions` those of :mod:`resperturb.analysis.conventions` that do; `shown` is the
+    chapter that varies it throughout.
     """
 
     point: str

@@ -76,7 +76,7 @@ def results_of(found: dict[str, Sweep]) -> Path:
 
 
 def ledger_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """A row each, in the order and under the names of :class:`resperturb.statements.Row`."""
+    """A row each, in the order and under the names of :class:`report.claims.Row`."""
     return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=COLUMNS)
 
 

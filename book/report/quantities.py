@@ -10,21 +10,7 @@ from resperturb.analysis.profiles import concentration_table
 from resperturb.analysis.summaries import CLAIMED, depth_table, interval, signed, verdict
 from resperturb.errors import ScalingError
 from resperturb.records.record import StudyRecord
-from resperturb.records.sweeps import KINDS, Sweep
-from resperturb.records.sweeps import default_sweep as default_sweep
-from resperturb.records.sweeps import sweeps as sweeps
-
-
-def stale_words(stale: int) -> str:
-    """What a page says of records that are not those of the sources as they are; empty where there are none."""
-    return f"{stale} of them stale: made by sources that have changed since" if stale else ""
-
-
-def records_of(sweep: Sweep) -> str:
-    """What a figure rests on: folder, preset, kind of block, runs, and how many of them are stale."""
-    preset = f"preset {sweep.preset}" if sweep.preset else ""
-    parts = (preset, KINDS[sweep.block], f"{len(sweep.records)} runs", stale_words(len(sweep.stale)))
-    return f"{sweep.folder} ({', '.join(filter(None, parts))})"
+from resperturb.records.sweeps import Sweep, records_of, stale_words
 
 
 def records_of_all(sweeps: Iterable[Sweep]) -> str:

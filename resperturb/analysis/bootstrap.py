@@ -17,7 +17,7 @@ REPLICATES = 2000  # of every bootstrap
 
 
 class Run(Protocol):
-    """What a fit needs of a run; :class:`resperturb.records.Record` has it."""
+    """What a fit needs of a run; :class:`resperturb.records.record.Record` has it."""
 
     @property
     def blocks(self) -> int: ...

@@ -10,7 +10,7 @@ class Variant:
     """A way to initialise, and what theory says of it.
 
     Attributes:
-        norm, start: as :class:`resperturb.networks.ResidualNetwork` takes them.
+        norm, start: as :class:`resperturb.models.residual.ResidualNetwork` takes them.
         power: the branch scale is L ** power.
         exponent: of the mean scaled perturbation over depth; None where it is zero.
         source: of the exponent.

@@ -189,7 +189,7 @@ def initial_figure(table: pd.DataFrame) -> Figure:
     """Averages against depth before training, a mark for each variant and depth; lines are what theory gives.
 
     Args:
-        table: :func:`resperturb.studies.compared.initial_averages`.
+        table: :func:`resperturb.analysis.study_tables.initial_averages`.
     """
     figure, axes = plt.subplots(figsize=(6.0, 4.4))
     for name, law in initial_laws(table).items():
@@ -211,7 +211,7 @@ def rank_figure(table: pd.DataFrame) -> Figure:
     """Rank correlations against depth, a line for each score.
 
     Args:
-        table: :func:`resperturb.studies.compared.lesion_table`, of one data set.
+        table: :func:`resperturb.analysis.study_tables.lesion_table`, of one data set.
     """
     figure, axes = plt.subplots()
     for place, (score, part) in enumerate(table.groupby("score", sort=False)):
@@ -230,7 +230,7 @@ def straightness(sections: pd.DataFrame) -> Figure:
     """Straightness against depth after training, a line for each section; dotted, what random directions would have.
 
     Args:
-        sections: :func:`resperturb.studies.compared.path_sections`.
+        sections: :func:`resperturb.analysis.study_tables.path_sections`.
     """
     figure, axes = plt.subplots()
     end = sections[sections["moment"] == "end"]
@@ -245,7 +245,7 @@ def straightness(sections: pd.DataFrame) -> Figure:
 
 
 def over_depth(table: pd.DataFrame, column: str, label: str, *, level: float | None = None) -> Figure:
-    """A column of :func:`resperturb.studies.compared.path_depths` against depth, before and after training."""
+    """A column of :func:`resperturb.analysis.study_tables.path_depths` against depth, before and after training."""
     figure, axes = plt.subplots()
     for moment, style in MOMENT_STYLE.items():
         there = table[table["moment"] == moment].groupby("blocks")[column]
@@ -266,7 +266,7 @@ def text_figure(table: pd.DataFrame) -> Figure:
     """Mean scaled contribution per token against layers: both parts, attention, MLP; faint before training.
 
     Args:
-        table: :func:`resperturb.studies.compared.text_averages`.
+        table: :func:`resperturb.analysis.study_tables.text_averages`.
     """
     styles = {"both": {"color": PINK, "marker": "D", "linestyle": "-."}, **PART_STYLE}
     figure, axes = plt.subplots(figsize=(6.0, 4.2))

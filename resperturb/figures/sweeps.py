@@ -134,7 +134,7 @@ def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
 
 
 def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
-    """The exponent over the depths from each one on, from :func:`resperturb.curves.by_range`, by sweep."""
+    """The exponent over the depths from each one on, from :func:`resperturb.analysis.curves.by_range`, by sweep."""
     figure, axes = plt.subplots(figsize=(6.0, 3.8))
     depths: set[int] = set()
     for place, (name, table) in enumerate(tables.items()):
@@ -151,7 +151,7 @@ def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, 
 
 
 def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], column: str = "share") -> Figure:
-    """One column of :func:`resperturb.stream.section_table` against depth, a line for each section, a panel a sweep."""
+    """One column of :func:`resperturb.analysis.profiles.section_table` against depth: a line a section."""
     labels = {"share": "share of the sum", "path": "share of the path", "scaled": "average in the section"}
     figure, all_axes = panels(len(tables))
     for axes, (name, table) in zip(all_axes, tables.items(), strict=True):
@@ -171,7 +171,7 @@ def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Swee
 
 
 def concentration(table: pd.DataFrame) -> Figure:
-    """Mean, median and largest block against depth, from :func:`resperturb.stream.concentration_table`."""
+    """Mean, median and largest block against depth, from :func:`resperturb.analysis.profiles.concentration_table`."""
     figure, axes = plt.subplots()
     styles: tuple[tuple[str, dict[str, Any]], ...] = (
         ("largest", {"color": ORANGE, "marker": "^", "linestyle": "--"}),
@@ -214,7 +214,7 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
 
 def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
     """Depth against epsilon with its interval, and the accuracy at that depth below, from
-    :func:`resperturb.claims.stopping_table`; where a line has no markers it is extrapolated."""
+    :func:`resperturb.analysis.summaries.stopping_table`; where a line has no markers it is extrapolated."""
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(6.0, 5.4), sharex=True, height_ratios=(3, 2))
     for name, table in tables.items():
         style = style_of(sweeps[name])
@@ -233,7 +233,7 @@ def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, 
 
 
 def depths_left_out(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
-    """Depths predicted without their own runs over the true ones, from :func:`resperturb.curves.leave_one_out`."""
+    """Depths predicted without their own runs over true ones, of :func:`resperturb.analysis.curves.leave_one_out`."""
     figure, axes = plt.subplots(figsize=(6.0, 3.6))
     depths: set[int] = set()
     for name, table in tables.items():
@@ -254,7 +254,7 @@ def depths_left_out(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Swe
 
 def exponents_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
     """The exponent under each convention with its interval, sweeps side by side, from
-    :func:`resperturb.conventions.convention_table`."""
+    :func:`resperturb.analysis.conventions.convention_table`."""
     table = table.reset_index(drop=True)
     place = table.groupby("sweep").cumcount().groupby(table["convention"]).max()  # some have rows that others lack
     names = place.sort_values(kind="stable").index.tolist()

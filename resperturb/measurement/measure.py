@@ -202,7 +202,7 @@ def measure(
         MeasurementError: no residual addition or batch; 0 samples; a hidden (compiled, scripted, exported) model; model
             and batch on different devices; a state that is zero or not finite; a sum that is not x + f.
 
-    What counts as an addition is said in `resperturb.additions`.
+    What counts as an addition is said in `resperturb.measurement.additions`.
     """
     return measurement(
         model, batches, device=device, blocks=blocks, batch_statistics=batch_statistics, sequences=sequences

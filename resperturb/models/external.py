@@ -1,6 +1,6 @@
 """What can be measured by name: a network of torchvision, of timm or of a file, and trained weights for it.
 
-The images that go with it are in `resperturb.pictures`.
+The images that go with it are in `resperturb.training.external_data`.
 """
 
 from __future__ import annotations

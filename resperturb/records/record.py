@@ -65,7 +65,7 @@ class Record:
     def fresh(self) -> bool:
         """Whether the sources that decide the result are those the run was made with, or were shown to be equivalent.
 
-        See :mod:`resperturb.equivalence`.
+        See :mod:`resperturb.studies.equivalence`.
         """
         return is_fresh(self.run["provenance"]["source_hash"], self.folder.parent.parent)
 

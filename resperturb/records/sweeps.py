@@ -171,6 +171,18 @@ def sensitivity_sweeps(found: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep,
     return chosen
 
 
+def stale_words(stale: int) -> str:
+    """What a page says of records that are not those of the sources as they are; empty where there are none."""
+    return f"{stale} of them stale: made by sources that have changed since" if stale else ""
+
+
+def records_of(sweep: Sweep) -> str:
+    """What a figure rests on: folder, preset, kind of block, runs, and how many of them are stale."""
+    preset = f"preset {sweep.preset}" if sweep.preset else ""
+    parts = (preset, KINDS[sweep.block], f"{len(sweep.records)} runs", stale_words(len(sweep.stale)))
+    return f"{sweep.folder} ({', '.join(filter(None, parts))})"
+
+
 @dataclass(frozen=True)
 class Selection:
     """What a notebook that reads records is asked for.

@@ -95,7 +95,7 @@ def train(
 
     Args:
         network: on the device of the images; takes (N, C, H, W), gives (N, classes).
-        images: see :class:`resperturb.data.Images`.
+        images: see :class:`resperturb.training.data.Images`.
         experiment: schedule, batch size, precision, seed.
         observe: called at initialisation, at the snapshots and at the end; what it returns is kept. Not called at the
             end of a run that diverged.
