@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from conftest import ROOT
 from resperturb.records.record import Record, load_records
 
-ROOT = Path(__file__).parent.parent
 DIGITS = ROOT / "results" / "shipped-digits"
 
 

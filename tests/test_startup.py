@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from report.benchmarks import HELP_AIM, IMPORT_AIM
 
-ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "torchvision", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "seaborn")
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from builders import copy_sweep
 from report.answers import clock_answer
 from report.study_claims import clock_rows
 from resperturb.analysis.clock import clock_exponents, clock_records, clock_table, collapse
 from resperturb.records.record import Record, load_records
-from variants import copy_sweep
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
+from builders import DIGITS
 from resperturb.analysis import profiles
 from resperturb.models.residual import ResidualNetwork
 from resperturb.records.record import Record, load_records
 from resperturb.studies.rescaling import rescaling_table
-from variants import DIGITS
 
 
 @pytest.fixture(scope="module")

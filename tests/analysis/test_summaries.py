@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import ROOT
 from report import readme
 from resperturb.analysis import summaries
 from resperturb.analysis.bootstrap import Averages
@@ -18,8 +19,6 @@ from resperturb.errors import RecordError
 from resperturb.experiment.presets import load_preset
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import Sweep, default_sweep, sweeps
-
-ROOT = Path(__file__).parent.parent
 
 
 def law(low: float, exponent: float, high: float) -> PowerLaw:

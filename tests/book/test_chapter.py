@@ -9,13 +9,12 @@ import pytest
 from bs4 import BeautifulSoup
 
 from _ext.build import stale_lines
+from builders import copy_sweep
+from conftest import ROOT
 from report import cache, chapter
 from report.ledger import ledger
 from resperturb.records.freshness import source_hash
 from resperturb.records.sweeps import sweeps
-from variants import copy_sweep
-
-ROOT = Path(__file__).parent.parent
 
 
 def stamp(folder: Path, value: str) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from matplotlib.container import BarContainer
 
+from conftest import ROOT
 from report import benchmarks, costs
 from resperturb.experiment import Experiment
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep, sweeps
 
-ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "benchmarks" / "results"
 
 

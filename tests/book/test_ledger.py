@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from report import claims, ledger, quantities
 from report.claims import HOLDS, NOT, OPEN, ROUGH, STATEMENTS
 from resperturb.analysis import summaries
 from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
-ROOT = Path(__file__).parent.parent
 CHAPTERS = ("index", "hypothesis", "definitions", "method", "per_block", "scaling", "stopping_rule", "conventions")
 
 # Quantities that the prose quotes, and the statement of the ledger that each belongs to.

@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import Tag
+from test_book import article, soup
 
 from _ext.figure_sources import PACKAGE, cells_of, drawings, source_page
 from conftest import ROOT, Site
-from test_book import article, soup
 
 CHAPTERS = sorted(path for path in (ROOT / "book").glob("*.md"))
 WITHOUT_EXERCISE = {"index", "glossary", "reproduce", "runs", "references"}  # nothing to find out in them

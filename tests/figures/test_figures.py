@@ -15,15 +15,14 @@ from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from builders import copy_sweep
+from conftest import ROOT
 from resperturb import figures
 from resperturb.analysis import conventions, curves, profiles, summaries
 from resperturb.analysis.power_law import fit_power_law, stopping_depth
 from resperturb.models.residual import spread
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep
-from variants import copy_sweep
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")

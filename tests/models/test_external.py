@@ -17,13 +17,13 @@ import torch
 from PIL import Image
 from torch import nn
 
+from conftest import ROOT
 from report import benchmarks
 from resperturb import errors, figures, measure
 from resperturb.cli import main
 from resperturb.models import external
 from resperturb.training import external_data
 
-ROOT = Path(__file__).parent.parent
 SMALL = ["--size", "32", "--samples", "6", "--device", "cpu"]
 
 NETWORK = """

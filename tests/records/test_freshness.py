@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from resperturb.records.freshness import (
     DECIDING,
     DECIDING_STUDY,
@@ -21,7 +22,6 @@ from resperturb.records.freshness import (
 from resperturb.records.record import Record, StudyRecord, read_record, read_study
 from resperturb.studies.plan import STUDIES
 
-ROOT = Path(__file__).parent.parent
 CODE = '''"""A module."""
 
 from math import pi

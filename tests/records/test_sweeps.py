@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from builders import DIGITS, copy_sweep, write_conventions
 from report import choices, ledger, quantities
 from resperturb.analysis import conventions
 from resperturb.records.freshness import source_hash
 from resperturb.records.sweeps import Sweep, base_of, main_sweeps, records_of, sensitivity_sweeps, sweeps
-from variants import DIGITS, copy_sweep, write_conventions
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from builders import copy_sweep
+from conftest import ROOT
 from resperturb.errors import ExperimentError, RecordError
 from resperturb.records.sweeps import Selection, read_selection, select_record, select_sweep
-from variants import copy_sweep
 
-ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 NOTEBOOKS = {"scaling": 2, "profile": 4, "stopping_rule": 2}  # figures of each at least
 

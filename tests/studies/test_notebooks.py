@@ -9,12 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from conftest import ROOT
 from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.experiment.parameters import read_parameters
 from resperturb.records.record import load_records
 
-ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "notebooks" / "sweep.ipynb"
 TINY = {"train_size": 128, "test_size": 64, "measured_images": 32, "width": 4, "epochs": 2, "threads": 1}
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import ROOT
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import ExperimentError, RecordError, ResperturbError
 from resperturb.experiment import Experiment
@@ -31,7 +32,6 @@ from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
 from resperturb.studies.text import TextStudy, corpus, encoded, windows
 
 TINY = {"epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
-ROOT = Path(__file__).parent.parent
 
 
 def silent(line: str) -> None:

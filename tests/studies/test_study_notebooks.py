@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from conftest import ROOT
 from report import answers
 from report.answers import carried_answer, clock_answer
 from report.ledger import ledger
@@ -21,7 +22,6 @@ from resperturb.records.record import Record, StudyRecord, load_records, load_st
 from resperturb.records.sweeps import sweeps
 from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
 
-ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 NETWORK = {"blocks": 3, "epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
 TINY: dict[str, dict[str, object]] = {
