@@ -1,7 +1,7 @@
 """A Sphinx extension: under each figure one line that says where its data is, what code drew it, and from which runs.
 
 A chapter writes "Data: {download}`x.csv <_data/x.csv>`. Records: results/mnist." behind a figure or a table. From that,
-and from the cell that draws the figure, comes "Data: x.csv · Code: charts.concentration · Runs: mnist (21)", with links
+and from the cell that draws the figure, comes "Data: x.csv · Code: figures.concentration · Runs: mnist (21)", with links
 to the file, to the source on a page of the site, and to the index of runs. What rests on no run says on what it does:
 "Rests on: ..." in the place of "Records: ...".
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 import ast
 import functools
 import html
+import importlib
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from docutils import nodes
 
 from resperturb.records.record import records_in
 
-PACKAGE = Path(__file__).parent
+OURS = ("resperturb", "report")  # packages whose functions draw figures
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
 HEADER = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 OPTIONS = re.compile(r"\A(?::[\w-]+:[^\n]*\n)+")
@@ -32,7 +34,7 @@ RESTS_ON = "Rests on:"
 
 @dataclass(frozen=True)
 class Drawing:
-    """A function of the package that draws a figure, such as ("charts", "concentration")."""
+    """A function of ours that draws a figure, such as ("resperturb.figures.sweeps", "concentration")."""
 
     module: str
     function: str
@@ -43,7 +45,7 @@ class Drawing:
 
     @property
     def words(self) -> str:
-        return f"{self.module.split('.')[-1]}.{self.function}"
+        return f"{self.module.split('.')[1]}.{self.function}"
 
 
 def cells_of(chapter: str) -> Iterator[tuple[dict[str, Any], str]]:
@@ -56,12 +58,11 @@ def cells_of(chapter: str) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def imported(tree: ast.AST) -> dict[str, str]:
-    """Names that code imports from the package, and the dotted name of each below it."""
+    """Names that code imports from packages of ours, and the dotted name of each."""
     names: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "resperturb":
-            below = (node.module or "").split(".")[1:]
-            names |= {alias.asname or alias.name: ".".join([*below, alias.name]) for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in OURS:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
@@ -79,9 +80,10 @@ def drawings(chapter: str) -> dict[str, Drawing]:
         if figure is None or not isinstance(shown, ast.Call):
             continue
         root, _, rest = ast.unparse(shown.func).partition(".")
-        module, _, function = f"{names.get(root, '')}.{rest}".strip(".").rpartition(".")
-        if module and (PACKAGE / f"{module.replace('.', '/')}.py").is_file():
-            drawn[figure] = Drawing(module, function)
+        if root in names:
+            module, _, function = f"{names[root]}.{rest}".strip(".").rpartition(".")
+            defined = getattr(importlib.import_module(module), function)  # a folder names the functions of its files
+            drawn[figure] = Drawing(defined.__module__, function)
     return drawn
 
 
@@ -155,14 +157,19 @@ def rewrite(app: Any, document: Any, page: str) -> None:
         above = []
 
 
+def source_of(module: str) -> str:
+    """The source of a module, by its dotted name."""
+    return inspect.getsource(importlib.import_module(module))
+
+
 def source_page(module: str, highlight: Any) -> str:
     """The body of a page with a module's source, every function with an anchor of its name.
 
     Args:
-        module: dotted name below the package.
+        module: its dotted name.
         highlight: from source to HTML, a line each, in one `pre`.
     """
-    source = (PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    source = source_of(module)
     lines = highlight(source).splitlines()
     before, opening, first = lines[0].partition("<pre>")
     lines[0] = first
@@ -170,7 +177,7 @@ def source_page(module: str, highlight: Any) -> str:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
             lines[line] = f'<span class="source-anchor" id="{html.escape(node.name)}"></span>{lines[line]}'
-    title = f"<h1>resperturb.{html.escape(module)}</h1>"
+    title = f"<h1>{html.escape(module)}</h1>"
     return f"{title}\n{before}{opening}{chr(10).join(lines)}"
 
 
@@ -182,7 +189,7 @@ def source_pages(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
     texts = [path.read_text(encoding="utf-8") for path in chapters if path.suffix == ".md"]
     for module in sorted({drawing.module for text in texts for drawing in drawings(text).values()}):
         body = source_page(module, lambda source: app.builder.highlighter.highlight_block(source, "python"))
-        yield f"code/{module}", {"title": f"resperturb.{module}", "body": body, "parents": []}, "page.html"
+        yield f"code/{module}", {"title": module, "body": body, "parents": []}, "page.html"
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -7,23 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 
 from _ext.run_pages import main as write_pages
 from conftest import Site
+from pages import article, soup
 from resperturb.records.record import load_records
 
 pytestmark = pytest.mark.book
-
-
-def article(page: Path) -> Tag:
-    found = soup(page).find("article")
-    assert isinstance(found, Tag), f"{page.name} has no article"
-    return found
-
-
-def soup(page: Path) -> BeautifulSoup:
-    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
 def test_every_chapter_is_there(site: Site) -> None:

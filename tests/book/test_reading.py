@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import Tag
-from test_book import article, soup
 
-from _ext.figure_sources import PACKAGE, cells_of, drawings, source_page
+from _ext.figure_sources import cells_of, drawings, source_of, source_page
 from conftest import ROOT, Site
+from pages import article, soup
 
 CHAPTERS = sorted(path for path in (ROOT / "book").glob("*.md"))
 WITHOUT_EXERCISE = {"index", "glossary", "reproduce", "runs", "references"}  # nothing to find out in them
@@ -32,28 +32,29 @@ def test_every_figure_is_drawn_by_a_function_of_the_package(chapter: Path) -> No
     if chapter.stem not in ("runs", "explorer"):
         assert set(drawn) == figures_named(chapter)
     for drawing in drawn.values():
-        source = (PACKAGE / f"{drawing.module.replace('.', '/')}.py").read_text(encoding="utf-8")
-        assert f"def {drawing.function}(" in source
+        assert f"def {drawing.function}(" in source_of(drawing.module)
 
 
 def test_a_figure_that_shows_no_function_of_the_package_is_not_taken_for_one() -> None:
     header = "---\nmystnb:\n  figure:\n    name: fig-x\n---\n"
-    imports = "```{code-cell} python\nfrom resperturb import charts\n```\n"
+    imports = "```{code-cell} python\nfrom resperturb import figures\n```\n"
     for code, expected in (
-        ("charts.concentration(t)", {"fig-x": "charts.concentration"}),
-        ("charts.concentration(t) if t else None", {"fig-x": "charts.concentration"}),
+        ("figures.concentration(t)", {"fig-x": "figures.concentration"}),
+        ("figures.concentration(t) if t else None", {"fig-x": "figures.concentration"}),
         ("plt.figure()", {}),
-        ("x = charts.concentration(t)", {}),
+        ("x = figures.concentration(t)", {}),
     ):
         drawn = drawings(f"{imports}```{{code-cell}} python\n{header}{code}\n```\n")
         assert {name: drawing.words for name, drawing in drawn.items()} == expected
 
 
 def test_a_source_page_keeps_every_line_and_marks_every_function() -> None:
-    page = source_page("charts", lambda source: f"<div><pre>{source.replace('<', '&lt;')}</pre></div>")
+    page = source_page(
+        "resperturb.figures.sweeps", lambda source: f"<div><pre>{source.replace('<', '&lt;')}</pre></div>"
+    )
     body = page.split("<pre>")[1].split("</pre>")[0]
     plain = re.sub(r'<span class="source-anchor" id="\w+"></span>', "", body).replace("&lt;", "<")
-    assert plain.splitlines() == (PACKAGE / "charts.py").read_text(encoding="utf-8").splitlines()
+    assert plain.splitlines() == source_of("resperturb.figures.sweeps").splitlines()
     assert 'id="product_against_depth"></span>def product_against_depth(' in page
 
 

@@ -38,10 +38,6 @@ def given_by(command: str) -> dict[str, Any]:
     return given
 
 
-def soup(text: str) -> BeautifulSoup:
-    return BeautifulSoup(text, "html.parser")
-
-
 def test_every_command_makes_its_own_record_again() -> None:
     checked = 0
     for records in load_folders(RESULTS).values():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resperturb.errors import MeasurementError
-from resperturb.measurement import moments, recorder
+from resperturb.measurement import model_state, moments
 from resperturb.measurement.measure import measure, measurement
 from resperturb.measurement.reductions import other_squares, products, squared_distances, squares, totals
 from resperturb.models.residual import ResidualNetwork
@@ -344,13 +344,13 @@ def test_refuses_paths_that_depend_on_the_data():
 
 def test_a_sum_that_is_not_x_plus_f_is_an_error(monkeypatch):
     """Were the wrong memory read, the numbers would not add up."""
-    before = recorder.Recorder.before
+    before = model_state.Recorder.before
 
     def stale(self, addition):
         before(self, addition)
         addition.perturbation.mul_(1.001)
 
-    monkeypatch.setattr(recorder.Recorder, "before", stale)
+    monkeypatch.setattr(model_state.Recorder, "before", stale)
     with pytest.raises(MeasurementError, match=r"addition 1 \(identity, Turn\), x \+ f differs"):
         measure(Turn([ROTATION]), [XY])
 
@@ -432,18 +432,18 @@ def test_states_are_not_kept():
             return x
 
     alive: list[int] = []
-    after = recorder.Recorder.after
+    after = model_state.Recorder.after
 
-    class Counting(recorder.Recorder):
+    class Counting(model_state.Recorder):
         def after(self, addition, result, value):
             after(self, addition, result, value)
             alive.append(sum(not torch.UntypedStorage._expired(weak) for weak in live))
 
-    original, recorder.Recorder = recorder.Recorder, Counting
+    original, model_state.Recorder = model_state.Recorder, Counting
     try:
         measure(Deep([0.1 * torch.eye(2)] * 40), [XY[:2]])
     finally:
-        recorder.Recorder = original
+        model_state.Recorder = original
         for weak in live:
             torch.UntypedStorage._free_weak_ref(weak)
     assert len(alive) == 40
