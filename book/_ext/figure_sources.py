@@ -2,8 +2,8 @@
 
 A chapter writes "Data: {download}`x.csv <_data/x.csv>`. Records: results/mnist." behind a figure or a table. From that,
 and from the cell that draws the figure, comes "Data: x.csv · Code: figures.concentration · Runs: mnist (21)", with
-links to the file, to the source on a page of the site, and to the index of runs. What rests on no run says on what it does:
-"Rests on: ..." in the place of "Records: ...".
+links to the file, to the source on a page of the site, and to the index of runs. What rests on no run says on what it
+does: "Rests on: ..." in the place of "Records: ...".
 """
 
 from __future__ import annotations
