@@ -18,28 +18,28 @@ FLAGS := --cores $(CORES) --nolock --rerun-incomplete --keep-going --quiet rules
 BENCHMARKS := $(filter-out common other_tools,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf sweep test bench lint serve clean distclean
+.PHONY: help book sweep ledger readme test bench lint serve clean distclean
 
 help:
 	@echo "make book                 set up .venv, run the default sweep, build the site in _build/html"
-	@echo "make pdf                  print the built book to _build/book.pdf, with a Chromium of the system's"
 	@echo "make serve                show the site at http://127.0.0.1:$(PORT)"
 	@echo "make sweep PRESET=mnist   run the sweep of a preset ($(basename $(notdir $(wildcard config/*.yaml)))) or of a YAML file"
 	@echo "                          or a study ($(basename $(notdir $(wildcard config/studies/*.yaml))));"
 	@echo "                          CORES=2 for fewer cores, AGAIN=1 to train also where there are records"
 	@echo "make test                 set up .venv and run the tests; PYTEST='-k name' for some of them"
 	@echo "make bench                measure what it costs, into benchmarks/results; nothing else should run meanwhile"
+	@echo "make ledger readme        write the ledger, and the README's results, from the records that are shipped"
 	@echo "make lint                 ruff and mypy"
 	@echo "make clean                remove the site and the pages of runs; make distclean also the runs and .venv"
 
 book: $(BIN)/.book
 	$(BIN)/snakemake book $(FLAGS) --config preset=digits
 
-pdf: $(BIN)/.book
-	$(BIN)/python -m resperturb.printing
-
 sweep: $(BIN)/.book
 	$(BIN)/snakemake sweep $(FLAGS) $(if $(AGAIN),--forcerun run) --config preset=$(PRESET) $(if $(AGAIN),again=True)
+
+ledger readme: $(BIN)/.book
+	cd book && ../$(BIN)/python -m report.$@
 
 test: $(BIN)/.test
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST)

@@ -19,8 +19,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from resperturb.experiment import ExperimentError
-from resperturb.plans import load_plan
+from resperturb.errors import ExperimentError
+from resperturb.studies.plan import load_plan
 
 # papermill, jupyter-book and python of the environment that snakemake itself is in, activated or not
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -76,7 +76,7 @@ rule run:
     # papermill writes as it goes; only a notebook that came to its end takes its place.
     input:
         notebook=f"notebooks/{PLAN.notebook}.ipynb",
-        sources=[f"resperturb/{name}" for name in PLAN.sources],
+        sources=[os.path.relpath(path) for path in PLAN.sources],
     output:
         EXECUTED,
     log:
@@ -99,11 +99,11 @@ rule run:
 rule pages:
     input:
         executed=expand(EXECUTED, run=RUNS),
-        makers=["resperturb/pages.py", "resperturb/runs/facts.py", "resperturb/runs/page.py"],
+        makers=["book/_ext/run_pages.py", "book/report/run_facts.py"],
     output:
         expand("book/runs/{run}.ipynb", run=RUNS),
     shell:
-        "python -m resperturb.pages {input.executed} --into book/runs"
+        "PYTHONPATH=book${{PYTHONPATH:+:$PYTHONPATH}} python -m _ext.run_pages {input.executed} --into book/runs"
 
 
 rule book:
@@ -114,7 +114,7 @@ rule book:
         "_config.yml",
         "_toc.yml",
         sorted(str(path) for pattern in ("*.md", "*.bib", "_static/*") for path in Path("book").glob(pattern)),
-        sorted(str(path) for path in Path("resperturb").rglob("*.py")),
+        sorted(str(path) for top in ("resperturb", "book/report", "book/_ext") for path in Path(top).rglob("*.py")),
         sorted(str(path) for path in Path("benchmarks/results").glob("*.json")),
         sorted(str(path) for path in Path("results").glob("*/[!.]*/run.json") if path.parts[1] != Path(RESULTS).name),
     output:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from resperturb.provenance import git_commit, machine, versions
+from resperturb.records.provenance import git_commit, machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

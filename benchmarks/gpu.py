@@ -25,10 +25,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset
 from torch.utils.flop_counter import FlopCounterMode
 
-from resperturb.data import DataError, Images, data_folder, load_images
+from resperturb.errors import DataError
 from resperturb.experiment import Experiment
-from resperturb.networks import network_of
-from resperturb.training import train
+from resperturb.models.residual import network_of
+from resperturb.training.data import Images, data_folder, load_images
+from resperturb.training.loop import train
 
 CLASSES, SIDE = 10, 32
 

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from resperturb import ResidualNetwork, measure
-from resperturb.provenance import git_commit, machine, peak_memory, versions
+from resperturb.records.provenance import git_commit, machine, peak_memory, versions
 
 OUTPUT = Path(__file__).parent / "results" / "measurement.json"
 Way = Callable[[nn.Module, Iterable[Tensor]], Any]

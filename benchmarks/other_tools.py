@@ -23,7 +23,7 @@ import torchvision
 from torch import Tensor
 
 from resperturb import measure
-from resperturb.provenance import git_commit, versions
+from resperturb.records.provenance import git_commit, versions
 
 OUTPUT = Path(__file__).parent / "results" / "other_tools.json"
 

@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from common import keep, parsed, parser_of, provenance
 
-from resperturb.averages import Summary
-from resperturb.data import load_images
-from resperturb.experiment import PRECISIONS, Experiment
-from resperturb.networks import network_of
-from resperturb.perturbation import measure
-from resperturb.scaling import fit_power_law, power_law, student
-from resperturb.training import Moment, evaluate, train
+from resperturb.analysis.bootstrap import Summary
+from resperturb.analysis.power_law import fit_power_law, power_law, student
+from resperturb.experiment import Experiment
+from resperturb.experiment.experiment import PRECISIONS
+from resperturb.measurement.measure import measure
+from resperturb.models.residual import network_of
+from resperturb.training.data import load_images
+from resperturb.training.loop import Moment, evaluate, train
 
 QUANTITIES = ("train_loss", "test_loss", "test_accuracy", "scaled_perturbation")
 

@@ -29,8 +29,8 @@ from typing import Any
 import yaml
 from common import ROOT, keep, parsed, parser_of, provenance, spread
 
-from resperturb.presets import Preset, load_preset
-from resperturb.records import read_record
+from resperturb.experiment.presets import Preset, load_preset
+from resperturb.records.record import read_record
 
 TINY = {"dataset": "digits", "epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
 COMPANY = ("nothing", "a busy process", "another run alike")

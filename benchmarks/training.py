@@ -28,16 +28,18 @@ from typing import Any
 import torch
 from common import keep, parsed, parser_of, provenance, spread
 from gpu import matrix_rate
-from measurement import resident
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from resperturb.data import DataError, Images, data_folder, load_images
-from resperturb.experiment import IMAGE_SIDE, Experiment
-from resperturb.networks import network_of
-from resperturb.training import train
+from measurement import resident
+from resperturb.errors import DataError
+from resperturb.experiment import Experiment
+from resperturb.experiment.experiment import IMAGE_SIDE
+from resperturb.models.residual import network_of
+from resperturb.training.data import Images, data_folder, load_images
+from resperturb.training.loop import train
 
 CLASSES = 10
 CORES = os.cpu_count() or 1

@@ -10,26 +10,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resperturb.analysis.power_law import fit_power_law, stopping_depth
     from resperturb.errors import ExperimentError, MeasurementError
     from resperturb.experiment import Experiment
-    from resperturb.networks import ResidualNetwork
-    from resperturb.perturbation import measure
-    from resperturb.records import Record, load_records, summary
-    from resperturb.runner import run
-    from resperturb.scaling import fit_power_law, stopping_depth
+    from resperturb.measurement.measure import measure
+    from resperturb.models.residual import ResidualNetwork
+    from resperturb.records.record import Record, load_records, summary
+    from resperturb.studies.run import run
 
 HOME = {
     "Experiment": "experiment",
     "ExperimentError": "errors",
     "MeasurementError": "errors",
-    "Record": "records",
-    "ResidualNetwork": "networks",
-    "fit_power_law": "scaling",
-    "load_records": "records",
-    "measure": "perturbation",
-    "run": "runner",
-    "stopping_depth": "scaling",
-    "summary": "records",
+    "Record": "records.record",
+    "ResidualNetwork": "models.residual",
+    "fit_power_law": "analysis.power_law",
+    "load_records": "records.record",
+    "measure": "measurement.measure",
+    "run": "studies.run",
+    "stopping_depth": "analysis.power_law",
+    "summary": "records.record",
 }
 __all__ = [
     "Experiment",

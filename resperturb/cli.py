@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 
 from resperturb.errors import ResperturbError
-from resperturb.experiment import Experiment
-from resperturb.presets import load_preset, preset_names
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.presets import load_preset, preset_names
 
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
 # What fields of the experiment are where they are not given, and no default of a data set fills them in.
@@ -123,8 +123,8 @@ def run_command(options: argparse.Namespace) -> int:
         experiment = Experiment.from_mapping(changes)
         results = options.results or "results/runs"
 
-    from resperturb.parameters import with_threads
-    from resperturb.runner import run
+    from resperturb.experiment.parameters import with_threads
+    from resperturb.studies.run import run
 
     record = run(with_threads(experiment), results, again=options.again, report=lambda line: print(line, flush=True))
     end = record.run["averages"].get("end")
@@ -139,22 +139,22 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def measure_command(options: argparse.Namespace) -> int:
-    from resperturb import subjects
-    from resperturb.perturbation import measure
-    from resperturb.pictures import load_pictures
-    from resperturb.runner import device_of
+    from resperturb.measurement.measure import measure
+    from resperturb.models import external
+    from resperturb.studies.run import device_of
+    from resperturb.training.external_data import load_pictures
 
     device = device_of(options.device)
     check_targets(options.csv, options.figure)
-    model = subjects.load_model(options.spec, options.size)
+    model = external.load_model(options.spec, options.size)
     if options.weights:
-        subjects.load_weights(model, options.weights)
+        external.load_weights(model, options.weights)
     pictures = load_pictures(
         options.data, model, samples=options.samples, batch_size=options.batch_size, size=options.size
     )
     form = f"{pictures.channels}×{pictures.size}×{pictures.size}"
     with progress(pictures) as batches:
-        table = subjects.built(
+        table = external.built(
             f"measuring {options.spec} on images of {form} on {device}",
             lambda: measure(model.to(device), batches, device=device, sequences=options.sequences),
         )
@@ -175,7 +175,7 @@ def measure_command(options: argparse.Namespace) -> int:
     if options.csv:
         table.to_csv(options.csv, index=False, float_format="%.9g")
     if options.figure:
-        from resperturb.comparisons import save_figure
+        from resperturb.figures.networks import save_figure
 
         save_figure({options.spec: table}, options.figure)
     return 0
@@ -217,8 +217,8 @@ def counted(batches: Any) -> Iterator[Any]:
 
 
 def depth_command(options: argparse.Namespace) -> int:
-    from resperturb.records import load_records
-    from resperturb.scaling import stopping_depth
+    from resperturb.analysis.power_law import stopping_depth
+    from resperturb.records.record import load_records
 
     records = load_records(options.results)
     found = stopping_depth(options.epsilon, records)
@@ -238,8 +238,9 @@ def depth_command(options: argparse.Namespace) -> int:
 
 
 def report_command(options: argparse.Namespace) -> int:
-    from resperturb.records import load_records, summary
-    from resperturb.scaling import ScalingError, fit_power_law
+    from resperturb.analysis.power_law import fit_power_law
+    from resperturb.errors import ScalingError
+    from resperturb.records.record import load_records, summary
 
     records = load_records(options.results)
     columns = ["run", "accuracy", "scaled_initialization", "scaled_end", "clock", "wall_seconds", "diverged"]

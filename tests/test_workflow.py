@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Tree, write_preset
 
-from resperturb.records import DECIDING_SOURCES, load_records
+from conftest import ROOT, Tree, write_preset
+from resperturb.records.freshness import deciding_files
+from resperturb.records.record import load_records
 
 NOTHING = "Nothing to be done"
 
@@ -45,13 +46,13 @@ class TestSweep:
     @pytest.mark.parametrize(
         ("source", "runs"),
         [
-            (f"resperturb/{DECIDING_SOURCES[0]}", 2),
-            (f"resperturb/{DECIDING_SOURCES[-1]}", 2),
+            (deciding_files()[0].relative_to(ROOT), 2),
+            (deciding_files()[-1].relative_to(ROOT), 2),
             ("notebooks/sweep.ipynb", 2),
-            ("resperturb/figures.py", 0),
+            ("resperturb/figures/runs.py", 0),
         ],
     )
-    def test_plans_again_what_an_edit_decides(self, swept: Tree, tiny: Path, source: str, runs: int) -> None:
+    def test_plans_again_what_an_edit_decides(self, swept: Tree, tiny: Path, source: Path | str, runs: int) -> None:
         path = swept.root / source
         content = path.read_text(encoding="utf-8")
         try:

@@ -139,9 +139,9 @@
       return { heading, host, reader: charts.reader(host, readout), figure: make("div", { class: `explorer-figure explorer-${name}` }, heading, host, readout) };
     };
     const profile = chart("", "profile"), scaling = chart("", "scaling"), accuracy = chart("Test accuracy against depth", "accuracy");
-    const page = make("a", {}, "This run's page"), code = make("code"), note = make("p", { class: "explorer-note" });
+    const code = make("code"), note = make("p", { class: "explorer-note" });
     const button = make("button", { type: "button", onclick: () => copy(button, code.textContent) }, "Copy command");
-    const more = make("div", { class: "explorer-more" }, make("p", {}, "This run again:"), make("pre", { tabindex: 0, "aria-label": "papermill command" }, code), make("p", { class: "explorer-links" }, button, page));
+    const more = make("div", { class: "explorer-more" }, make("p", {}, "This run again:"), make("pre", { tabindex: 0, "aria-label": "papermill command" }, code), make("p", { class: "explorer-links" }, button));
     const section = make("section", { class: "explorer-run" }, controls, note, facts, make("div", { class: "explorer-figures" }, profile.figure, scaling.figure, accuracy.figure), more);
 
     function render() {
@@ -178,8 +178,6 @@
       scaling.reader.draw(...charts.scaling(sweep, run, measure, both, width(scaling), at), pick);
       accuracy.reader.draw(...charts.accuracy(sweep, run, both, width(accuracy), at), pick);
       code.textContent = run.command;
-      page.hidden = !run.page;
-      page.href = `runs/${sweep.folder}/${run.name}.html`;
       return `${sweep.data}, ${sweep.title}, ${charts.count(run.blocks)}, seed ${run.seed}: average ${name} ${short(average("end"))} after training, ` +
         `${short(average("initialization"))} at initialisation; ${run.accuracy == null ? "diverged" : `test accuracy ${charts.percent(run.accuracy)}`}.`;
     }

@@ -1,0 +1,1 @@
+"""What records say: averages, fits over depth, tables. Nothing here needs PyTorch."""

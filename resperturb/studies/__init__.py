@@ -1,1 +1,1 @@
-"""Experiments beyond the paper, one a module: what it asks, how it is conducted, what it leaves."""
+"""What is conducted: one run, the studies beyond it, and the plan of all runs of a preset."""

@@ -14,12 +14,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from resperturb.data import Images, load_images
 from resperturb.errors import ExperimentError
-from resperturb.experiment import Experiment, reject_unknown, whole_number
-from resperturb.networks import Block, ResidualNetwork, network_of
-from resperturb.parameters import BESIDES, given_in
-from resperturb.training import Training, evaluate, train
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.parameters import BESIDES, given_in
+from resperturb.experiment.validation import reject_unknown, whole_number
+from resperturb.models.residual import Block, ResidualNetwork, network_of
+from resperturb.training.data import Images, load_images
+from resperturb.training.loop import Training, evaluate, train
 
 Tables = dict[str, pd.DataFrame]
 Report = Callable[[str], None]
@@ -34,7 +35,6 @@ class Study:
     """
 
     study: ClassVar[str]  # what its folder in results/ is called, and its notebook
-    sources: ClassVar[tuple[str, ...]]  # files of the package that decide it, beside those of every run
     titled: ClassVar[tuple[str, ...]]  # fields that the name of its record spells out
 
     seed: int = 0  # of weights and of the order of the data

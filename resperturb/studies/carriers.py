@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resperturb.networks import ResidualNetwork, network_of
-from resperturb.perturbation import measurement
+from resperturb.measurement.measure import measurement
+from resperturb.models.residual import ResidualNetwork, network_of
 from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
 
 
@@ -24,7 +24,6 @@ class Carriers(TrainedStudy):
     """The sizes of weights and gains in one network, before and after training."""
 
     study: ClassVar[str] = "carriers"
-    sources: ClassVar[tuple[str, ...]] = ("studies/carriers.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     def conduct(self, report: Report) -> Tables:

@@ -16,13 +16,14 @@ import pandas as pd
 import torch
 from torch import nn
 
-from resperturb.data import load_images
 from resperturb.errors import ExperimentError
-from resperturb.experiment import Experiment, finite
-from resperturb.networks import Block, ResidualNetwork, initialize, network_of, silence
-from resperturb.perturbation import measurement
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.validation import finite
+from resperturb.measurement.measure import measurement
+from resperturb.models.residual import Block, ResidualNetwork, initialize, network_of, silence
 from resperturb.studies.base import Report, Tables, TrainedStudy, sections_of
-from resperturb.training import evaluate, train
+from resperturb.training.data import load_images
+from resperturb.training.loop import evaluate, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,6 @@ class Growth(TrainedStudy):
     """One network, grown. `blocks` is what it starts with; every phase is one cycle of the learning rate."""
 
     study: ClassVar[str] = "growth"
-    sources: ClassVar[tuple[str, ...]] = ("studies/growth.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "epsilon")
 
     blocks: int = 6

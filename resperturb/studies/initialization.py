@@ -22,13 +22,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from resperturb.data import load_images
+from resperturb.analysis.theory import VARIANTS, Variant
 from resperturb.errors import ActivationError, ExperimentError
-from resperturb.experiment import Experiment, one_of, whole_number
-from resperturb.networks import ResidualNetwork
-from resperturb.perturbation import measurement
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.validation import one_of, whole_number
+from resperturb.measurement.measure import measurement
+from resperturb.models.residual import ResidualNetwork
 from resperturb.studies.base import Report, Study, Tables
-from resperturb.studies.variants import VARIANTS, Variant
+from resperturb.training.data import load_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,6 @@ class Initialization(Study):
     """Networks of one variant at many depths, measured as they are drawn."""
 
     study: ClassVar[str] = "initialization"
-    sources: ClassVar[tuple[str, ...]] = ("studies/initialization.py", "studies/variants.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "variant")
 
     dataset: str = "digits"

@@ -20,8 +20,8 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from resperturb.networks import ResidualNetwork
-from resperturb.perturbation import measurement
+from resperturb.measurement.measure import measurement
+from resperturb.models.residual import ResidualNetwork
 from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
 
 SCORES = ("scaled", "influence", "angular")
@@ -33,7 +33,6 @@ class Lesion(TrainedStudy):
     """One trained network, without each of its blocks and without many of them."""
 
     study: ClassVar[str] = "lesion"
-    sources: ClassVar[tuple[str, ...]] = ("studies/lesion.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     draws: int = 5  # random sets of blocks for each number that is removed

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from resperturb.networks import ResidualNetwork, network_of
+from resperturb.models.residual import ResidualNetwork, network_of
 from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
 
 PICTURED = 40  # points at most on each trajectory of the picture
@@ -32,7 +32,6 @@ class PathStudy(TrainedStudy):
     """The states of one trained network on test images."""
 
     study: ClassVar[str] = "path"
-    sources: ClassVar[tuple[str, ...]] = ("studies/path.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     def conduct(self, report: Report) -> Tables:

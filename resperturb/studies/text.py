@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment import finite, one_of
-from resperturb.perturbation import measurement
+from resperturb.experiment.validation import finite, one_of
+from resperturb.measurement.measure import measurement
+from resperturb.models.transformer import INITIALIZATIONS, Transformer
 from resperturb.studies.base import Report, Study, Tables
-from resperturb.studies.transformer import INITIALIZATIONS, Transformer
-from resperturb.training import learning_rate
+from resperturb.training.loop import learning_rate
 
 HELD_OUT = 0.1  # of the text
 CLIP = 1.0  # largest norm of the gradient
@@ -34,7 +34,6 @@ class TextStudy(Study):
     """One transformer, trained and measured token by token."""
 
     study: ClassVar[str] = "text"
-    sources: ClassVar[tuple[str, ...]] = ("studies/text.py", "studies/transformer.py", "studies/base.py")
     titled: ClassVar[tuple[str, ...]] = ("initialization", "layers")
 
     layers: int = 8  # each two blocks, attention and MLP

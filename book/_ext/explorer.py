@@ -1,0 +1,164 @@
+"""The data of the book's explorer: what it shows of the runs of the main sweeps, in one script for a browser.
+
+As a Sphinx extension this module writes that script when the book is built, and keeps the explorer's libraries off all
+other pages.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from report.cache import fingerprint
+from report.run_facts import command_of
+from report.runs import MOMENTS
+from resperturb.analysis.power_law import PowerLaw, fit_power_law
+from resperturb.analysis.profiles import measure_law
+from resperturb.errors import ScalingError
+from resperturb.records.record import Record
+from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sweeps
+
+SCRIPT = "explorer-data.js"  # in _static/ of the built book
+GLOBAL = "resperturbExplorer"  # what the script assigns
+OWN_FILES = ("explorer", "runs", "vendor/d3-", "vendor/plot-")
+"""How the names of the scripts and styles begin that only the pages load which name them."""
+DIGITS = 4  # significant
+
+MEASURES = {"scaled": "scaled", "absolute": "perturbation_norm", "cosine": "cosine"}
+"""What the explorer can show, with the column of the records that holds it."""
+LAWFUL = ("scaled", "absolute")  # measures with one sign, whose average can follow a power law
+BANDS = {"low": "q05", "high": "q95"}  # over images, where the records have them
+
+
+def explorer_data(chosen: Mapping[str, Sweep]) -> dict[str, Any]:
+    """Everything the explorer shows, ready for JSON: no NaN, numbers of four significant digits.
+
+    Args:
+        chosen: sweeps by name; those of one data set differ in their kind of block or in their name.
+    """
+    found: list[dict[str, Any]] = []
+    for sweep in chosen.values():
+        taken = {(other["dataset"], other["kind"]) for other in found}
+        again = (sweep.dataset, sweep.block) in taken
+        kind = sweep.name.removeprefix(f"{sweep.dataset}-") if again else sweep.block
+        title = KINDS[sweep.block] + (f" ({kind})" if again else "")
+        found.append(sweep_data(sweep) | {"kind": kind, "title": title})
+    return {"measures": list(MEASURES), "sweeps": found}
+
+
+def sweep_data(sweep: Sweep) -> dict[str, Any]:
+    """One sweep: its power laws by measure and moment, and its runs, shallow ones first."""
+    return {
+        "name": sweep.name,
+        "dataset": sweep.dataset,
+        "data": TITLES[sweep.dataset],
+        "folder": Path(sweep.folder).name,
+        "laws": {measure: laws_of(sweep.records, measure) for measure in LAWFUL},
+        "runs": [run_data(record) for record in sweep.records],
+    }
+
+
+def laws_of(records: Iterable[Record], measure: str) -> dict[str, Any]:
+    """The fitted laws of one measure by moment, as the chapters have them; without those that cannot be fitted."""
+    found = {}
+    for moment in MOMENTS:
+        try:
+            law = law_of(list(records), measure, moment)
+        except ScalingError:
+            continue
+        numbers = (law.exponent, law.low, law.high, law.prefactor)
+        found[moment] = dict(zip(("exponent", "low", "high", "prefactor"), map(rounded, numbers), strict=True))
+    return found
+
+
+def law_of(records: Iterable[Record], measure: str, moment: str) -> PowerLaw:
+    """The law of the average of a measure in LAWFUL, with the interval that the chapters give.
+
+    Raises:
+        ScalingError: it cannot be fitted.
+    """
+    if measure == "scaled":
+        return fit_power_law(records, moment=moment)  # over images too, which only this measure is kept for
+    return measure_law(records, MEASURES[measure], moment)
+
+
+def run_data(record: Record) -> dict[str, Any]:
+    """One run: how well it does, its averages, every block at both moments, where sections begin, its command."""
+    run = record.run
+    first = record.blocks_at("initialization").groupby("section")["block"].min()
+    return {
+        "name": record.name,
+        "blocks": record.blocks,
+        "seed": record.seed,
+        "diverged": record.diverged,
+        "stale": not record.fresh,
+        "accuracy": None if record.diverged else rounded(run["accuracy"]),
+        "clock": rounded(run["training"]["clock"]),
+        "averages": {
+            moment: {measure: rounded(averages[measure]) for measure in MEASURES if measure in averages}
+            for moment, averages in run["averages"].items()
+            if moment in MOMENTS
+        },
+        "sections": [int(block) for block in first],
+        "profile": {moment: profile(record.blocks_at(moment)) for moment in MOMENTS},
+        "command": command_of(record),
+    }
+
+
+def profile(blocks: pd.DataFrame) -> dict[str, list[float | None]]:
+    """Each measure block by block, and where the records have it the band over images; empty without blocks."""
+    columns = {}
+    for measure, column in MEASURES.items():
+        columns[measure] = column
+        columns |= {f"{measure}_{end}": f"{column}_{quantile}" for end, quantile in BANDS.items()}
+    ordered = blocks.sort_values("block")
+    return {
+        name: [rounded(v) for v in ordered[column]]
+        for name, column in columns.items()
+        if column in ordered and len(ordered)
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    """To four significant digits; None where there is no number, which JSON has no word for."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
+
+
+def script(data: Mapping[str, Any]) -> str:
+    """A classic script, which a browser also loads from a disk, where it fetches no JSON."""
+    return f"window.{GLOBAL} = {json.dumps(data, separators=(',', ':'), allow_nan=False)};\n"
+
+
+def write_script(app: Any, error: Exception | None) -> None:
+    """Write the script beside the built pages, unless it is there and made from the same files."""
+    if error is not None or app.builder.format != "html":
+        return
+    root, html = Path(app.srcdir).parent, Path(app.outdir)
+    target, note = html / "_static" / SCRIPT, Path(app.doctreedir) / f"{SCRIPT}.made-from"
+    made_from = fingerprint(root)
+    if target.is_file() and note.is_file() and note.read_text(encoding="utf-8") == made_from:
+        return
+    text = script(explorer_data(main_sweeps(sweeps(root / "results"))))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    note.write_text(made_from, encoding="utf-8")
+
+
+def off_other_pages(app: Any, config: Any) -> None:
+    """Jupyter Book puts every script and style of _static/ on every page; a page that needs one names it itself."""
+    for files in (config.html_js_files, config.html_css_files):
+        files[:] = [
+            file for file in files if not str(file[0] if isinstance(file, tuple) else file).startswith(OWN_FILES)
+        ]
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """What Sphinx calls to load an extension."""
+    app.connect("config-inited", off_other_pages)
+    app.connect("build-finished", write_script)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

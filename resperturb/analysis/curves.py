@@ -1,0 +1,171 @@
+"""Which curve the averages follow: candidates compared, the exponent by range of depths, and depths left out.
+
+The candidates are the laws that the literature names: 1/L (Hauser 2019, arXiv 1902.04106, after training), 1/sqrt(L)
+(De & Smith 2020, arXiv 2002.10444, at initialisation), H_L / L, which is what a state that grows by the same amount in
+every block gives, a power of L, and a power law that may bend, to tell whether one exponent is enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from resperturb.analysis.bootstrap import Run
+from resperturb.analysis.power_law import crossing, fit_power_law
+from resperturb.errors import ScalingError
+
+FEWEST = 4  # depths of a range that is given an exponent of its own
+
+
+@dataclass(frozen=True)
+class Curve:
+    """log(average) = log(a) + shape(L) + combination of columns(L); `a` and the combination are fitted."""
+
+    name: str
+    shape: Callable[[np.ndarray], np.ndarray]
+    columns: Callable[[np.ndarray], list[np.ndarray]]
+
+
+def harmonic(depths: np.ndarray) -> np.ndarray:
+    """H_L = 1 + 1/2 + ... + 1/L for each depth."""
+    return np.array([(1 / np.arange(1, int(depth) + 1)).sum() for depth in depths])
+
+
+def none(depths: np.ndarray) -> list[np.ndarray]:
+    return []
+
+
+CURVES = (
+    Curve("1/L", lambda depths: -np.log(depths), none),
+    Curve("1/√L", lambda depths: -np.log(depths) / 2, none),
+    Curve("H_L/L", lambda depths: np.log(harmonic(depths) / depths), none),
+    Curve("power of L", np.zeros_like, lambda depths: [np.log(depths)]),
+    Curve("power of L, bending", np.zeros_like, lambda depths: [np.log(depths), np.log(depths) ** 2]),
+)
+
+
+def aicc(squares: float, points: int, parameters: int) -> float:
+    """Akaike's information criterion with the correction for few points (Hurvich & Tsai 1989); infinite where there
+    are too few.
+
+    Args:
+        squares: sum of squared distances of the logarithms.
+        points: how many.
+        parameters: fitted ones, the variance among them.
+    """
+    spare = points - parameters - 1
+    if spare <= 0:
+        return math.inf
+    squares = max(squares, np.finfo(float).tiny)
+    return points * math.log(squares / points) + 2 * parameters + 2 * parameters * (parameters + 1) / spare
+
+
+def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
+    """The candidate curves on the averages of a sweep, the best first.
+
+    Args:
+        depths: shape (D,); at least four of them, so that the fixed laws have a criterion.
+        averages: one for each, positive.
+
+    Returns:
+        Columns curve; parameters (fitted, without the variance); exponent (of the plain power, else NaN); residual
+        (standard deviation of the logarithms about the curve); aicc; difference (from the best); weight (Akaike's).
+
+    Raises:
+        ScalingError: fewer than four depths.
+    """
+    x, y = np.asarray(depths, dtype=float), np.log(np.asarray(averages, dtype=float))
+    if len(x) < FEWEST:
+        raise ScalingError(f"curves can be compared on at least {FEWEST} depths, but there are {len(x)}: run more.")
+    rows = []
+    for curve in CURVES:
+        columns = np.stack([np.ones_like(x), *curve.columns(x)], axis=1)
+        target = y - curve.shape(x)
+        solution = np.linalg.lstsq(columns, target, rcond=None)[0]
+        squares = float(((target - columns @ solution) ** 2).sum())
+        count = columns.shape[1]
+        rows.append(
+            {
+                "curve": curve.name,
+                "parameters": count,
+                "exponent": float(solution[1]) if count == 2 else math.nan,
+                "residual": math.sqrt(squares / max(len(x) - count, 1)),
+                "aicc": aicc(squares, len(x), count + 1),
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("aicc", kind="stable", ignore_index=True)
+    table["difference"] = table["aicc"] - table["aicc"].min()
+    weights = np.exp(-table["difference"] / 2)
+    table["weight"] = weights / weights.sum()
+    return table
+
+
+def by_range(runs: Iterable[Run], *, moment: str = "end", replicates: int = 500) -> pd.DataFrame:
+    """The exponent over the depths from each one on, as long as FEWEST depths are left (all of them in any case).
+
+    Returns:
+        Columns from, to, depths (how many), exponent, low, high.
+    """
+    kept = [run for run in runs if not run.diverged]
+    depths = sorted({run.blocks for run in kept})
+    rows = []
+    for first in depths[: max(1, len(depths) - FEWEST + 1)]:
+        law = fit_power_law([run for run in kept if run.blocks >= first], moment=moment, replicates=replicates)
+        rows.append(
+            {
+                "from": first,
+                "to": depths[-1],
+                "depths": len(law.averages.depths),
+                "exponent": law.exponent,
+                "low": law.low,
+                "high": law.high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def leave_one_out(runs: Iterable[Run], *, replicates: int = 200) -> pd.DataFrame:
+    """Each depth predicted from the others, as the stopping rule would: the validation of the rule.
+
+    A depth's own average is taken as epsilon, and the rule asked for the depth at which it is reached, from the other
+    depths alone: between two of them along the straight line on logarithms, outside them along the power law.
+
+    Returns:
+        Columns blocks, average (measured), how ("between" or "beyond" the others), predicted (average by the power law
+        of the others), low and high (its band), inside, depth (predicted for epsilon = average), ratio (depth/blocks).
+
+    Raises:
+        ScalingError: fewer than four depths.
+    """
+    kept = [run for run in runs if not run.diverged]
+    depths = sorted({run.blocks for run in kept})
+    if len(depths) < FEWEST:
+        raise ScalingError(f"a depth can be left out of at least {FEWEST}, but there are {len(depths)}: run more.")
+    averages = dict(zip(depths, fit_power_law(kept, replicates=2).averages.means, strict=True))
+    rows = []
+    for depth in depths:
+        law = fit_power_law([run for run in kept if run.blocks != depth], replicates=replicates)
+        between = depths[0] < depth < depths[-1]
+        epsilon = float(averages[depth])
+        position, where = crossing(law.averages.depths, law.averages.means, epsilon)
+        if not position:  # none of the others is below, or the shallowest is
+            where = (epsilon / law.prefactor) ** (1 / law.exponent)
+        low, high = law.band(depth)
+        rows.append(
+            {
+                "blocks": depth,
+                "average": epsilon,
+                "how": "between" if between else "beyond",
+                "predicted": float(law(depth)),
+                "low": float(low),
+                "high": float(high),
+                "inside": bool(low <= epsilon <= high),
+                "depth": float(where),
+                "ratio": float(where) / depth,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,249 @@
+"""What the records of a study say together: tables over depths, variants and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from resperturb.analysis.bootstrap import Summary
+from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth, student
+from resperturb.analysis.theory import VARIANTS
+from resperturb.errors import RecordError, ScalingError
+from resperturb.records.record import Record, StudyRecord, gathered, load_studies
+
+REPLICATES = 500
+
+
+def records_of_study(results: Path | str, study: str) -> list[StudyRecord]:
+    """The records of one study; none where it has not been conducted."""
+    try:
+        return load_studies(Path(results) / study)
+    except RecordError:
+        return []
+
+
+def mean_and_reach(values: Iterable[float]) -> tuple[float, float, float]:
+    """(mean, low, high): Student's 95 % interval over seeds; NaN ends for a single value."""
+    kept = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
+    if len(kept) < 2:
+        return float(kept.mean()) if len(kept) else np.nan, np.nan, np.nan
+    reach = student(len(kept) - 1) * kept.std(ddof=1) / np.sqrt(len(kept))
+    return float(kept.mean()), float(kept.mean() - reach), float(kept.mean() + reach)
+
+
+def correlation_and_reach(values: Iterable[float]) -> tuple[float, float, float]:
+    """The same for correlations, taken in Fisher's z = artanh r, so that the ends lie between -1 and 1."""
+    limit = 1 - 1e-9
+    mean, low, high = np.tanh(mean_and_reach(np.arctanh(np.clip(list(values), -limit, limit))))
+    return float(mean), float(low), float(high)
+
+
+def law_over(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
+    """The power law of one column over depth, a row for each depth and seed, with an interval over seeds and depths.
+
+    Raises:
+        ScalingError: fewer than two depths, or a value that is not positive.
+    """
+    runs = [Summary(int(blocks), float(value)) for blocks, value in zip(table[depth], table[column], strict=True)]
+    return fit_power_law(runs, replicates=REPLICATES)
+
+
+# ------------------------------------------------------------------------------------------- initialisation
+
+
+def initial_averages(records: Iterable[StudyRecord]) -> pd.DataFrame:
+    """A row per variant, seed and depth, those included where activations overflowed."""
+    return gathered(records, "averages", "variant")
+
+
+def initial_laws(table: pd.DataFrame) -> dict[str, PowerLaw]:
+    """The law of every variant whose average is above zero, over the depths at which it is finite in every seed."""
+    laws = {}
+    for variant, rows in table.groupby("variant"):
+        if VARIANTS[str(variant)].exponent is None:
+            continue  # branches that start at zero have no logarithm
+        finite = rows.groupby("blocks")["finite"].transform("all")
+        try:
+            laws[str(variant)] = law_over(rows[finite], "blocks", "scaled")
+        except ScalingError:
+            continue
+    return {variant: laws[variant] for variant in VARIANTS if variant in laws}
+
+
+def initial_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per variant: exponent with interval, what theory gives, and how the state grows.
+
+    `overflow` is the smallest depth at which activations were no longer finite in float32; `growth` the factor on the
+    norm of the state from the first block to the last, in the deepest network that is finite.
+    """
+    laws = initial_laws(table)
+    rows = []
+    for name, variant in VARIANTS.items():
+        part = table[table["variant"] == name]
+        if part.empty:
+            continue
+        finite = part[part["finite"]]
+        lost = part.loc[~part["finite"].astype(bool), "blocks"]
+        deepest = finite[finite["blocks"] == finite["blocks"].max()]
+        law = laws.get(name)
+        rows.append(
+            {
+                "variant": variant.label,
+                "exponent": law.exponent if law else np.nan,
+                "low": law.low if law else np.nan,
+                "high": law.high if law else np.nan,
+                "theory": variant.exponent if variant.exponent is not None else np.nan,
+                "source": variant.source,
+                "deepest": int(finite["blocks"].max()),
+                "average there": deepest["scaled"].mean(),
+                "growth": deepest["state_ratio"].mean(),
+                "overflow": int(lost.min()) if len(lost) else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# ------------------------------------------------------------------------------------------- lesions
+
+
+def lesion_table(records: Iterable[StudyRecord]) -> pd.DataFrame:
+    """A row per data set, depth and score: Spearman's rank correlation with what a block's absence does, over seeds."""
+    every = gathered(records, "correlations", "dataset", "blocks")
+    rows = []
+    for (dataset, blocks, score), part in every.groupby(["dataset", "blocks", "score"], sort=False):
+        loss, changed = correlation_and_reach(part["added_loss"]), correlation_and_reach(part["changed_answers"])
+        rows.append(
+            {
+                "dataset": dataset, "blocks": blocks, "score": score, "seeds": len(part),
+                "with added loss": loss[0], "low": loss[1], "high": loss[2],
+                "with changed answers": changed[0], "low of that": changed[1], "high of that": changed[2],
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def pruning_table(records: Iterable[StudyRecord], share: float = 0.5) -> pd.DataFrame:
+    """A row per data set and depth: accuracy whole, and without a share of the blocks by each way to choose them."""
+    every = gathered(records, "pruning", "dataset", "blocks")
+    rows = []
+    for (dataset, blocks), part in every.groupby(["dataset", "blocks"]):
+        nearest = min(part["share"], key=lambda value: abs(value - share))
+        row = {"dataset": dataset, "blocks": blocks, "seeds": part["seed"].nunique(), "removed": nearest}
+        row["whole"] = part.loc[part["way"] == "whole", "accuracy"].mean()
+        there = part[part["share"] == nearest]
+        for way in ("scaled", "influence", "angular", "added loss", "random"):
+            row[way] = there.loc[there["way"] == way, "accuracy"].mean()
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+# ------------------------------------------------------------------------------------------- growth
+
+
+def growth_table(records: Iterable[StudyRecord], sweep: Sequence[Record]) -> pd.DataFrame:
+    """A row per epsilon: what growing ended with over seeds, beside the depth the sweep gives and what each took.
+
+    Work is counted in training images times the blocks they pass. The sweep's is that of training every depth up to the
+    one it answers with, a seed of each.
+    """
+    every = gathered(records, "growth", "epsilon")
+    by_depth = {record.blocks: record for record in sweep if not record.diverged}
+    rows = []
+    for epsilon in sorted(set(every["epsilon"])):
+        part = every[every["epsilon"] == epsilon]
+        answer = stopping_depth(epsilon, sweep, replicates=REPLICATES)
+        trained = [record for blocks, record in by_depth.items() if blocks <= answer.depth]
+        work = sum(record.run["training"]["steps"] * record.experiment.batch_size * record.blocks for record in trained)
+        there = by_depth.get(answer.depth)
+        rows.append(
+            {
+                "epsilon": epsilon,
+                "seeds": len(part),
+                "found": int(part["found"].sum()),
+                "grown to": part["blocks"].mean(),
+                "least": int(part["blocks"].min()),
+                "most": int(part["blocks"].max()),
+                "accuracy": part["accuracy"].mean(),
+                "block_images": part["block_images"].mean(),
+                "sweep's crossing": answer.crossing,
+                "low": answer.low,
+                "high": answer.high,
+                "sweep's depth": answer.depth,
+                "sweep's accuracy": float(there.run["accuracy"]) if there else np.nan,
+                "sweep's block_images": work,
+            }
+        )
+    table = pd.DataFrame(rows)
+    table["work over the sweep's"] = table["block_images"] / table["sweep's block_images"]
+    table["depth over the sweep's"] = table["grown to"] / table["sweep's crossing"]
+    return table
+
+
+# ------------------------------------------------------------------------------------------- path
+
+
+def path_sections(records: Iterable[StudyRecord]) -> pd.DataFrame:
+    """A row per depth, moment and section, means over seeds of :func:`resperturb.studies.path.section_table`."""
+    every = gathered(records, "sections", "blocks")
+    every = every.rename(columns={"blocks": "in section"})
+    every["blocks"] = [
+        record.parameters["blocks"] for record in records for _ in range(len(record.table("sections")))
+    ]  # fmt: skip
+    return every.groupby(["blocks", "moment", "section"], sort=True, as_index=False).mean(numeric_only=True)
+
+
+def path_depths(records: Iterable[StudyRecord]) -> pd.DataFrame:
+    """A row per depth, seed and moment: the relative length of the path over all sections, and mean cosines."""
+    rows = []
+    for record in records:
+        blocks, sections = record.table("blocks"), record.table("sections")
+        for moment, part in blocks.groupby("moment"):
+            there = sections[sections["moment"] == moment]
+            rows.append(
+                {
+                    "blocks": record.parameters["blocks"],
+                    "seed": record.parameters["seed"],
+                    "moment": moment,
+                    "relative path": there["relative_path"].sum(),
+                    "straightness": there["straightness"].mean(),
+                    "random walk": there["random_walk"].mean(),
+                    "evenness": there["evenness"].mean(),
+                    "downhill": part["downhill"].mean(),
+                    "successive": part["successive"].mean(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+# ------------------------------------------------------------------------------------------- text
+
+
+def text_averages(records: Iterable[StudyRecord]) -> pd.DataFrame:
+    """A row per depth, seed, moment and part ("both", "attention", "mlp"): the mean scaled contribution per token."""
+    rows = []
+    for record in records:
+        for moment, part in record.table("blocks").groupby("moment"):
+            values = {"both": part["scaled"].mean(), **part.groupby("part")["scaled"].mean().to_dict()}
+            for name, value in values.items():
+                facts = {"layers": record.parameters["layers"], "seed": record.parameters["seed"]}
+                rows.append({**facts, "moment": moment, "part": name, "scaled": value})
+    return pd.DataFrame(rows)
+
+
+def text_laws(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per moment and part: the exponent over layers, with its interval."""
+    rows = []
+    for (moment, part), there in table.groupby(["moment", "part"]):
+        law = law_over(there, "layers", "scaled")
+        rows.append({"moment": moment, "part": part, "exponent": law.exponent, "low": law.low, "high": law.high})
+    return pd.DataFrame(rows)
+
+
+def text_losses(records: Iterable[StudyRecord]) -> pd.DataFrame:
+    """A row per number of layers: held-out loss in nats a character before and after training, over seeds."""
+    every = gathered(records, "network", "layers")
+    columns = ["loss_initialization", "loss", "parameters", "training_seconds"]
+    return every.groupby("layers", as_index=False)[columns].mean()

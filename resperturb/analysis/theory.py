@@ -1,0 +1,34 @@
+"""The ways to initialise that the study of initialisation compares, and what theory says of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to initialise, and what theory says of it.
+
+    Attributes:
+        norm, start: as :class:`resperturb.models.residual.ResidualNetwork` takes them.
+        power: the branch scale is L ** power.
+        exponent: of the mean scaled perturbation over depth; None where it is zero.
+        source: of the exponent.
+        label: what figures and tables call it.
+    """
+
+    norm: str
+    start: str
+    power: float
+    exponent: float | None
+    source: str
+    label: str
+
+
+VARIANTS = {
+    "batch-norm": Variant("batch", "he", 0.0, -0.5, "De & Smith 2020", "batch normalisation"),
+    "plain": Variant("none", "he", 0.0, 0.0, "He et al. 2015", "no normalisation"),
+    "root": Variant("none", "he", -0.5, -0.5, "Marion et al. 2022", "no normalisation, branches × 1/√L"),
+    "inverse": Variant("none", "he", -1.0, -1.0, "Marion et al. 2022", "no normalisation, branches × 1/L"),
+    "zero": Variant("batch", "zero", 0.0, None, "Goyal et al. 2017", "branches that start at zero"),
+}

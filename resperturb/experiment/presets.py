@@ -1,0 +1,118 @@
+"""Presets: named, sized sweeps, one YAML file each in config/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resperturb.errors import ExperimentError
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.validation import one_of, reject_unknown, whole_number
+
+SENSITIVITY = "sensitivity"  # the folder in config/ of presets that vary one choice
+BRANCH_SCALES = {"1/L": -1.0, "1/sqrt(L)": -0.5}  # what branch_scale may be in a preset, as powers of depth
+KEYS = ("about", "depths", "seeds", "shallow", "experiment")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A sweep: every depth with every seed, all else alike. Depths up to `shallow` are run with `shallow_seeds` too."""
+
+    name: str
+    about: str
+    depths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    experiment: dict[str, Any]
+    shallow: int = 0
+    shallow_seeds: tuple[int, ...] = ()
+
+    def parameters_at(self, blocks: int, seed: int) -> dict[str, Any]:
+        """All that the preset says of one run, a branch scale that goes with depth as the number that it is there."""
+        given = {**self.experiment, "blocks": blocks, "seed": seed}
+        if "branch_scale" in given:
+            given["branch_scale"] = branch_scale_at(given["branch_scale"], blocks)
+        return given
+
+    def experiment_at(self, blocks: int, seed: int, **changes: Any) -> Experiment:
+        return Experiment.from_mapping({**self.parameters_at(blocks, seed), **changes})
+
+    def experiments(self) -> Iterator[Experiment]:
+        """All runs of the sweep, the longest first."""
+        for blocks in sorted(self.depths, reverse=True):
+            for seed in (*self.seeds, *(self.shallow_seeds if blocks <= self.shallow else ())):
+                yield self.experiment_at(blocks, seed)
+
+
+def branch_scale_at(value: Any, blocks: int) -> Any:
+    """A number as it is; "1/L" and "1/sqrt(L)" at a number of blocks.
+
+    Raises:
+        ExperimentError: another word.
+    """
+    if not isinstance(value, str):
+        return value
+    one_of("branch_scale", value, tuple(BRANCH_SCALES))
+    return float(blocks ** BRANCH_SCALES[value])
+
+
+def preset_folder() -> Path:
+    """config/ of the checkout, or where an installed package carries it."""
+    package = Path(__file__).parent.parent
+    inside, beside = package / "config", package.parent / "config"
+    return inside if inside.is_dir() else beside
+
+
+def preset_names(inside: str = "") -> tuple[str, ...]:
+    """The presets in config/, or in a folder of it."""
+    return tuple(sorted(path.stem for path in (preset_folder() / inside).glob("*.yaml")))
+
+
+def sweep_names() -> tuple[str, ...]:
+    """All presets of sweeps: the main ones, and those that vary one choice."""
+    return (*preset_names(), *preset_names(SENSITIVITY))
+
+
+def load_preset(name: str | Path) -> Preset:
+    """The preset called `name`, or the one in the YAML file of that path.
+
+    Raises:
+        ExperimentError: there is no such preset, or the file does not describe one.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name) not in sweep_names():
+            one_of("preset", str(name), preset_names())  # the main ones are enough to choose from
+        path = preset_folder() / ("" if str(name) in preset_names() else SENSITIVITY) / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ExperimentError(f"the preset {path} cannot be read ({str(error).splitlines()[0]}).") from None
+    if not isinstance(content, dict) or not {"depths", "seeds", "experiment"} <= set(content):
+        raise ExperimentError(f"the preset {path} must have the keys {', '.join(KEYS)}.")
+    reject_unknown(content, KEYS)
+    numbers = {}
+    for key, low in (("depths", 1), ("seeds", 0)):
+        numbers[key] = whole_numbers(f"{key} in {path}", content[key], low)
+    shallow = content.get("shallow", {"deepest": 0, "seeds": []})
+    if not isinstance(shallow, dict) or set(shallow) != {"deepest", "seeds"}:
+        raise ExperimentError(f"shallow in {path} must have the keys deepest and seeds, but got {shallow!r}.")
+    if not isinstance(content["experiment"], dict):
+        raise ExperimentError(f"experiment in {path} must be a mapping, but got {content['experiment']!r}.")
+    return Preset(
+        path.stem,
+        str(content.get("about", "")),
+        **numbers,
+        experiment=content["experiment"],
+        shallow=whole_number(f"deepest in {path}", shallow["deepest"], 0),
+        shallow_seeds=whole_numbers(f"shallow seeds in {path}", shallow["seeds"], 0) if shallow["seeds"] else (),
+    )
+
+
+def whole_numbers(name: str, values: Any, low: int) -> tuple[int, ...]:
+    if not isinstance(values, list) or not values:
+        raise ExperimentError(f"{name} must be a list of whole numbers, but got {values!r}.")
+    return tuple(whole_number(name, value, low) for value in values)

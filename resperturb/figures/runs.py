@@ -1,0 +1,219 @@
+"""Figures and tables of runs, and the style of all figures: one palette, readable on white and on dark.
+
+Functions take records and return what a notebook shows: a matplotlib Figure, or a styled table. They read, they never
+train. The palette is Okabe and Ito's, told apart without colour by line style and marker as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from resperturb.analysis.power_law import PowerLaw
+from resperturb.figures.style import (
+    BLUE,
+    INK,
+    MEASURE_LABEL,
+    MOMENT_STYLE,
+    ORANGE,
+    SIGNED,
+    depth_ticks,
+    finished,
+    legend_above,
+)
+from resperturb.records.record import Record
+
+
+def training_curve(record: Record) -> Figure:
+    """Loss and accuracy over epochs, on training and test images."""
+    history = record.history
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.6, 3.0))
+    for axes, column, label in ((left, "loss", "cross-entropy (nats)"), (right, "accuracy", "share correct")):
+        for part, style in (("train", {"color": ORANGE, "linestyle": "--"}), ("test", {"color": BLUE})):
+            axes.plot(history["epoch"], history[f"{part}_{column}"], marker=".", label=f"{part} images", **style)
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    left.set_yscale("log")
+    legend_above(left, 2)
+    return finished(figure)
+
+
+def per_block(record: Record, *, measure: str = "scaled") -> Figure:
+    """One measure over the blocks at initialisation and after training, with its spread over images.
+
+    Args:
+        record: a run.
+        measure: a key of MEASURE_LABEL.
+    """
+    figure, axes = plt.subplots()
+    for moment, style in MOMENT_STYLE.items():
+        table = record.at(moment)
+        if table.empty or measure not in table:
+            continue  # a diverged run has no end, an older record not every measure
+        draw_blocks(axes, table[table["kind"] == "identity"], measure, style)
+    if measure not in record.perturbations:
+        axes.annotate("these records do not have this measure", (0.5, 0.6), xycoords="axes fraction", ha="center")
+    if measure == "scaled":
+        line = np.arange(1, record.blocks + 1)
+        axes.plot(line, line**-0.5, color=INK, linestyle=(0, (1, 2)), linewidth=1.2, label=r"$1/\sqrt{l}$")
+    mark_transitions(axes, record.at("initialization"))
+    if measure in SIGNED:
+        axes.axhline(0, color=INK, linewidth=0.8)
+    else:
+        axes.set_yscale("log")
+    axes.set(xlabel="block $l$", ylabel=MEASURE_LABEL[measure])
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    legend_above(axes)
+    return finished(figure)
+
+
+def draw_blocks(axes: Axes, table: pd.DataFrame, measure: str, style: dict[str, Any]) -> None:
+    marker = {"marker": style["marker"], "markersize": 4} if len(table) <= 60 else {"marker": ""}
+    for _, section in table.groupby("section"):  # a line is broken where the state changes its shape
+        axes.plot(
+            section["block"],
+            section[measure],
+            color=style["color"],
+            linestyle=style["linestyle"],
+            label=style["label"] if section["section"].iloc[0] == table["section"].min() else None,
+            **marker,
+        )
+        if f"{measure}_q05" in section:
+            low, high = section[f"{measure}_q05"], section[f"{measure}_q95"]
+            axes.fill_between(section["block"], low, high, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def mark_transitions(axes: Axes, table: pd.DataFrame) -> None:
+    """A dotted line between the last block of a section and the first of the next."""
+    identity = table[table["kind"] == "identity"]
+    for first in identity.groupby("section")["block"].min().iloc[1:]:
+        axes.axvline(first - 0.5, color=INK, linestyle=":", linewidth=1)
+
+
+def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> Figure:
+    """The average scaled perturbation against depth on logarithmic axes, with fits and lines of slope -1/2 and -1.
+
+    Args:
+        laws: fitted power law by moment ("initialization", "end").
+        anchor: the moment whose first point the two reference lines start from.
+    """
+    figure, axes = plt.subplots(figsize=(6.0, 4.2))
+    draw_averages(axes, laws, anchor)
+    axes.set(xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    legend_above(axes, 2)
+    return finished(figure)
+
+
+def draw_averages(axes: Axes, laws: dict[str, PowerLaw], anchor: str = "end") -> None:
+    """Averages with intervals, fits and reference lines, without labels of the axes."""
+    for moment, law in laws.items():
+        style = MOMENT_STYLE[moment]
+        depths, means = law.averages.depths, law.averages.means
+        low, high = law.averages.interval()
+        axes.errorbar(
+            depths,
+            means,
+            yerr=np.clip([means - low, high - means], 0, None),
+            color=style["color"],
+            marker=style["marker"],
+            linestyle="none",
+            capsize=3,
+            label=style["label"],
+        )
+        fitted = rf"fitted: $L^{{{law.exponent:.2f}}}$"
+        axes.plot(depths, law(depths), color=style["color"], linestyle=style["linestyle"], label=fitted)
+    depths, start = laws[anchor].averages.depths, laws[anchor].averages.means[0]
+    for power, dots, label in ((-1.0, (1, 1), "slope −1 (claimed)"), (-0.5, (1, 4), "slope −1/2")):
+        axes.plot(
+            depths, start * (depths / depths[0]) ** power, color=INK, linestyle=(0, dots), linewidth=1, label=label
+        )
+    axes.set(xscale="log", yscale="log")
+    depth_ticks(axes, depths)
+
+
+def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
+    """One measure over the relative position of the block, after training, a line for each depth."""
+    first_seed: dict[int, Record] = {}
+    for record in records:
+        if not record.diverged:
+            first_seed.setdefault(record.blocks, record)
+    figure, axes = plt.subplots()
+    import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
+
+    colours = sns.color_palette("viridis", len(first_seed) + 2)[1:-1]  # its ends vanish on white or on dark
+    markers = "osD^vP*X"
+    for index, (depth, record) in enumerate(sorted(first_seed.items())):
+        table = record.at("end")
+        table = table[table["kind"] == "identity"]
+        for section, part in table.groupby("section"):
+            axes.plot(
+                (part["block"] - 0.5) / depth,
+                part[measure],
+                color=colours[index],
+                marker=markers[index % len(markers)],
+                markevery=max(1, len(part) // 4),
+                markersize=5,
+                label=f"{depth} blocks" if section == table["section"].min() else None,
+            )
+    axes.set(xlabel="position of the block, from input (0) to output (1)", ylabel=MEASURE_LABEL[measure])
+    if measure not in SIGNED:
+        axes.set_yscale("log")
+    legend_above(axes)
+    return finished(figure)
+
+
+def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:
+    """The numbers behind :func:`average_against_depth`: a row per moment and depth."""
+    rows = []
+    for moment, law in laws.items():
+        low, high = law.averages.interval()
+        columns = zip(law.averages.depths, law.averages.means, low, high, law.averages.runs, strict=True)
+        rows += [
+            {"moment": moment, "blocks": d, "average": m, "low": a, "high": b, "runs": n} for d, m, a, b, n in columns
+        ]
+    return pd.DataFrame(rows)
+
+
+def averages_table(record: Record) -> pd.DataFrame:
+    """Averages over the blocks of one run, at initialisation and at the end."""
+    names = {
+        "scaled": "average scaled perturbation",
+        "absolute": "average absolute perturbation",
+        "state": "average norm of the state",
+        "cosine": "average cosine of f(x) and x",
+    }
+    averages = pd.DataFrame(record.run["averages"]).rename(index=names)
+    averages.loc["blocks x average scaled"] = record.blocks * averages.loc[names["scaled"]]
+    return averages.rename(columns={"initialization": "at initialisation", "end": "after training"}).round(4)
+
+
+def cost_table(record: Record) -> Styler:
+    """Accuracy, time, memory and provenance of one run, as a table that cuts no text short."""
+    run, provenance = record.run, record.run["provenance"]
+    rows = {
+        "test accuracy": "diverged" if record.diverged else f"{run['accuracy']:.4f}",
+        "test loss (nats)": "diverged" if record.diverged else f"{run['loss']:.4f}",
+        "time under weight decay T": f"{run['training']['clock']:.2f}",
+        "weight decay": f"{run['training']['weight_decay']:.3g}",
+        "parameters": f"{run['parameters']:,}",
+        "images per second in training": f"{run['training']['images_per_second']:.0f}",
+        "wall time (s)": f"{run['wall_seconds']:.1f}",
+        "of which measuring (s)": f"{run['measurement_seconds']:.1f}",
+        "peak memory of the process (MiB)": f"{run['peak_memory_bytes'] / 2**20:.0f}",
+        "processor": provenance["gpu"] or provenance["processor"],
+        "threads": str(provenance["threads"]),
+        "versions": ", ".join(f"{name} {number}" for name, number in provenance["versions"].items()),
+        "commit": provenance.get("commit", "not a checkout") + (" (modified)" if provenance.get("modified") else ""),
+        "sources": provenance["source_hash"],
+        "started": provenance["started"],
+    }
+    styled = pd.DataFrame({"value": rows}).style.hide(axis="columns")
+    return styled.set_table_attributes('class="dataframe"')

@@ -1,0 +1,147 @@
+"""The style of all figures: one palette and its markers, axes, legends, and tables as a notebook shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from resperturb.records.sweeps import Sweep, spoken
+
+INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
+
+
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+
+
+STYLE = "resperturb.figures.style"  # style.mplstyle, beside this file
+
+
+MOMENT_STYLE: dict[str, dict[str, Any]] = {
+    "initialization": {"color": ORANGE, "linestyle": "--", "marker": "s", "label": "at initialisation"},
+    "end": {"color": BLUE, "linestyle": "-", "marker": "o", "label": "after training"},
+}
+
+
+MEASURE_LABEL = {
+    "scaled": r"scaled perturbation $\|f(x)\| / \|x\|$",
+    "perturbation_norm": r"absolute perturbation $\|f(x)\|$",
+    "state_norm": r"norm of the state $\|x\|$",
+    "cosine": r"cosine of $f(x)$ and $x$",
+    "successive_cosine": r"cosine of $f_l$ and $f_{l-1}$",
+}
+
+
+FEW = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
+
+
+SIGNED = ("cosine", "successive_cosine")  # measures of either sign, which no logarithmic axis can show
+
+
+def use_style() -> None:
+    """Vector figures without a background, in one size and palette, for the notebook that calls this."""
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("svg")
+    mpl.style.use(STYLE)
+
+
+def legend_above(axes: Axes, columns: int = 3) -> None:
+    """Over the axes, where no curve can run through it."""
+    if not axes.get_legend_handles_labels()[0]:
+        return
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2, fontsize=10
+    )
+
+
+def finished(figure: Figure) -> Figure:
+    """Closed for pyplot, so that a notebook shows it once, as the cell's value."""
+    figure.tight_layout()
+    plt.close(figure)
+    return figure
+
+
+def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1.45) -> None:
+    """A tick at each depth that is `apart` times the last one with a tick; the deepest always has one."""
+    chosen = [int(max(depths))]
+    for depth in sorted(depths, reverse=True):
+        if chosen[-1] >= apart * depth:
+            chosen.append(int(depth))
+    axes.set_xticks(chosen, labels=[str(depth) for depth in chosen])
+    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def shown(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
+    """A table as the book prints it: no index, numbers in the given formats, a dash where there is none.
+
+    Names of sweeps are spoken, minus signs are no hyphens, and a few words or an interval are not broken over lines.
+    """
+    chosen = formats or {}
+    printed: dict[Any, Any] = {
+        name: partial(cell, form=chosen.get(name, "{}"), sweep=name in ("sweep", "data set")) for name in table.columns
+    }
+    styled = table.style.hide(axis="index").format(printed, na_rep="–")
+    return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
+
+
+def together(words: str) -> str:
+    """A few words are not broken over lines."""
+    return words.replace(" ", "\u00a0") if len(words) <= FEW else words
+
+
+def cell(value: Any, form: str, sweep: bool) -> str:
+    """What stands in one cell of a table."""
+    if isinstance(value, str):
+        return together(spoken(value) if sweep else value)
+    if form == "{}" and isinstance(value, float):
+        form = "{:.6g}"
+    return form.format(value).replace("-", "−")
+
+
+DATASET_STYLE: dict[str, dict[str, Any]] = {
+    "digits": {"color": BLUE, "marker": "o"},
+    "mnist": {"color": ORANGE, "marker": "s"},
+    "cifar10": {"color": GREEN, "marker": "^"},
+}
+
+
+SECTION_STYLE: tuple[dict[str, Any], ...] = (
+    {"color": BLUE, "marker": "o", "linestyle": "-"},
+    {"color": ORANGE, "marker": "s", "linestyle": "--"},
+    {"color": GREEN, "marker": "^", "linestyle": "-."},
+)
+
+
+def style_of(sweep: Sweep) -> dict[str, Any]:
+    """Colour and marker of the data set; dashed and open for post-activation blocks."""
+    post = sweep.block == "postactivation"
+    face = {"markerfacecolor": "none"} if post else {}
+    return {**DATASET_STYLE[sweep.dataset], **face, "linestyle": "--" if post else "-", "label": sweep.label}
+
+
+def panels(count: int, height: float = 2.7) -> tuple[Figure, list[Axes]]:
+    """Axes side by side, two in a row, with one scale; those too many are left out."""
+    columns = min(count, 2)
+    rows = math.ceil(count / columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.4 * columns if columns > 1 else 6.0, height * rows + 0.6), sharey=True, squeeze=False
+    )
+    for unused in axes.flat[count:]:
+        unused.remove()
+    return figure, list(axes.flat[:count])
+
+
+def legend_of_all(figure: Figure, axes: Axes, columns: int) -> None:
+    """One legend over all panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.02, 1), ncols=columns, fontsize=10)

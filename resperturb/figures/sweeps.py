@@ -1,0 +1,275 @@
+"""Figures of sweeps: what changes with depth, in one sweep or in several side by side.
+
+A data set has a colour and a marker; a kind of block has a line and a filling: no two series differ by colour alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from resperturb.analysis.bootstrap import averages_by_depth
+from resperturb.analysis.power_law import PowerLaw, StoppingDepth
+from resperturb.figures.runs import draw_averages, draw_blocks, mark_transitions
+from resperturb.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    MEASURE_LABEL,
+    MOMENT_STYLE,
+    ORANGE,
+    SECTION_STYLE,
+    depth_ticks,
+    finished,
+    legend_above,
+    legend_of_all,
+    panels,
+    style_of,
+)
+from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep
+
+
+def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
+    """The average against depth before and after training, a panel for each sweep.
+
+    Args:
+        laws: by sweep and moment.
+        sweeps: by the same names.
+    """
+    figure, all_axes = panels(len(laws))
+    for axes, (name, fitted) in zip(all_axes, laws.items(), strict=True):
+        draw_averages(axes, fitted)
+        axes.set_title(sweeps[name].label, fontsize=11)
+        axes.set(xlabel="number of blocks $L$")
+        depth_ticks(axes, fitted["end"].averages.depths, apart=1.9)
+        for moment, place in (("initialization", (0.98, 0.9)), ("end", (0.98, 0.8))):
+            if moment in fitted:
+                words = rf"$L^{{{fitted[moment].exponent:.2f}}}$"
+                colour = MOMENT_STYLE[moment]["color"]
+                axes.annotate(words, place, xycoords="axes fraction", ha="right", color=colour, fontsize=11)
+    all_axes[0].set(ylabel="average scaled perturbation")
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    kept = [(h, t) for h, t in zip(handles, labels, strict=True) if not t.startswith("fitted")]
+    figure.legend(*zip(*kept, strict=True), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2, fontsize=10)
+    return finished(figure)
+
+
+def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], *, measure: str = "scaled") -> Figure:
+    """One measure over the blocks at initialisation and after training, a panel for each sweep.
+
+    Args:
+        records: a run that did not diverge for each sweep, by name.
+        sweeps: by the same names.
+        measure: a measure that is positive.
+    """
+    figure, all_axes = panels(len(records))
+    for axes, (name, record) in zip(all_axes, records.items(), strict=True):
+        for moment, style in MOMENT_STYLE.items():
+            draw_blocks(axes, record.blocks_at(moment), measure, style)
+        mark_transitions(axes, record.at("initialization"))
+        axes.set_title(f"{sweeps[name].label}, {record.blocks}", fontsize=11)
+        axes.set(xlabel="block $l$", yscale="log")
+    all_axes[0].set(ylabel=MEASURE_LABEL[measure])
+    legend_of_all(figure, all_axes[0], 2)
+    return finished(figure)
+
+
+def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
+    """The average against depth before and after training, all sweeps in one panel: the book's first figure.
+
+    Args:
+        laws: by sweep and moment.
+        sweeps: by the same names.
+    """
+    figure, axes = plt.subplots(figsize=(6.0, 4.4))
+    depths: set[int] = set()
+    for moment, line, when in (("end", "-", "after training"), ("initialization", "--", "before")):
+        for name, fitted in laws.items():
+            law, style = fitted[moment], style_of(sweeps[name])
+            averages, label = law.averages, style["label"].split(",")[0]
+            low, high = averages.interval()
+            reach = np.clip([averages.means - low, high - averages.means], 0, None)
+            look = {"color": style["color"], "marker": style["marker"], "markersize": 5, "capsize": 2}
+            look |= {} if moment == "end" else {"markerfacecolor": "none"}
+            words = rf"{label}, {when}: $L^{{{law.exponent:.2f}}}$"
+            axes.errorbar(averages.depths, averages.means, yerr=reach, linestyle="none", label=words, **look)
+            axes.plot(averages.depths, law(averages.depths), color=style["color"], linestyle=line, linewidth=1.3)
+            depths |= set(map(int, averages.depths))
+    ends = np.array([min(depths), max(depths)])
+    under = min(law["end"].averages.means[0] for law in laws.values()) / 2  # below all series
+    claimed = under * ends[0] / ends
+    axes.plot(ends, claimed, color=INK, linestyle=":", linewidth=1.2)
+    axes.annotate(
+        "slope −1, as claimed", (ends[1], claimed[1]), (-40, 0), ha="right", textcoords="offset points", fontsize=10
+    )
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    depth_ticks(axes, sorted(depths), apart=1.7)
+    legend_above(axes, 2)
+    return finished(figure)
+
+
+def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
+    """Blocks times average after training, which is level where the average is inversely proportional to depth."""
+    figure, axes = plt.subplots(figsize=(6.0, 4.0))
+    depths: set[int] = set()
+    for sweep in sweeps.values():
+        averages = averages_by_depth(sweep.records)
+        low, high = averages.interval() * averages.depths
+        product = averages.depths * averages.means
+        reach = np.clip([product - low, high - product], 0, None)
+        axes.errorbar(averages.depths, product, yerr=reach, capsize=3, **style_of(sweep))
+        depths |= set(map(int, averages.depths))
+    axes.set(xscale="log", xlabel="number of blocks $L$", ylabel=r"$L \times$ average")
+    axes.set_ylim(bottom=0)
+    depth_ticks(axes, sorted(depths))
+    legend_above(axes, 2)
+    return finished(figure)
+
+
+def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
+    """The exponent over the depths from each one on, from :func:`resperturb.analysis.curves.by_range`, by sweep."""
+    figure, axes = plt.subplots(figsize=(6.0, 3.8))
+    depths: set[int] = set()
+    for place, (name, table) in enumerate(tables.items()):
+        style = style_of(sweeps[name])
+        shifted = table["from"] * 1.03 ** (place - len(tables) / 2)  # so that intervals stand side by side
+        reach = np.clip([table["exponent"] - table["low"], table["high"] - table["exponent"]], 0, None)
+        axes.errorbar(shifted, table["exponent"], yerr=reach, capsize=3, **style)
+        depths |= set(table["from"])
+    axes.axhline(claimed, color=INK, linewidth=1, linestyle=":")
+    axes.set(xscale="log", xlabel="depths used: this and deeper", ylabel="exponent")
+    depth_ticks(axes, sorted(depths), apart=1.2)
+    legend_above(axes, 2)
+    return finished(figure)
+
+
+def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], column: str = "share") -> Figure:
+    """One column of :func:`resperturb.analysis.profiles.section_table` against depth: a line a section."""
+    labels = {"share": "share of the sum", "path": "share of the path", "scaled": "average in the section"}
+    figure, all_axes = panels(len(tables))
+    for axes, (name, table) in zip(all_axes, tables.items(), strict=True):
+        for number, (section, part) in enumerate(table.groupby("section")):
+            style = SECTION_STYLE[number % len(SECTION_STYLE)]
+            axes.plot(part["blocks"], part[column], label=f"section {section}", **style)
+        axes.set_title(sweeps[name].label, fontsize=11)
+        axes.set(xscale="log", xlabel="number of blocks $L$")
+        if column == "scaled":
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(0, 1)
+        depth_ticks(axes, sorted(set(table["blocks"])), apart=1.9)
+    all_axes[0].set(ylabel=labels[column])
+    legend_of_all(figure, all_axes[0], 3)
+    return finished(figure)
+
+
+def concentration(table: pd.DataFrame) -> Figure:
+    """Mean, median and largest block against depth, from :func:`resperturb.analysis.profiles.concentration_table`."""
+    figure, axes = plt.subplots()
+    styles: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("largest", {"color": ORANGE, "marker": "^", "linestyle": "--"}),
+        ("mean", {"color": BLUE, "marker": "o", "linestyle": "-"}),
+        ("median", {"color": GREEN, "marker": "s", "linestyle": "-."}),
+    )
+    for column, style in styles:
+        axes.plot(table["blocks"], table[column], label=f"{column} block" if column != "mean" else "mean", **style)
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=MEASURE_LABEL["scaled"])
+    depth_ticks(axes, table["blocks"].to_numpy())
+    legend_above(axes)
+    return finished(figure)
+
+
+def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
+    """The rule as a picture: thresholds across the curve of averages, a mark where each is crossed."""
+    figure, axes = plt.subplots(figsize=(6.0, 4.0))
+    depths, means = law.averages.depths, law.averages.means
+    low, high = law.averages.interval()
+    axes.plot(depths, means, **MOMENT_STYLE["end"])
+    axes.fill_between(depths, low, high, color=BLUE, alpha=0.15, linewidth=0)
+    answers = list(answers)
+    reach = max([float(depths[-1]), *(answer.crossing for answer in answers)])
+    far = np.geomspace(depths[-1], reach, 20)
+    if reach > depths[-1]:
+        axes.plot(far, law(far), color=BLUE, linestyle=":", label="power law, extrapolated")
+    for answer in answers:
+        axes.axhline(answer.epsilon, color=INK, linewidth=0.8, linestyle=":")
+        left = answer.crossing > math.sqrt(depths[0] * reach)  # the half of the line that the curve is not near
+        place, side = (depths[0], "left") if left else (reach, "right")
+        label = rf"$\epsilon = {answer.epsilon:g}$"
+        axes.annotate(label, (place, answer.epsilon), fontsize=10, va="bottom", ha=side)
+        face = ORANGE if answer.measured else "none"
+        axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
+    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    depth_ticks(axes, depths)
+    legend_above(axes, 2)
+    return finished(figure)
+
+
+def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
+    """Depth against epsilon with its interval, and the accuracy at that depth below, from
+    :func:`resperturb.analysis.summaries.stopping_table`; where a line has no markers it is extrapolated."""
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(6.0, 5.4), sharex=True, height_ratios=(3, 2))
+    for name, table in tables.items():
+        style = style_of(sweeps[name])
+        colour = style["color"]
+        upper.plot(table["epsilon"], table["crossing"], color=colour, linestyle=style["linestyle"], label="_")
+        ends = table[["low", "high"]].clip(upper=1e5)
+        upper.fill_between(table["epsilon"], ends["low"], ends["high"], color=colour, alpha=0.15, linewidth=0)
+        measured = table[table["how"] == "measured"]
+        upper.plot(measured["epsilon"], measured["crossing"], **{**style, "linestyle": "none"})
+        there = table.dropna(subset=["accuracy there"])
+        lower.plot(there["epsilon"], there["accuracy there"], **style)
+    upper.set(xscale="log", yscale="log", ylabel="depth of crossing")
+    lower.set(xlabel=r"$\epsilon$", ylabel="accuracy there")
+    legend_above(upper, 2)
+    return finished(figure)
+
+
+def depths_left_out(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
+    """Depths predicted without their own runs over true ones, of :func:`resperturb.analysis.curves.leave_one_out`."""
+    figure, axes = plt.subplots(figsize=(6.0, 3.6))
+    depths: set[int] = set()
+    for name, table in tables.items():
+        style = style_of(sweeps[name])
+        axes.plot(table["blocks"], table["ratio"], **style)
+        depths |= set(table["blocks"])
+    axes.axhline(1, color=INK, linewidth=1, linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="depth left out", ylabel="predicted / true depth")
+    ticks = (0.5, 2 / 3, 0.8, 1, 1.25, 1.5, 2)
+    low, high = axes.get_ylim()
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_yticks(shown, labels=[f"{tick:.2g}" for tick in shown])
+    axes.yaxis.set_minor_formatter("")
+    depth_ticks(axes, sorted(depths))
+    legend_above(axes, 2)
+    return finished(figure)
+
+
+def exponents_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
+    """The exponent under each convention with its interval, sweeps side by side, from
+    :func:`resperturb.analysis.conventions.convention_table`."""
+    table = table.reset_index(drop=True)
+    place = table.groupby("sweep").cumcount().groupby(table["convention"]).max()  # some have rows that others lack
+    names = place.sort_values(kind="stable").index.tolist()
+    kept = [name for name in sweeps if name in set(table["sweep"])]
+    figure, axes = plt.subplots(figsize=(6.0, 0.36 * len(names) + 0.14 * len(names) * (len(kept) - 1) + 0.9))
+    for number, sweep_name in enumerate(kept):
+        part = table[table["sweep"] == sweep_name]
+        rows = np.array([names.index(name) for name in part["convention"]])
+        height = rows + 0.7 * ((number + 0.5) / len(kept) - 0.5)
+        reach = np.clip([part["exponent"] - part["low"], part["high"] - part["exponent"]], 0, None)
+        style = {**style_of(sweeps[sweep_name]), "linestyle": "none"}
+        axes.errorbar(part["exponent"], height, xerr=reach, capsize=2, **style)
+    axes.axvline(claimed, color=INK, linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(names)), labels=names)
+    axes.invert_yaxis()
+    axes.set(xlabel="exponent")
+    legend_above(axes, 2)
+    return finished(figure)

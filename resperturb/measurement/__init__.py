@@ -1,0 +1,1 @@
+"""The measurement: every residual addition of a model, found and measured in one forward pass."""

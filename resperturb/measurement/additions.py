@@ -1,0 +1,285 @@
+"""Find the residual additions of any eager PyTorch model, by what they are and not by what they are called.
+
+A dispatch mode sees every tensor operation below autograd. From it a graph of ancestors is built: one `Node` for each
+value that depends on the model's input, with the values it was computed from. An addition of two tensors of one shape
+
+- is an **identity** addition if one operand (the perturbation f) was computed from the other (the state x) and a
+  weighted linear operation (convolution, matrix product, attention) lies on the way. `(x + a(x)) + b(x)` is one too:
+  its state is the stream that x has become;
+- is a **transition** if neither comes from the other but both come from one tensor, one of them (the state) by linear
+  means alone (projection, pooling, padding, normalisation) and the other by a way with weights and a nonlinearity.
+
+What fails these tests is not a residual: `x + 0.0447 x**3` and rotary embeddings have no weights on the way; position
+embeddings and masks do not come from the input; `q + k` and a low-rank adapter are sums of linear maps; the carried
+part of a highway gate, `(1 - t) * x`, is not linear in x.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from resperturb.measurement.ancestry import Lineage, Node, Operation, operation, tensors_in
+
+Kind = Literal["identity", "transition"]
+
+
+def comes_from(node: Node, targets: set[Node]) -> bool:
+    """Whether `node` was computed from one of `targets` by a way with a weighted linear operation on it."""
+    oldest = min(target.order for target in targets)
+    heap = [(-node.order, node)]
+    weighted = {node: False}  # for each node met: does a way from it down to `node` pass weights?
+    while heap:
+        current = heapq.heappop(heap)[1]
+        passed = weighted[current]
+        if passed and current in targets:
+            return True
+        for parent in current.parents:
+            if parent.order >= oldest:
+                if parent not in weighted:
+                    weighted[parent] = False
+                    heapq.heappush(heap, (-parent.order, parent))
+                weighted[parent] |= passed or current.weighted
+    return False
+
+
+def latest_common(first: Node, second: Node) -> Node | None:
+    """The youngest value that both were computed from; None if there is none, or if they use different parts of it."""
+    side = {first: 1, second: 2}
+    children: dict[Node, list[Node]] = {}
+    heap = [(-first.order, first), (-second.order, second)]
+    heapq.heapify(heap)
+    while heap:
+        current = heapq.heappop(heap)[1]
+        if side[current] == 3:
+            below = children[current]
+            return None if all(child.piece and side[child] != 3 for child in below) else current
+        for parent in current.parents:
+            if parent not in side:
+                side[parent] = 0
+                heapq.heappush(heap, (-parent.order, parent))
+            side[parent] |= side[current]
+            children.setdefault(parent, []).append(current)
+    return None
+
+
+def linear_way(node: Node, ancestor: Node) -> bool:
+    """Whether `node` is linear in `ancestor`, computed from it alone."""
+    while node is not ancestor:
+        if not node.linear:
+            return False
+        node = node.parents[0]
+    return True
+
+
+def _stream_before(node: Node) -> set[Node]:
+    """The states whose direct sums led to `node`."""
+    states: set[Node] = set()
+    while node.summed is not None:
+        node = node.summed
+        states.add(node)
+    return states
+
+
+def classify(a: Node, b: Node) -> tuple[Kind, bool] | None:
+    """(kind, whether `a` is the state) for an addition of two values; None if it is no residual addition."""
+    if a is b:
+        return None
+    a_older = a.order < b.order
+    older, younger = (a, b) if a_older else (b, a)
+    if comes_from(younger, {older}):
+        return "identity", a_older
+    for state, other, a_is_state in ((older, younger, a_older), (younger, older, not a_older)):
+        earlier = _stream_before(state)
+        if earlier and comes_from(other, earlier):
+            return "identity", a_is_state
+    ancestor = latest_common(a, b)
+    if ancestor is None or ancestor in (a, b):
+        return None
+    straight = linear_way(a, ancestor), linear_way(b, ancestor)
+    if straight[0] == straight[1]:
+        return None
+    return ("transition", straight[0]) if comes_from(b if straight[0] else a, {ancestor}) else None
+
+
+# ----------------------------------------------------------------------------------------------- the mode
+
+
+@dataclass
+class Addition:
+    """One residual addition, as it is about to happen: `result = state_factor * state + factor * perturbation`."""
+
+    index: int
+    kind: Kind
+    state: Tensor
+    perturbation: Tensor
+    state_factor: float
+    factor: float
+    value: int  # names the state's value: equal for equal contents
+    follows: tuple[int, int] | None  # (earlier addition whose stream the state is, operations in between)
+    final: bool  # nothing closer to that addition's sum can follow
+    overwrites: Tensor | None  # the operand that the sum replaces
+
+
+class Observer(Protocol):
+    """Who is told about the additions. Tensors must be read at once: the model may write over them next."""
+
+    def before(self, addition: Addition) -> None: ...
+
+    def after(self, addition: Addition, result: Tensor, value: int) -> None: ...
+
+    def activated(self, index: int, result: Tensor, value: int, final: bool) -> None:
+        """An activation was applied to the very sum of addition `index` (final: and replaced it)."""
+
+    def used(self, index: int) -> None:
+        """The very sum of addition `index` was used by something else than an activation."""
+
+    def ended(self, index: int) -> None:
+        """No tensor holds the stream that left addition `index` any more."""
+
+    def overwriting(self, tensor: Tensor) -> None:
+        """An operation is about to write to this tensor's memory."""
+
+
+class AdditionFinder(TorchDispatchMode):
+    """Dispatch mode that reports each residual addition to an observer. One forward pass each."""
+
+    def __init__(self, observer: Observer, inputs: list[Tensor]) -> None:
+        super().__init__()
+        self.lineage = Lineage()
+        self._observer = observer
+        self._additions = 0
+        self._state: Node | None = None
+        self._sums: dict[int, tuple[StorageWeakRef, Node]] = {}  # where the sum of each open stream was put
+        for tensor in inputs:
+            floating = tensor.is_floating_point() or tensor.is_complex()
+            self.lineage.write(tensor, self.lineage.node() if floating else self.lineage.integers)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch._dynamo is imported, which takes seconds; nothing here is compiled
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        op = operation(func)
+        if op.view:
+            return func(*args, **kwargs)  # no new value: what it shows is read from its memory
+        lineage = self.lineage
+        operands = tensors_in(args)
+        if kwargs:
+            operands += tensors_in(kwargs.values())
+        read = [lineage.read(operand) for operand in operands]
+        nodes = [node for node in read if node is not None]
+        written = self._written(op, args, kwargs) if op.writes else []
+        addition = self._residual(op, args, kwargs, written) if op.addition and len(nodes) > 1 else None
+        if addition is not None:
+            for index in [index for index in self._sums if not lineage.alive(index)]:
+                del self._sums[index]
+                self._observer.ended(index)
+            self._observer.before(addition)
+        for tensor in written:
+            self._observer.overwriting(tensor)
+        if not op.activation:
+            for node in nodes:
+                if node.stream is not None and node.stream[1] == 0:
+                    self._observer.used(node.stream[0])
+
+        result = func(*args, **kwargs)
+
+        if not nodes:
+            return result
+        streams = [node for node in nodes if node is not lineage.integers]
+        # sum([x, f]) starts with x + 0
+        copies = op.copies or (op.addition and not isinstance(args[1], Tensor) and args[1] == 0 and not written)
+        parents = () if op.fills else tuple(dict.fromkeys(streams))
+        for output in written or tensors_in((result,)):
+            if not written and any(output is operand for operand in operands):
+                continue  # handed through
+            if not (output.is_floating_point() or output.is_complex()):
+                lineage.write(output, lineage.integers)
+                continue
+            if not written and lineage.known(output):
+                continue  # an undeclared view
+            source = operands[1 if written else 0] if copies and len(operands) > len(written) else None
+            origin = lineage.read(source) if source is not None and source.numel() == output.numel() else None
+            if origin is not None and origin is not lineage.integers:
+                node = origin  # the same value at another place
+            else:
+                node = lineage.node(parents, weighted=op.weighted, linear=op.linear and len(streams) == 1)
+                if not op.weighted and any(parent.stream is not None for parent in nodes):
+                    node.stream = self._continued(operands, read, output)
+            if addition is not None:
+                node.stream = (addition.index, 0)
+                node.summed = self._state
+                lineage.write(output, node)
+                self._sums[addition.index] = (StorageWeakRef(output.untyped_storage()), node)
+                self._observer.after(addition, output, node.order)
+            else:
+                lineage.write(output, node)
+                if op.activation and node.stream is not None and node.stream[1] == 1:
+                    index = node.stream[0]
+                    self._observer.activated(index, output, node.order, final=not self._present(index))
+        return result
+
+    @staticmethod
+    def _written(op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+        places = (args[place : place + 1] if isinstance(place, int) else (kwargs.get(place),) for place in op.writes)
+        return [tensor for values in places for tensor in tensors_in(values)]
+
+    @staticmethod
+    def _continued(operands: list[Tensor], nodes: list[Node | None], output: Tensor) -> tuple[int, int] | None:
+        """The stream that an unweighted operation carries on: that of its operands of the output's size."""
+        found = {
+            node.stream
+            for operand, node in zip(operands, nodes, strict=True)
+            if node is not None and node.stream is not None and operand.numel() == output.numel()
+        }
+        if len(found) != 1:
+            return None
+        index, steps = found.pop()
+        return index, steps + 1
+
+    def _present(self, index: int) -> bool:
+        """Whether the sum of an addition is still in memory, unchanged."""
+        weak, node = self._sums.get(index, (None, None))
+        return weak is not None and node is not None and self.lineage.holds(weak, node)
+
+    def _residual(
+        self, op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], written: list[Tensor]
+    ) -> Addition | None:
+        left, right = args[0], args[1] if len(args) > 1 else kwargs.get("other")
+        if not (isinstance(left, Tensor) and isinstance(right, Tensor)) or left.shape != right.shape:
+            return None
+        if not (left.is_floating_point() and right.is_floating_point()) or left.dim() < 2:
+            return None
+        a, b = self.lineage.read(left), self.lineage.read(right)
+        if a is None or b is None:
+            return None
+        found = classify(a, b)
+        if found is None:
+            return None
+        kind, left_is_state = found
+        alpha = float(kwargs.get("alpha", 1))
+        node = a if left_is_state else b
+        state_factor = 1.0 if left_is_state else alpha
+        self._state = node
+        self._additions += 1
+        return Addition(
+            index=self._additions - 1,
+            kind=kind if state_factor == 1 else "transition",  # a rescaled shortcut is no identity
+            state=left if left_is_state else right,
+            perturbation=right if left_is_state else left,
+            state_factor=state_factor,
+            factor=alpha if left_is_state else 1.0,
+            value=node.order,
+            follows=node.stream,
+            final=node.stream is not None and (node.stream[1] == 0 or not self._present(node.stream[0])),
+            overwrites=written[0] if written else None,
+        )

@@ -1,0 +1,212 @@
+"""The model that is measured: refused where its additions are hidden, run under observation, left as it was."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from resperturb.errors import MeasurementError
+from resperturb.measurement.additions import AdditionFinder
+from resperturb.measurement.recorder import Recorder, StateGoneError
+from resperturb.measurement.reductions import Shelf
+
+
+def visible_modules(model: Any) -> dict[nn.Module, str]:
+    """All modules with their paths (of the model itself: its class).
+
+    Raises:
+        MeasurementError: the model is no eager module, or holds one whose additions cannot be seen.
+    """
+    if not isinstance(model, nn.Module):
+        raise MeasurementError(
+            f"model is a {type(model).__name__}, but must be an eager torch.nn.Module; pass the module that was"
+            " compiled, scripted or exported."
+        )
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")  # importing it costs seconds, and nobody compiled without it
+    compiled = getattr(dynamo, "OptimizedModule", ())
+    paths = {module: path or type(model).__name__ for path, module in model.named_modules()}
+    for module, path in paths.items():
+        if (
+            isinstance(module, compiled)
+            or getattr(module, "_compiled_call_impl", None) is not None
+            or hasattr(module.forward, "_torchdynamo_orig_callable")
+        ):
+            how = "is compiled by torch.compile"
+        elif isinstance(module, torch.jit.ScriptModule):
+            how = "is a TorchScript module"
+        elif isinstance(module, torch.fx.GraphModule):
+            how = "is an FX or exported graph"
+        elif isinstance(module, nn.DataParallel):
+            how = "runs in threads of its own"
+        else:
+            continue
+        where = "The model" if module is model else f"Module {path}"
+        raise MeasurementError(
+            f"{where} ({type(module).__name__}) {how}, which hides its additions and their places; pass the"
+            " original module (with the same weights) instead."
+        )
+    return paths
+
+
+def never_updated(norm: _BatchNorm) -> bool:
+    """num_batches_tracked alone does not tell: old checkpoints have trained statistics and no count."""
+    if norm.running_mean is None or norm.running_var is None:
+        return True
+    counted = norm.num_batches_tracked is not None and bool(norm.num_batches_tracked != 0)
+    return not counted and not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
+
+
+def version_of(tensor: Tensor) -> int | None:
+    """A count that every writing operation raises; None where PyTorch keeps none."""
+    return None if tensor.is_inference() else tensor._version
+
+
+@contextmanager
+def unchanged(modules: Sequence[nn.Module], batch_statistics: bool) -> Iterator[None]:
+    """Evaluation mode without gradients; everything that a forward pass might change is put back."""
+    modes = [module.training for module in modules]
+    norms = [m for m in modules if isinstance(m, _BatchNorm)] if batch_statistics else []
+    tracks = [norm.track_running_stats for norm in norms]
+    buffers = [(module, dict(module._buffers)) for module in modules if module._buffers]
+    empty = [module for module in modules if not module._buffers]
+    copies = [(b, b.detach().clone(), version_of(b)) for _, known in buffers for b in known.values() if b is not None]
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the state of others is kept, not used)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    cuda = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    held = chain(*(module._parameters.values() for module in modules), (b for b, _, _ in copies))
+    types = {"cpu", *(t.device.type for t in held if t is not None)} - {"meta"}
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=cuda))
+        stack.enter_context(torch.inference_mode(False))  # what a model caches in its forward must stay usable
+        stack.enter_context(torch.no_grad())
+        for kind in types:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        try:
+            torch.backends.mha.set_fastpath_enabled(False)  # its one fused operation hides the additions
+            for module in modules:
+                if module.training:  # setting an attribute of a module is slow
+                    module.training = False  # not .eval(): some modules act on it, such as merging adapters
+            for norm in norms:
+                norm.training, norm.track_running_stats = True, False
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+            for module, mode in zip(modules, modes, strict=True):
+                if module.training != mode:
+                    module.training = mode
+            for norm, tracked in zip(norms, tracks, strict=True):
+                norm.track_running_stats = tracked
+            for buffer, value, version in copies:
+                if (version is None or buffer._version != version) and not torch.equal(buffer, value):
+                    buffer.copy_(value)
+            for module in empty:
+                module._buffers.clear()
+            for module, known in buffers:
+                module._buffers.clear()
+                module._buffers.update(known)
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
+
+
+MODULE_CALL = nn.Module._call_impl.__code__  # what runs whenever a module is called
+
+
+def running(paths: Mapping[nn.Module, str]) -> str:
+    """Path of the innermost module that runs now, read off the call stack: hooks on every module cost more."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is MODULE_CALL and (path := paths.get(frame.f_locals["self"])) is not None:
+            return path
+        frame = frame.f_back  # type: ignore[assignment]
+    return next(iter(paths.values()))
+
+
+def observed(
+    paths: Mapping[nn.Module, str],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    samples: int,
+    options: dict[str, Any],
+) -> Recorder:
+    """What one forward pass was observed to do.
+
+    Args:
+        paths: of all modules, the model first.
+        args, kwargs, samples: as `inputs_of` gives them.
+        options: the other arguments of the recorder.
+    """
+    device = next(v.device for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
+    place: Callable[[], str] = partial(running, paths)
+    for keep_states in (False, True):
+        recorder = Recorder(samples, place=place, shelf=Shelf(device), keep_states=keep_states, **options)
+        with suppress(StateGoneError):
+            forward(list(paths), args, kwargs, recorder)
+            break
+    return recorder
+
+
+def forward(modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder) -> None:
+    """One forward pass of the first module under observation."""
+
+    def attend(module: nn.Module, inputs: Any) -> None:
+        if inputs and inputs[0].dim() == 3:
+            steps, batch = inputs[0].shape[:2]
+            if steps == recorder.samples and not recorder.additions:
+                recorder.samples = batch  # the model's input has its samples second
+                recorder.probe %= batch
+            recorder.sequence_first = batch == recorder.samples
+
+    attentions = [m for m in modules if isinstance(m, nn.MultiheadAttention) and not m.batch_first]
+    hooks = [attention.register_forward_pre_hook(attend) for attention in attentions]
+    try:
+        with AdditionFinder(recorder, [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]):
+            modules[0](*args, **kwargs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def inputs_of(
+    batch: Any, device: torch.device | None, home: torch.device | None
+) -> tuple[tuple[Any, ...], dict[str, Any], int]:
+    """(positional arguments, keyword arguments, samples) of one batch."""
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    if isinstance(batch, (tuple, list)) and batch:
+        batch = batch[0]  # (input, label)
+    if isinstance(batch, Tensor):
+        args, kwargs = (batch,), {}
+    elif isinstance(batch, Mapping):
+        args, kwargs = (), dict(batch)
+    else:
+        raise MeasurementError(
+            f"A batch is a {type(batch).__name__}; give tensors, (tensor, label) pairs, or dicts of keyword arguments."
+        )
+    if device is not None:
+        args = tuple(value.to(device) for value in args)
+        kwargs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in kwargs.items()}
+    tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
+    if not any(tensor.dim() for tensor in tensors):
+        raise MeasurementError("A batch holds no tensor with a dimension of samples; put samples first.")
+    for tensor in tensors:
+        if home is not None and tensor.device != home:
+            raise MeasurementError(
+                f"The model is on {home}, but a batch on {tensor.device}; pass device={str(home)!r} to move the"
+                " batches, or move the model."
+            )
+    samples = next(len(tensor) for tensor in tensors if tensor.dim())
+    if samples == 0:
+        raise MeasurementError(
+            "A batch holds 0 samples; every batch needs at least one (see drop_last, or your filter)."
+        )
+    return args, kwargs, samples

@@ -1,0 +1,1 @@
+"""Networks: residual networks of any depth, a transformer, and networks of others by name."""

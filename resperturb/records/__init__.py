@@ -1,0 +1,1 @@
+"""What a run leaves: records, where they come from, whether they are fresh, and the sweeps they make up."""

@@ -1,0 +1,109 @@
+"""Fresh or stale: whether the code that decides a result is still the code that the record was made with.
+
+The code is compared by its definitions: the top-level statements of the deciding files, as a set. A definition that
+moves to another file, a file that is split, merged or renamed, another import, comment, docstring or error text change
+no hash; another number, operator, default or name does.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent.parent  # resperturb/
+EQUIVALENT = "equivalent.json"  # in the folder of all sweeps
+DECIDING = (
+    "experiment/experiment.py",
+    "experiment/validation.py",
+    "measurement/*.py",
+    "models/checkpointing.py",
+    "models/residual.py",
+    "studies/run.py",
+    "training/data.py",
+    "training/loop.py",
+    "training/precision.py",
+)
+"""Files and patterns of files that decide every result."""
+DECIDING_STUDY = {
+    "carriers": ("studies/carriers.py", "studies/base.py"),
+    "growth": ("studies/growth.py", "studies/base.py"),
+    "initialization": ("studies/initialization.py", "analysis/theory.py", "studies/base.py"),
+    "lesion": ("studies/lesion.py", "studies/base.py"),
+    "path": ("studies/path.py", "studies/base.py"),
+    "published": ("studies/published.py", "models/published.py", "studies/base.py"),
+    "text": ("studies/text.py", "models/transformer.py", "studies/base.py"),
+}
+"""What decides the results of a study beside them, by the study's name."""
+
+
+def is_fresh(recorded: str, results: Path, study: str | None = None) -> bool:
+    """Whether a recorded hash is the present one, or that of sources shown to give the same numbers.
+
+    Args:
+        recorded: the hash in the record.
+        results: the folder of all sweeps, where equivalent.json lies.
+        study: the study's name; None for a run.
+    """
+    return recorded == source_hash(study) or recorded in equivalent_sources(results, study)
+
+
+def equivalent_sources(results: Path, study: str | None = None) -> set[str]:
+    """Hashes of earlier sources that were shown to give the numbers of the present ones."""
+    try:
+        shown = json.loads((results / EQUIVALENT).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return set()
+    return set(shown.get(source_hash(study), {}))
+
+
+def deciding_files(study: str | None = None) -> tuple[Path, ...]:
+    """The files whose definitions decide a run, or the study of that name."""
+    patterns = (*DECIDING, *(DECIDING_STUDY[study] if study else ()))
+    return tuple(path for pattern in patterns for path in sorted(PACKAGE.glob(pattern)))
+
+
+@functools.cache
+def source_hash(study: str | None = None) -> str:
+    """SHA-256, in 16 hexadecimal digits, of the definitions that decide a run, or the study of that name."""
+    return hash_of(path.read_text(encoding="utf-8") for path in deciding_files(study))
+
+
+def hash_of(sources: Iterable[str]) -> str:
+    """SHA-256, in 16 hexadecimal digits, of all definitions in Python sources, whatever their order."""
+    definitions = sorted({definition for source in sources for definition in definitions_in(source)})
+    return hashlib.sha256("\0".join(definitions).encode()).hexdigest()[:16]
+
+
+def definitions_in(source: str) -> Iterator[str]:
+    """The top-level statements of Python source that can decide a number, one line each."""
+    yield from (outline(node) for node in ast.parse(source).body if decides(node))
+
+
+def decides(node: Any) -> bool:
+    """False for imports, blocks under TYPE_CHECKING, `pass`, docstrings and other strings that stand alone."""
+    if isinstance(node, ast.Import | ast.ImportFrom | ast.Pass):
+        return False
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return False
+    alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return not (alone and isinstance(node.value.value, str))
+
+
+def outline(node: Any) -> str:
+    """A syntax tree in one line, alike in every version of Python; of a `raise` the class without the words.
+
+    Empty fields are left out, since versions of Python differ in which there are.
+    """
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        node = ast.Raise(exc=node.exc.func, cause=node.cause)
+    if isinstance(node, ast.AST):
+        fields = ((name, outline(value)) for name, value in ast.iter_fields(node) if value is not None)
+        return f"{type(node).__name__}({','.join(f'{name}={text}' for name, text in fields if text != '[]')})"
+    if isinstance(node, list):
+        return f"[{','.join(outline(item) for item in node if decides(item))}]"
+    return repr(node)

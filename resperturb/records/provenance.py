@@ -1,0 +1,82 @@
+"""Where a result comes from: versions, processor, commit. Nothing here names the machine or its user."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resperturb.records.freshness import deciding_files
+
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "resperturb")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages a result can depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    found["torch"] = str(torch.__version__)  # with the build's suffix, which the installed version lacks
+    return found
+
+
+def processor() -> str:
+    """The processor's model name, as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass  # no Linux: the platform module is all there is
+    return platform.processor() or platform.machine()
+
+
+def git_commit(study: str | None = None) -> dict[str, Any]:
+    """The commit of the checkout this package lies in, and whether the deciding sources differ from it; {} outside.
+
+    Args:
+        study: the name of a study, whose own sources decide its result too.
+    """
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "modified": bool(git("status", "--porcelain", "--", *map(str, deciding_files(study)))),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most this process has held since it started, on the GPU for a run there."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Processor, cores and threads; the GPU where one was used."""
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    }

@@ -1,0 +1,340 @@
+"""What a run leaves in results/<sweep>/<run>/, written whole or not at all.
+
+====================  =====================================================================================
+run.json              the experiment, accuracy, loss, averages, cost, and where all of it comes from
+perturbations.csv     a row per residual addition and snapshot, as :func:`resperturb.measure` gives it
+samples.csv           a row per measured image: its scaled perturbation averaged over blocks, per snapshot
+history.csv           a row per epoch of training
+conventions.csv       the trained network measured by other conventions: on training images, with norms per channel
+weights.csv           a row per block and snapshot: sizes of gains, shifts, filters and the variances normalised by
+====================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from resperturb.errors import RecordError
+from resperturb.experiment.experiment import Experiment
+from resperturb.records.freshness import is_fresh
+
+if TYPE_CHECKING:
+    pass
+from collections.abc import Sequence
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run, read back. Tables are read when first asked for."""
+
+    folder: Path
+    run: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @functools.cached_property
+    def experiment(self) -> Experiment:
+        return Experiment.from_mapping(self.run["experiment"])
+
+    @property
+    def blocks(self) -> int:
+        return int(self.run["experiment"]["blocks"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.run["experiment"]["seed"])
+
+    @property
+    def diverged(self) -> bool:
+        return bool(self.run["diverged"])
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the sources that decide the result are those the run was made with, or were shown to be equivalent.
+
+        See :mod:`resperturb.studies.equivalence`.
+        """
+        return is_fresh(self.run["provenance"]["source_hash"], self.folder.parent.parent)
+
+    @functools.cached_property
+    def perturbations(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "perturbations.csv")
+
+    @functools.cached_property
+    def history(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "history.csv")
+
+    @functools.cached_property
+    def conventions(self) -> pd.DataFrame:
+        """Empty where the run diverged."""
+        try:
+            return pd.read_csv(self.folder / "conventions.csv")
+        except (FileNotFoundError, pd.errors.EmptyDataError):
+            return pd.DataFrame(columns=["convention"])
+
+    @functools.cached_property
+    def samples(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "samples.csv")
+
+    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
+        """Scaled perturbation averaged over the blocks, for each measured image; shape (images,).
+
+        Args:
+            moment: "initialization" or "end".
+        """
+        column = {"initialization": "snapshot_0", "end": self.samples.columns[-1]}[moment]
+        return self.samples[column].to_numpy()
+
+    def at(self, moment: str) -> pd.DataFrame:
+        """The rows of :attr:`perturbations` at "initialization" or "end"; shared, so copy to change it."""
+        return self._by_moment.get(moment, self.perturbations[:0])
+
+    def blocks_at(self, moment: str) -> pd.DataFrame:
+        """The rows of :meth:`at` that are blocks, transitions left out; shared likewise."""
+        return self._blocks_by_moment.get(moment, self.perturbations[:0])
+
+    # Selected once: a chapter asks for the same rows hundreds of times.
+    @functools.cached_property
+    def _by_moment(self) -> dict[str, pd.DataFrame]:
+        groups = self.perturbations.groupby("moment", sort=False)
+        return {str(moment): rows.reset_index(drop=True) for moment, rows in groups}
+
+    @functools.cached_property
+    def _blocks_by_moment(self) -> dict[str, pd.DataFrame]:
+        return {moment: rows[rows["kind"] == "identity"] for moment, rows in self._by_moment.items()}
+
+
+def write_record(
+    results: Path | str,
+    run: Mapping[str, Any],
+    *,
+    perturbations: pd.DataFrame,
+    samples: pd.DataFrame,
+    history: pd.DataFrame,
+    conventions: pd.DataFrame,
+    weights: pd.DataFrame,
+) -> Record:
+    """Write a record under a temporary name beside its place, then rename it; an older one of that name goes.
+
+    Args:
+        results: the sweep's folder.
+        run: what becomes run.json; its "name" names the folder.
+        perturbations, samples, history, conventions, weights: the tables described at the top of this module.
+
+    Raises:
+        RecordError: the folder cannot be written.
+    """
+    tables = {
+        "perturbations": perturbations,
+        "samples": samples,
+        "history": history,
+        "conventions": conventions,
+        "weights": weights,
+    }
+    return read_record(write_whole(Path(results) / run["name"], run, tables))
+
+
+def write_whole(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Path:
+    """Write run.json and a CSV file for each table into the folder `target`, all of them or none; returns the folder.
+
+    Raises:
+        RecordError: the folder cannot be written.
+    """
+    results = target.parent
+    check_writable(results)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=results))
+    try:
+        for name, table in tables.items():
+            table.to_csv(staging / f"{name}.csv", index=False, float_format="%.5g", lineterminator="\n")
+        text = json.dumps(run, indent=1, allow_nan=False)
+        (staging / "run.json").write_text(text + "\n", encoding="utf-8")
+        staging.chmod(0o755)
+        replaced = staging.with_name(f"{staging.name}-replaced")
+        if target.exists():
+            target.rename(replaced)  # a folder cannot be renamed onto one that is not empty
+        staging.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except OSError as error:
+        raise RecordError(f"the record {target} cannot be written ({error.strerror or error}).") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def check_writable(results: Path | str) -> None:
+    """Make the results folder and try it, before an hour is spent on what could not be kept.
+
+    Raises:
+        RecordError: it cannot be made or written.
+    """
+    try:
+        Path(results).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise RecordError(
+            f"the results folder {results} cannot be written ({error.strerror or error}); name another one."
+        ) from None
+
+
+def read_record(folder: Path | str) -> Record:
+    """Read one record.
+
+    Raises:
+        RecordError: there is none, or its run.json is damaged.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
+    if "study" in run:
+        raise RecordError(f"{path} is the record of a study, {run['study']}, and of no single run of a network.")
+    if run.get("format") != FORMAT:
+        raise RecordError(f"{path} has record format {run.get('format')!r}, this version reads {FORMAT}; run it again.")
+    return Record(Path(folder), run)
+
+
+def load_records(folder: Path | str) -> list[Record]:
+    """All records of a sweep, shallow networks first, then by seed. Diverged runs are among them, marked.
+
+    Raises:
+        RecordError: the folder is missing or holds no record.
+    """
+    records = [read_record(path.parent) for path in Path(folder).glob("[!.]*/run.json")]
+    if not records:
+        raise RecordError(f"{folder} holds no records; make some with `make sweep` or resperturb run.")
+    return sorted(records, key=lambda record: (record.blocks, record.seed, record.name))
+
+
+def summary(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per run: what was trained, how well, its averages at both ends, and its cost."""
+    rows = []
+    for record in records:
+        run, experiment = record.run, record.run["experiment"]
+        averages = run["averages"]
+        rows.append(
+            {
+                "run": record.name,
+                "dataset": experiment["dataset"],
+                "block": experiment["block"],
+                "blocks": record.blocks,
+                "seed": record.seed,
+                "diverged": record.diverged,
+                "accuracy": run["accuracy"],
+                "loss": run["loss"],
+                "scaled_initialization": averages.get("initialization", {}).get("scaled"),
+                "scaled_end": averages.get("end", {}).get("scaled"),
+                "absolute_initialization": averages.get("initialization", {}).get("absolute"),
+                "absolute_end": averages.get("end", {}).get("absolute"),
+                "clock": run["training"]["clock"],
+                "images_per_second": run["training"]["images_per_second"],
+                "wall_seconds": run["wall_seconds"],
+                "peak_memory_bytes": run["peak_memory_bytes"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+if TYPE_CHECKING:
+    pass  # which needs PyTorch; a chapter reads records without
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One study, read back."""
+
+    folder: Path
+    run: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.run["parameters"])
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the sources that decide the result are those it was made with, or were shown to be equivalent."""
+        return is_fresh(self.run["provenance"]["source_hash"], self.folder.parent.parent, self.run["study"])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table of that name.
+
+        Raises:
+            RecordError: the record has none of that name.
+        """
+        try:
+            return pd.read_csv(self.folder / f"{name}.csv")
+        except FileNotFoundError:
+            there = ", ".join(sorted(path.stem for path in self.folder.glob("*.csv")))
+            raise RecordError(f"{self.folder} has no table {name}; it has {there}.") from None
+
+
+def read_study(folder: Path | str) -> StudyRecord:
+    """Read the record of one study.
+
+    Raises:
+        RecordError: there is none, or its run.json is damaged or no study's.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
+    if run.get("format") != FORMAT or "study" not in run:
+        raise RecordError(f"{path} is no record of a study in format {FORMAT}; run it again.")
+    return StudyRecord(Path(folder), run)
+
+
+def load_studies(folder: Path | str) -> list[StudyRecord]:
+    """All records of a study, by name.
+
+    Raises:
+        RecordError: the folder is missing or holds none.
+    """
+    records = [read_study(path.parent) for path in sorted(Path(folder).glob("[!.]*/run.json"))]
+    if not records:
+        raise RecordError(
+            f"{folder} holds no records of a study; make some with `make sweep PRESET={Path(folder).name}`."
+        )
+    return records
+
+
+def gathered(records: Iterable[StudyRecord], table: str, *parameters: str) -> pd.DataFrame:
+    """One table of several records below each other, with some of their parameters as first columns."""
+    parts = []
+    for record in records:
+        part = record.table(table)
+        for position, name in enumerate(("seed", *parameters)):
+            if name not in part:
+                part = part.copy()
+                part.insert(min(position, len(part.columns)), name, record.parameters[name])
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def records_in(folder: Path) -> Sequence[Record | StudyRecord]:
+    """The records of a sweep or of a study; none where there are none to read."""
+    for load in (load_records, load_studies):
+        try:
+            return load(folder)
+        except RecordError:
+            continue
+    return []

@@ -1,0 +1,123 @@
+"""What Snakemake is to run: every run of a sweep's preset, or of a study's, with its notebook and its parameters.
+
+A study's preset is a YAML file in config/studies: the notebook (a study's, or sweep for runs of networks), parameters
+that all runs share, and lists of those that are varied, every value of one with every value of the others. Several
+such grids, as a list, follow each other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from resperturb.errors import ExperimentError
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.presets import Preset, load_preset, preset_folder, preset_names, sweep_names
+from resperturb.experiment.validation import one_of, reject_unknown
+from resperturb.records.freshness import deciding_files
+
+if TYPE_CHECKING:
+    from resperturb.studies.base import Study  # which needs PyTorch; a sweep is planned without
+
+STUDIES = {
+    "carriers": "Carriers",
+    "growth": "Growth",
+    "initialization": "Initialization",
+    "lesion": "Lesion",
+    "path": "PathStudy",
+    "published": "Published",
+    "text": "TextStudy",
+}
+"""Notebook and module of each study, and the class in it."""
+KEYS = ("about", "notebook", "parameters", "vary")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run: what its record is called, what papermill is given, and its number of blocks (dearer runs go first)."""
+
+    name: str
+    parameters: dict[str, Any]
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of one preset."""
+
+    name: str
+    about: str
+    notebook: str  # in notebooks/, without its ending
+    sources: tuple[Path, ...]  # files that decide the results
+    runs: tuple[Planned, ...]
+
+
+def study_class(notebook: str) -> type[Study]:
+    """The study that a notebook conducts.
+
+    Raises:
+        ExperimentError: it conducts none.
+    """
+    one_of("notebook", notebook, ("sweep", *STUDIES))
+    return getattr(importlib.import_module(f"resperturb.studies.{notebook}"), STUDIES[notebook])
+
+
+def study_names() -> tuple[str, ...]:
+    """The presets in config/studies."""
+    return preset_names("studies")
+
+
+def load_plan(name: str | Path) -> Plan:
+    """The plan of a preset by its name, or of the YAML file of that path.
+
+    Raises:
+        ExperimentError: there is no such preset, or its file describes no runs.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name) not in study_names():
+            one_of("preset", str(name), (*sweep_names(), *study_names()))
+            return plan_of_sweep(load_preset(name))
+        path = preset_folder() / "studies" / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ExperimentError(f"the preset {path} cannot be read ({str(error).splitlines()[0]}).") from None
+    if not isinstance(content, dict) or "notebook" not in content:
+        return plan_of_sweep(load_preset(path))
+    reject_unknown(content, KEYS)
+    kind = Experiment if content["notebook"] == "sweep" else study_class(content["notebook"])
+    runs = []
+    for parameters in varied(path, content.get("parameters") or {}, content.get("vary") or {}):
+        run = kind.from_mapping(parameters)
+        runs.append(Planned(run.name, parameters, int(getattr(run, "blocks", 0))))
+    runs.sort(key=lambda run: -run.blocks)
+    sources = deciding_files(getattr(kind, "study", None))
+    return Plan(path.stem, str(content.get("about", "")), content["notebook"], sources, tuple(runs))
+
+
+def varied(path: Path, parameters: Any, vary: Any) -> Iterator[dict[str, Any]]:
+    """Every combination of the lists in `vary`, with the shared parameters."""
+    grids = vary if isinstance(vary, list) else [vary]
+    if not isinstance(parameters, dict) or not all(isinstance(grid, dict) for grid in grids):
+        raise ExperimentError(f"parameters and vary in {path} must be mappings, but got {parameters!r} and {vary!r}.")
+    for grid in grids:
+        for name, values in grid.items():
+            if not isinstance(values, list) or not values:
+                raise ExperimentError(f"{name} under vary in {path} must be a list of values, but got {values!r}.")
+        for values in itertools.product(*grid.values()):
+            yield {**parameters, **dict(zip(grid, values, strict=True))}
+
+
+def plan_of_sweep(preset: Preset) -> Plan:
+    runs = [
+        Planned(experiment.name, preset.parameters_at(experiment.blocks, experiment.seed), experiment.blocks)
+        for experiment in preset.experiments()
+    ]
+    return Plan(preset.name, preset.about, "sweep", deciding_files(), tuple(runs))

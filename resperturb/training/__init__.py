@@ -1,0 +1,1 @@
+"""Training: the loop, the data, the precision."""

@@ -1,0 +1,62 @@
+"""The map over clock and steps, on runs made of shipped ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import copy_sweep
+from report.answers import clock_answer
+from report.study_claims import clock_rows
+from resperturb.analysis.clock import clock_exponents, clock_records, clock_table, collapse
+from resperturb.records.record import Record, load_records
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of one clock with ten and with twenty epochs, the latter steeper by 0.05."""
+    root = tmp_path_factory.mktemp("results")
+    copy_sweep(root / "ten")
+    copy_sweep(root / "twenty", epochs=20, steeper=-0.05)
+    (root / "clock").mkdir()
+    for name in ("ten", "twenty"):
+        for record in load_records(root / name):
+            record.folder.rename(root / "clock" / f"{name}-{record.name}")
+    return root
+
+
+def records_of(results: Path) -> list[Record]:
+    return clock_records(results)["clock"]
+
+
+def test_a_row_per_run(results: Path) -> None:
+    records = records_of(results)
+    table = clock_table(records)
+    assert len(table) == len(records)
+    assert (table["product"] == table["blocks"] * table["scaled"]).all()
+    assert set(table["epochs"]) == {10, 20}
+
+
+def test_a_collapse_compares_the_means_of_runs_of_one_clock(results: Path) -> None:
+    apart = collapse(clock_table(records_of(results))).set_index("blocks")
+    assert apart.loc[300, "ratio"] == pytest.approx(300**0.05, rel=1e-3)
+    assert (apart["steps"] == 2).all()
+
+
+def test_exponents_are_fitted_for_every_clock_and_number_of_steps(results: Path) -> None:
+    table = clock_exponents(records_of(results)).set_index("epochs")
+    assert table.loc[20, "exponent"] - table.loc[10, "exponent"] == pytest.approx(-0.05, abs=1e-3)
+    assert (table["low"] < table["exponent"]).all()
+
+
+def test_the_ledger_says_whether_runs_of_one_clock_agree(results: Path) -> None:
+    rows = {row.id: row for row in clock_rows(results)}
+    assert rows["clock/collapse"].verdict == "holds roughly"  # the deepest are further apart than a factor of 1.25
+    assert rows["clock/most"].verdict == "holds roughly"  # -1.07
+    assert "times the steps" in clock_answer(results)
+
+
+def test_without_maps_there_is_nothing_to_say(tmp_path: Path) -> None:
+    assert clock_records(tmp_path) == {}
+    assert clock_rows(tmp_path) == []

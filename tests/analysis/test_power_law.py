@@ -1,0 +1,192 @@
+"""Fits and the stopping rule, on synthetic runs whose law is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from resperturb.analysis.bootstrap import Summary, averages_by_depth
+from resperturb.analysis.power_law import crossing, fit_power_law, power_law, stopping_depth
+from resperturb.errors import ScalingError
+
+
+@dataclass
+class SyntheticRun:
+    blocks: int
+    values: np.ndarray
+    diverged: bool = False
+
+    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
+        return self.values
+
+
+DEPTHS = (6, 15, 30, 60, 100, 300)
+
+
+def runs_of(
+    exponent: float, *, prefactor: float = 2.0, noise: float = 0.0, spread: float = 0.1, seeds: int = 3, seed: int = 0
+):  # type: ignore[no-untyped-def]
+    """Runs that average prefactor * L ** exponent, up to `noise` between seeds and `spread` between images."""
+    generator = np.random.default_rng(seed)
+    images = np.exp(spread * generator.standard_normal(200))
+    images /= images.mean()
+    return [
+        SyntheticRun(depth, prefactor * depth**exponent * np.exp(noise * generator.standard_normal()) * images)
+        for depth in DEPTHS
+        for _ in range(seeds)
+    ]
+
+
+@pytest.mark.parametrize("exponent", [-1.0, -0.5, -0.73, 0.2])
+def test_an_exact_power_law_is_recovered(exponent: float) -> None:
+    law = fit_power_law(runs_of(exponent))
+    assert law.exponent == pytest.approx(exponent, abs=1e-9)
+    assert law.prefactor == pytest.approx(2.0)
+    assert law.residual == pytest.approx(0, abs=1e-9)
+    assert law(50) == pytest.approx(2.0 * 50**exponent)
+    assert law.high - law.low < 1e-9  # images scale all depths alike and seeds agree: nothing is uncertain
+
+
+def test_the_fit_agrees_with_numpys_least_squares() -> None:
+    averages = np.exp(np.random.default_rng(1).standard_normal(len(DEPTHS)))
+    exponent, prefactor = power_law(np.array(DEPTHS), averages)
+    slope, intercept = np.polyfit(np.log(DEPTHS), np.log(averages), 1)
+    assert exponent == pytest.approx(slope)
+    assert prefactor == pytest.approx(math.exp(intercept))
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """The bootstrap on 60 noisy sweeps of three seeds: 95 % nominal, and seeds are few, so 80 % is demanded."""
+    covered = 0
+    for trial in range(60):
+        law = fit_power_law(runs_of(-0.8, noise=0.1, seed=trial), replicates=400)
+        covered += law.low <= -0.8 <= law.high
+        assert law.low < law.exponent < law.high
+    assert 48 <= covered <= 60
+
+
+def test_more_noise_between_seeds_widens_the_interval() -> None:
+    narrow, wide = (fit_power_law(runs_of(-1.0, noise=noise)) for noise in (0.02, 0.2))
+    assert wide.high - wide.low > 4 * (narrow.high - narrow.low)
+
+
+def test_one_seed_says_that_seeds_were_not_resampled() -> None:
+    assert not averages_by_depth(runs_of(-1.0, seeds=1)).seeds_resampled
+    assert averages_by_depth(runs_of(-1.0, seeds=2)).seeds_resampled
+
+
+def test_a_diverged_run_is_never_averaged_in() -> None:
+    runs = runs_of(-1.0)
+    runs.append(SyntheticRun(300, np.full(200, np.nan), diverged=True))
+    assert fit_power_law(runs).exponent == pytest.approx(-1.0)
+    with pytest.raises(ScalingError, match="not diverged"):
+        averages_by_depth([runs[-1]])
+
+
+def test_too_little_to_fit_is_refused() -> None:
+    with pytest.raises(ScalingError, match="at least two depths"):
+        fit_power_law(runs_of(-1.0)[:3])
+    zero = [SyntheticRun(depth, np.zeros(5)) for depth in (3, 6)]
+    with pytest.raises(ScalingError, match="is zero"):
+        fit_power_law(zero)
+
+
+def test_the_stopping_rule_measures_where_the_sweep_brackets_epsilon() -> None:
+    answer = stopping_depth(0.05, runs_of(-1.0))  # 2 / L < 0.05 from L = 41 on
+    assert (answer.depth, answer.above, answer.measured) == (60, 30, True)
+    assert answer.crossing == pytest.approx(40.0)
+    assert answer.low == pytest.approx(answer.high, rel=0.2)
+
+
+def test_an_average_equal_to_epsilon_is_not_below_it() -> None:
+    runs = [SyntheticRun(depth, np.full(4, value)) for depth, value in ((6, 0.5), (15, 0.1), (30, 0.05))]
+    assert stopping_depth(0.1, runs).depth == 30
+
+
+def test_the_stopping_rule_extrapolates_and_says_so() -> None:
+    deeper = stopping_depth(0.001, runs_of(-1.0))  # 2 / L < 0.001 from L = 2001 on
+    assert (deeper.depth, deeper.measured, deeper.above) == (2001, False, 300)
+    shallower = stopping_depth(0.9, runs_of(-1.0))  # from L = 3 on, and the sweep begins at 6
+    assert (shallower.depth, shallower.measured, shallower.above) == (3, False, None)
+
+
+def test_no_depth_is_invented_where_the_average_does_not_fall() -> None:
+    with pytest.raises(ScalingError, match="does not fall with depth"):
+        stopping_depth(0.1, runs_of(0.1))
+
+
+@pytest.mark.parametrize("epsilon", [0, -1, math.nan, math.inf, "small"])
+def test_a_bad_epsilon_is_quoted(epsilon: object) -> None:
+    with pytest.raises(ScalingError, match="epsilon must be"):
+        stopping_depth(epsilon, runs_of(-1.0))  # type: ignore[arg-type]
+
+
+def test_crossing_is_interpolated_on_logarithms() -> None:
+    depths = np.array([10, 1000])
+    assert crossing(depths, np.array([1.0, 0.01]), 0.1) == (1, pytest.approx(100.0))
+    assert crossing(depths, np.array([1.0, 0.5]), 0.1) == (None, math.inf)
+    assert crossing(depths, np.array([0.05, 0.01]), 0.1) == (0, 10.0)
+
+
+def scattered(exponent: float, scatter: float, seed: int) -> list[Summary]:
+    """One run a depth, whose averages lie off the law by chance."""
+    noise = np.random.default_rng(seed).standard_normal(len(DEPTHS))
+    return [
+        Summary(depth, depth**exponent * float(np.exp(scatter * z))) for depth, z in zip(DEPTHS, noise, strict=True)
+    ]
+
+
+def test_the_interval_over_the_choice_of_depths_covers_the_truth_as_often_as_it_says() -> None:
+    """Averages that lie off the line, one run each: the bootstrap knows nothing of that, Student's interval does."""
+    covered = 0
+    for trial in range(200):
+        law = fit_power_law(scattered(-0.8, 0.1, trial), replicates=2)
+        assert law.sampling == pytest.approx((law.exponent, law.exponent))
+        covered += law.low <= -0.8 <= law.high
+    assert 0.9 * 200 <= covered <= 199
+
+
+def test_the_interval_is_the_regressions_and_the_wider_of_the_two() -> None:
+    from scipy.stats import linregress, t
+
+    runs = scattered(-0.8, 0.1, 0)
+    law = fit_power_law(runs, replicates=2)
+    line = linregress(np.log([run.blocks for run in runs]), np.log([run.value for run in runs]))
+    reach = t.ppf(0.975, len(runs) - 2) * line.stderr
+    assert law.scatter == pytest.approx((line.slope - reach, line.slope + reach))
+    noisy = fit_power_law(runs_of(-1.0, noise=0.3))
+    assert noisy.scatter is not None
+    assert noisy.low == min(noisy.sampling[0], noisy.scatter[0])
+    assert noisy.high == max(noisy.sampling[1], noisy.scatter[1])
+
+
+def test_two_depths_have_no_scatter_and_no_band() -> None:
+    law = fit_power_law([run for run in runs_of(-1.0) if run.blocks <= 15])
+    assert law.scatter is None
+    low, high = law.band(30)
+    assert (low, high) == (0, math.inf)
+
+
+def test_the_band_holds_one_more_depth_as_often_as_it_says() -> None:
+    inside = 0
+    for trial in range(200):
+        runs = scattered(-0.8, 0.1, trial)
+        low, high = fit_power_law(runs[:-1], replicates=2).band(runs[-1].blocks)
+        inside += low <= runs[-1].value <= high
+    assert 0.9 * 200 <= inside <= 199
+
+
+def test_an_extrapolated_depth_has_the_wider_interval_of_a_scattered_law() -> None:
+    narrow, wide = (stopping_depth(0.001, scattered(-1.0, scatter, 1)) for scatter in (0.01, 0.1))
+    assert narrow.low < narrow.crossing < narrow.high
+    assert math.log(wide.high / wide.low) > 5 * math.log(narrow.high / narrow.low)
+
+
+def test_a_crossing_near_the_deepest_network_has_an_end() -> None:
+    """Replicates that are above epsilon at every depth go on along their own law."""
+    answer = stopping_depth(2.0 / 299, runs_of(-1.0, noise=0.1))
+    assert answer.measured
+    assert 300 < answer.high < 1000

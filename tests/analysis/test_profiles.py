@@ -1,0 +1,99 @@
+"""Sections, transitions, carriers and the two measures, against the records' own tables."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from builders import DIGITS
+from resperturb.analysis import profiles
+from resperturb.models.residual import ResidualNetwork
+from resperturb.records.record import Record, load_records
+from resperturb.studies.rescaling import rescaling_table
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return load_records(DIGITS)
+
+
+def with_table(record: Record, table: pd.DataFrame) -> Record:
+    changed = dataclasses.replace(record)
+    changed.__dict__["perturbations"] = table
+    return changed
+
+
+def test_carriers_are_the_fewest_blocks_that_make_up_the_share() -> None:
+    assert profiles.carriers(np.array([1.0, 1.0, 1.0, 1.0]), 0.5) == 2
+    assert profiles.carriers(np.array([0.1, 8.0, 0.1, 1.8]), 0.5) == 1
+    assert profiles.carriers(np.array([0.1, 8.0, 0.1, 1.8]), 0.9) == 2
+    assert profiles.carriers(np.array([3.0]), 0.9) == 1
+
+
+def test_shares_of_the_sections_sum_to_one_and_the_path_leaves_room_for_transitions(records: list[Record]) -> None:
+    table = profiles.section_table(records)
+    assert table.groupby("blocks")["share"].sum().to_numpy() == pytest.approx(1)
+    assert (table.groupby("blocks")["path"].sum() < 1).all()
+    assert (table.groupby("blocks")["count"].sum() == sorted({r.blocks for r in records})).all()
+
+
+def test_a_record_without_successive_cosines_says_nothing_of_them(records: list[Record]) -> None:
+    old = records[0].perturbations.drop(columns="successive_cosine", errors="ignore")
+    assert profiles.section_table([with_table(records[0], old)])["successive"].isna().all()
+    new = old.assign(successive_cosine=np.where(old["kind"] == "identity", 0.5, np.nan))
+    assert profiles.section_table([with_table(records[0], new)])["successive"].tolist() == pytest.approx([0.5] * 3)
+
+
+def test_transitions_are_between_the_blocks_beside_them(records: list[Record]) -> None:
+    record = records[0]
+    end = record.at("end")
+    place = int(np.flatnonzero(end["kind"] == "transition")[0])
+    row = profiles.transition_table([record]).iloc[0]
+    before, here, after = end["state_norm"].iloc[place - 1 : place + 2]
+    assert row["into"] == 2
+    assert row["projected"] == pytest.approx(here / before)
+    assert row["after"] == pytest.approx(after / before)
+    assert row["scaled"] == pytest.approx(end["scaled"].iloc[place])
+
+
+def test_a_network_of_one_section_has_no_transitions(records: list[Record]) -> None:
+    table = records[0].perturbations
+    single = with_table(records[0], table[table["kind"] == "identity"])
+    assert profiles.transition_table([single]).empty
+
+
+def test_the_law_of_a_measure_is_that_of_its_mean_over_blocks(records: list[Record]) -> None:
+    runs = profiles.measure_runs(records, "perturbation_norm")
+    assert runs[0].value == pytest.approx(records[0].run["averages"]["end"]["absolute"], rel=1e-4)
+    law = profiles.measure_law(records, "scaled")
+    assert law.averages.means[0] == pytest.approx(
+        np.mean([r.run["averages"]["end"]["scaled"] for r in records if r.blocks == records[0].blocks]), rel=1e-4
+    )
+
+
+def test_the_measure_table_has_both_measures_at_both_ends(records: list[Record]) -> None:
+    table = profiles.measure_table(records)
+    assert table.groupby("moment")["measure"].apply(list).tolist() == [list(profiles.MEASURES.values())] * 2
+    assert table["stream"].dropna().between(-1, 1).all()
+    assert (table["images"] > 0).all()
+
+
+def test_rescaled_networks_compute_the_same_and_only_the_absolute_measure_sees_it() -> None:
+    torch.manual_seed(0)
+    network = ResidualNetwork(6, width=8).double()
+    images = torch.randn(16, 1, 8, 8, dtype=torch.float64)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    table = rescaling_table(network, images, 8.0).set_index("network")
+    assert (table["output"] < 1e-3).all()
+    whole = table.loc["all that is written to the stream × 8"]
+    assert whole["absolute"] == pytest.approx(8 * table["absolute"].iloc[0], rel=1e-3)
+    assert whole["scaled"] == pytest.approx(table["scaled"].iloc[0], rel=1e-3)
+    inside = table.loc["weights before a normalisation × 8"]
+    assert inside[["absolute", "scaled"]].tolist() == pytest.approx(
+        table[["absolute", "scaled"]].iloc[0].tolist(), rel=1e-3
+    )
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -1,0 +1,92 @@
+"""The build says which records are stale, and the chapters' tables can be read as text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+from _ext.build import stale_lines
+from builders import copy_sweep
+from conftest import ROOT
+from report import cache, chapter
+from report.ledger import ledger
+from resperturb.records.freshness import source_hash
+from resperturb.records.sweeps import sweeps
+
+
+def stamp(folder: Path, value: str) -> None:
+    run = json.loads((folder / "run.json").read_text())
+    run["provenance"]["source_hash"] = value
+    (folder / "run.json").write_text(json.dumps(run))
+
+
+def test_a_line_for_every_sweep_with_stale_records(tmp_path: Path) -> None:
+    records = copy_sweep(tmp_path / "mnist")
+    (tmp_path / "empty").mkdir()
+    for record in records:
+        stamp(record.folder, source_hash())
+    assert stale_lines(tmp_path) == []
+    stamp(records[1].folder, "another")
+    (line,) = stale_lines(tmp_path)
+    assert line.startswith(f"stale records: 1 of {len(records)} in results/mnist ")
+    assert records[1].name in line
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be read from as chapters are: what they reckon once is kept beside it."""
+    (tmp_path / "book").mkdir()
+    monkeypatch.chdir(tmp_path / "book")
+    return tmp_path / "book"
+
+
+def test_what_is_reckoned_once_is_kept_until_a_file_behind_it_changes(book: Path) -> None:
+    def count(given: int) -> int:
+        return cache.once("count", lambda: {"given": given})["given"]
+
+    assert count(1) == 1
+    assert count(2) == 1
+    assert cache.once("count-more", lambda: "another name that begins alike") == "another name that begins alike"
+    config = book.parent / "config" / "new.yaml"
+    config.parent.mkdir()
+    config.write_text("blocks: [6]\n", encoding="utf-8")
+    assert count(3) == 3
+    kept = sorted(path.name.rpartition("-")[0] for path in (book.parent / "_build").iterdir())
+    assert kept == ["count", "count-more"]  # the first name's old file is gone, the other's is not
+
+
+def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(book: Path) -> None:
+    found = sweeps(ROOT / "results", own=False)
+    text = chapter.verdicts(found, names=["small"], among=["digits"]).data
+    table = BeautifulSoup(text, "html.parser")
+    assert [row.find("td").get_text() for row in table.find_all("tr") if row.find("td")] == ["digits"]
+
+
+def test_a_ledger_table_has_a_statement_above_its_sweeps(book: Path) -> None:
+    found = sweeps(ROOT / "results", own=False)
+    table = BeautifulSoup(chapter.verdicts(found, "method", records=True).data, "html.parser")
+    rows = [row for row in ledger(found) if row.chapter.startswith("method#")]
+    heads = table.find_all("th", scope="rowgroup")
+    assert len(heads) == len({row.statement for row in rows})
+    assert rows[0].statement in heads[0].get_text()
+    cells = [cell.get_text() for cell in table.find_all("td")]
+    assert len(cells) == 5 * len(rows)
+    assert rows[0].value in cells
+    assert rows[0].records in cells
+
+
+def test_links_lead_to_pages_and_anchors() -> None:
+    assert chapter.link("stopping_rule#a-depth-left-out") == (
+        '<a href="stopping_rule.html#a-depth-left-out">stopping rule</a>'
+    )
+
+
+def test_stacked_tables_say_which_sweep_a_row_is_of() -> None:
+    found = sweeps(ROOT / "results", own=False)
+    tables = {name: found[name].records[0].history for name in ("digits", "mnist")}
+    stacked = chapter.stacked(tables)
+    assert stacked.columns[0] == "sweep"
+    assert stacked["sweep"].unique().tolist() == ["digits", "mnist"]

@@ -1,0 +1,121 @@
+"""The data of the explorer are those of the records, and are written when they have changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+from _ext import explorer
+from _ext.explorer import DIGITS, GLOBAL, MEASURES, explorer_data, law_of, run_data, script
+from conftest import ROOT
+from report.runs import MOMENTS, run_table
+from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
+
+HEAVIEST = 2_000_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def main() -> dict[str, Sweep]:
+    return main_sweeps(sweeps(ROOT / "results", own=False))
+
+
+@pytest.fixture(scope="module")
+def data(main: dict[str, Sweep]) -> dict:
+    return explorer_data(main)
+
+
+def near(value: float) -> object:
+    return pytest.approx(value, rel=0.51 * 10 ** (1 - DIGITS), abs=1e-12)
+
+
+def test_data_are_those_of_the_records(main: dict[str, Sweep], data: dict) -> None:
+    assert [sweep["name"] for sweep in data["sweeps"]] == list(main)
+    for sweep, shown in zip(main.values(), data["sweeps"], strict=True):
+        assert [run["name"] for run in shown["runs"]] == [record.name for record in sweep.records]
+        for record, run in ((sweep.records[at], shown["runs"][at]) for at in (0, len(sweep.records) // 2, -1)):
+            assert (run["blocks"], run["seed"]) == (record.blocks, record.seed)
+            assert run["accuracy"] == near(record.run["accuracy"])
+            for moment in MOMENTS:
+                blocks = record.blocks_at(moment)
+                for measure, column in MEASURES.items():
+                    assert run["profile"][moment][measure] == near(blocks[column].tolist())
+                    assert run["averages"][moment][measure] == pytest.approx(blocks[column].mean(), rel=1e-3, abs=1e-4)
+                assert run["profile"][moment]["scaled_high"] == near(blocks["scaled_q95"].tolist())
+            identity = record.at("end").query("kind == 'identity'")
+            starts = identity.loc[identity["section"].diff() != 0, "block"].tolist()
+            assert run["sections"] == starts
+            assert {f"blocks {record.blocks}", f"seed {record.seed}"} < set(run["command"].split(" -p "))
+        for measure, laws in shown["laws"].items():
+            for moment, law in laws.items():
+                fitted = law_of(sweep.records, measure, moment)
+                assert [law["exponent"], law["low"], law["high"]] == near([fitted.exponent, fitted.low, fitted.high])
+
+
+def test_the_script_is_small_and_holds_no_nan(data: dict) -> None:
+    text = script(data)
+    assert len(text.encode()) < HEAVIEST
+    assert not re.search(r"\b(NaN|Infinity)\b", text)
+    assert json.loads(text.removeprefix(f"window.{GLOBAL} = ").rstrip(";\n")) == data
+
+
+def test_a_diverged_run_has_no_end(main: dict[str, Sweep]) -> None:
+    whole = main["mnist"].records[0]
+    averages = {"initialization": whole.run["averages"]["initialization"]}
+    record = Record(whole.folder, {**whole.run, "diverged": True, "accuracy": None, "averages": averages})
+    record.__dict__["perturbations"] = whole.perturbations.query("moment == 'initialization'")
+    shown = run_data(record)
+    assert (shown["accuracy"], shown["profile"]["end"]) == (None, {})
+    assert "end" not in shown["averages"]
+    assert len(shown["profile"]["initialization"]["scaled"]) == record.blocks
+    json.dumps(shown, allow_nan=False)
+
+
+def test_sweeps_of_one_kind_are_told_apart(main: dict[str, Sweep]) -> None:
+    again = dataclasses.replace(main["mnist"], name="mnist-again", records=main["mnist"].records[:2])
+    kinds = [sweep["kind"] for sweep in explorer_data({"mnist": main["mnist"], "mnist-again": again})["sweeps"]]
+    assert kinds == ["preactivation", "again"]
+
+
+def test_the_table_has_every_run(main: dict[str, Sweep]) -> None:
+    table = run_table(main)
+    assert len(table) == sum(len(sweep.records) for sweep in main.values())
+    assert table["after training"].iloc[0] == main["digits"].records[0].run["averages"]["end"]["scaled"]
+
+
+def test_scripts_are_kept_off_other_pages() -> None:
+    config = types.SimpleNamespace(
+        html_js_files=["explorer.js", ("vendor/d3-7.js", {}), ("own.js", {})],
+        html_css_files=["explorer.css", "book.css"],
+    )
+    explorer.off_other_pages(None, config)
+    assert (config.html_js_files, config.html_css_files) == ([("own.js", {})], ["book.css"])
+
+
+def test_the_script_is_written_again_only_when_something_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+    monkeypatch.setattr(explorer, "sweeps", lambda results: {})
+    monkeypatch.setattr(explorer, "explorer_data", lambda chosen: made.append(True) or {"sweeps": []})
+    (tmp_path / "html").mkdir()
+    (tmp_path / "trees").mkdir()
+    builder = types.SimpleNamespace(format="html")
+    app = types.SimpleNamespace(
+        builder=builder, srcdir=tmp_path / "book", outdir=tmp_path / "html", doctreedir=tmp_path / "trees"
+    )
+    explorer.write_script(app, None)
+    explorer.write_script(app, None)
+    assert len(made) == 1
+    record = tmp_path / "results" / "mnist" / "a" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.touch()
+    explorer.write_script(app, None)
+    (tmp_path / "html" / "_static" / explorer.SCRIPT).unlink()
+    explorer.write_script(app, None)
+    assert len(made) == 3

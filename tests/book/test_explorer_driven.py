@@ -1,0 +1,231 @@
+"""The explorer in a browser, driven by mouse, by keys and by address.
+
+It is opened from the disk, as by a reader who has downloaded the book.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from _ext.explorer import DIGITS, SCRIPT
+from conftest import Site
+from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
+
+pytestmark = [pytest.mark.book, pytest.mark.browser]
+
+HEAVIEST = 6_000_000  # bytes
+
+
+Opener = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(site: Site, browser: Browser) -> Iterator[Opener]:
+    """Opens the explorer at an address and a width; what goes wrong on a page fails the test."""
+    pages, trouble = [], []
+
+    def opened(address: str = "", width: int = 1280, name: str = "explorer") -> Page:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("requestfailed", lambda request: trouble.append(request.url))
+        pages.append(page)
+        page.goto((site.html / f"{name}.html").as_uri() + address)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert trouble == []
+
+
+@pytest.fixture(scope="module")
+def mnist(site: Site) -> Sweep:
+    return main_sweeps(sweeps(site.tree.root / "results"))["mnist"]
+
+
+def record_at(sweep: Sweep, blocks: int, seed: int = 0) -> Record:
+    return next(record for record in sweep.finished if (record.blocks, record.seed) == (blocks, seed))
+
+
+def address_of(page: Page) -> dict[str, str]:
+    return dict(part.split("=") for part in unquote(urlsplit(page.url).fragment).split("&"))
+
+
+def said(value: float, digits: int = DIGITS) -> str:
+    """A number as the page prints it."""
+    return f"{float(f'{value:.{digits}g}'):.10f}".rstrip("0").rstrip(".").replace("-", "−")
+
+
+def test_the_slider_obeys_keys_and_the_address_follows(open_page: Opener, mnist: Sweep) -> None:
+    page = open_page("#dataset=mnist&block=preactivation&seed=0&blocks=300")
+    slider, facts = page.get_by_role("slider"), page.locator(".explorer-facts")
+    slider.focus()
+    for key, depth in (("Home", mnist.depths[0]), ("ArrowRight", mnist.depths[1]), ("End", mnist.depths[-1])):
+        page.keyboard.press(key)
+        expect(slider).to_have_attribute("aria-valuetext", f"{depth} blocks")
+        assert address_of(page)["blocks"] == str(depth)
+        expect(facts).to_contain_text(said(record_at(mnist, depth).run["averages"]["end"]["scaled"], 3))
+    expect(page.get_by_role("status")).to_contain_text(f"{mnist.depths[-1]} blocks")
+    page.get_by_label("Seed").select_option("1")
+    assert address_of(page)["seed"] == "1"
+    page.get_by_label("cosine", exact=True).check()
+    expect(page.locator("#explorer-a-profile svg")).to_have_attribute("aria-label", re.compile("cosine"))
+    page.go_back()
+    assert address_of(page)["measure"] == "scaled"
+    expect(page.get_by_label("scaled", exact=True)).to_be_checked()
+
+
+def test_an_address_restores_the_view(open_page: Opener, mnist: Sweep) -> None:
+    address = "#dataset=mnist&block=preactivation&seed=1&blocks=24&measure=absolute&compare=digits,postactivation,0,6"
+    page = open_page(address)
+    first, second = page.get_by_role("region", name="Run A"), page.get_by_role("region", name="Run B")
+    expect(first.get_by_label("Data set")).to_have_value("mnist")
+    expect(first.get_by_label("Seed")).to_have_value("1")
+    expect(first.locator(".explorer-depth strong")).to_have_text("24 blocks")
+    expect(first.locator("code")).to_have_text(re.compile("-p dataset mnist -p blocks 24 -p seed 1"))
+    expect(second.get_by_label("Data set")).to_have_value("digits")
+    expect(second.get_by_label("post-activation")).to_be_checked()
+    expect(page.get_by_label("absolute", exact=True)).to_be_checked()
+    expect(first.locator(".explorer-facts")).to_contain_text(
+        said(record_at(mnist, 24, 1).run["averages"]["end"]["absolute"], 3)
+    )
+    assert page.url.endswith(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("#dataset=nonsense&block=7&seed=x&blocks=-3&measure=%22&compare=,,,", {"measure": "scaled"}),
+        ("#dataset=mnist&blocks=1e9&seed=99", {"dataset": "mnist", "blocks": "deepest"}),
+        ("#dataset=mnist&blocks=1", {"dataset": "mnist", "blocks": "6"}),
+        ("#%%%=&&==", {"measure": "scaled"}),
+    ],
+)
+def test_nonsense_in_the_address_falls_back(
+    open_page: Opener, mnist: Sweep, address: str, expected: dict[str, str]
+) -> None:
+    page = open_page(address)
+    expect(page.locator("#explorer-a-profile svg")).to_be_visible()
+    found = address_of(page)
+    for name, value in expected.items():
+        assert found[name] == (str(mnist.depths[-1]) if value == "deepest" else value)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_two_runs_are_compared(open_page: Opener, width: int) -> None:
+    page = open_page("#dataset=mnist&blocks=48", width)
+    assert page.locator(".explorer-run").count() == 1
+    page.get_by_label("Compare two runs").check()
+    boxes = [run.bounding_box() for run in page.locator(".explorer-run").all()]
+    assert len(boxes) == 2
+    (a, b) = boxes
+    assert a is not None
+    assert b is not None
+    if width > 700:
+        assert b["x"] >= a["x"] + a["width"]
+    else:
+        assert b["y"] >= a["y"] + a["height"]
+    second = page.get_by_role("region", name="Run B")
+    before = page.get_by_role("region", name="Run A").locator(".explorer-facts").inner_text()
+    second.get_by_label("Data set").select_option("cifar10")
+    assert address_of(page)["compare"].startswith("cifar10,")
+    assert page.get_by_role("region", name="Run A").locator(".explorer-facts").inner_text() == before
+    expect(page.locator(".explorer-against")).to_contain_text("times the blocks")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_label("Compare two runs").uncheck()
+    assert "compare" not in address_of(page)
+
+
+def test_charts_give_the_values_of_the_record(open_page: Opener, mnist: Sweep) -> None:
+    page = open_page("#dataset=mnist&block=preactivation&seed=0&blocks=12")
+    table = record_at(mnist, 12).blocks_at("end").set_index("block")["scaled"]
+    chart, readout = page.locator("#explorer-a-profile"), page.locator("#explorer-a-profile-readout")
+    page.get_by_role("button", name="Copy link").focus()
+    while page.evaluate("document.activeElement.id") != "explorer-a-profile":
+        page.keyboard.press("Tab")
+    for key, block in (("Home", 1), ("ArrowRight", 2), ("End", 12), ("ArrowLeft", 11)):
+        page.keyboard.press(key)
+        expect(readout).to_contain_text(re.compile(rf"^Block {block} of 12.*: {re.escape(said(table[block]))} after"))
+    assert readout.get_attribute("aria-live") == "polite"
+    assert chart.locator(".explorer-cursor circle").count() == 2
+    box = page.locator("#explorer-a-profile svg").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 40)
+    expect(readout).to_contain_text(f"{said(table[12])} after training")
+
+    scaling = page.locator("#explorer-a-scaling")
+    scaling.focus()
+    page.keyboard.press("Home")
+    average = record_at(mnist, mnist.depths[0]).run["averages"]["end"]["scaled"]
+    expect(page.locator("#explorer-a-scaling-readout")).to_contain_text(f"average {said(average)} after training")
+    page.keyboard.press("Enter")
+    assert address_of(page)["blocks"] == str(mnist.depths[0])
+    box = page.locator("#explorer-a-accuracy svg").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] - 20, box["y"] + 40)
+    assert address_of(page)["blocks"] == str(mnist.depths[-1])
+
+
+def test_every_control_has_a_name_and_is_large_enough(open_page: Opener) -> None:
+    page = open_page("#dataset=mnist&compare=cifar10", 390)
+    controls = page.locator("#explorer :is(input, select, button)")
+    bare = controls.evaluate_all("all => all.filter(e => !e.labels?.length && !e.textContent).map(e => e.id)")
+    small = controls.evaluate_all(
+        """all => all.filter(e => !e.closest('[hidden]'))
+          .map(e => e.type === 'radio' || e.type === 'checkbox' ? e.closest('label') : e)
+          .filter(e => e.getBoundingClientRect().height < 24).map(e => e.outerHTML)"""
+    )
+    assert controls.count() > 12
+    assert (bare, small) == ([], [])
+
+
+def test_the_link_is_copied(open_page: Opener) -> None:
+    page = open_page("#dataset=mnist&blocks=48")
+    page.evaluate(
+        "navigator.clipboard && (navigator.clipboard.writeText = async (words) => { window.copied = words; })"
+    )
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("window.copied") == page.url
+
+
+def test_without_scripts_there_are_figures_and_a_table(site: Site, browser: Browser, mnist: Sweep) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((site.html / "explorer.html").as_uri())
+    expect(page.locator("#explorer")).to_be_hidden()
+    still = page.locator("#explorer-still")
+    assert still.locator("figure img").count() >= 2
+    for image in still.locator("figure img").all():
+        expect(image).to_be_visible()
+    assert still.locator("table tr").count() > len(mnist.records)
+    context.close()
+
+
+def test_with_scripts_they_are_folded_away(open_page: Opener) -> None:
+    page = open_page()
+    expect(page.locator("#explorer-still figure").first).to_be_hidden()
+    page.locator("#explorer-still > summary").click()
+    expect(page.locator("#explorer-still figure").first).to_be_visible()
+
+
+def test_what_the_page_loads_is_light_and_no_other_page_loads_it(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(request.url))
+    page.goto((site.html / "explorer.html").as_uri(), wait_until="networkidle")
+    page.close()
+    files = {Path(unquote(urlsplit(address).path)) for address in asked}
+    assert any(file.name == SCRIPT for file in files)
+    assert sum(file.stat().st_size for file in files if file.is_file()) < HEAVIEST
+    for other in site.pages:
+        if other.name != "explorer.html":
+            assert not re.search(r"_static/(vendor/(d3|plot)-|explorer)", other.read_text(encoding="utf-8")), other.name

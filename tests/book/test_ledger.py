@@ -1,0 +1,127 @@
+"""The ledger is what the records say now, and every measured number in the prose is one of its rows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from conftest import ROOT
+from report import claims, ledger, quantities
+from report.claims import HOLDS, NOT, OPEN, ROUGH, STATEMENTS
+from resperturb.analysis import summaries
+from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
+
+CHAPTERS = ("index", "hypothesis", "definitions", "method", "per_block", "scaling", "stopping_rule", "conventions")
+
+# Quantities that the prose quotes, and the statement of the ledger that each belongs to.
+MEASURED = {
+    "exponent_end": "exponent-end",
+    "interval_end": "exponent-end",
+    "verdict_end": "exponent-end",
+    "exponent_initialization": "exponent-initialization",
+    "interval_initialization": "exponent-initialization",
+    "verdict_initialization": "exponent-initialization",
+    "scaled_deepest": "small",
+    "half": "half",
+    "half_initialization": "half",
+    "exponent_largest": "idle",
+    "exponent_median": "idle",
+    "worst_reconstruction": "sums",
+}
+# What was run, and what a sentence states of a run without a claim that could be false.
+FACTS = {"records", "runs", "depths", "diverged", "shallowest", "deepest", "images_measured", "train_size"}
+FACTS |= {"accuracy_low", "accuracy_high", "depth_ratio", "scaled_ratio", "nine_tenths"}
+FACTS |= {"holds"}  # the verdicts of exponent-end in one sentence
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Sweep]:
+    return sweeps(ROOT / "results", own=False)
+
+
+@pytest.fixture(scope="module")
+def rows(found: dict[str, Sweep]) -> dict[str, claims.Row]:
+    return {row.id: row for row in ledger.ledger(found)}
+
+
+def test_every_row_is_still_what_the_records_say(rows: dict[str, claims.Row]) -> None:
+    written = ledger.read_ledger(ROOT).to_dict("records")
+    now = ledger.ledger_table(rows.values()).to_dict("records")
+    changed = [row["id"] for row, old in zip(now, written, strict=False) if row != old]
+    assert not changed, f"run make ledger, and read what became of {', '.join(changed)}"
+    assert len(now) == len(written), "run make ledger"
+
+
+def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, claims.Row]) -> None:
+    for row in rows.values():
+        assert row.verdict in (HOLDS, ROUGH, NOT, OPEN)
+        assert row.value
+        assert row.source
+        page, anchor = row.chapter.split("#")
+        text = (ROOT / "book" / f"{page}.md").read_text(encoding="utf-8")
+        headings = [re.sub(r"[^a-z0-9]+", "-", h.lower()).strip("-") for h in re.findall(r"^#+ (.*)$", text, re.M)]
+        assert anchor in headings, f"{row.id}: {row.chapter}"
+        assert re.match(r"results/[\w-]+ \(\d+ runs\)", row.records)
+
+
+def test_no_statement_is_made_twice_and_each_is_said_of_every_sweep_it_can(rows: dict[str, claims.Row]) -> None:
+    names = [statement.name for statement in STATEMENTS]
+    assert len(names) == len(set(names))
+    assert {"digits", "mnist", "cifar10"} <= {key.split("/")[0] for key in rows}
+    for name in ("exponent-end", "exponent-initialization", "left-out-between", "conventions", "sums"):
+        assert {f"{sweep}/{name}" for sweep in ("digits", "mnist", "cifar10")} <= set(rows)
+
+
+def test_the_paper_is_asked_all_that_its_abstract_claims() -> None:
+    hauser = {statement.name for statement in STATEMENTS if statement.source.startswith("Hauser")}
+    assert {"depths", "exponent-end", "small", "left-out-between"} <= hauser
+
+
+def quoted() -> set[tuple[str, str, str]]:
+    """Chapter, sweep and quantity of every number that prose quotes."""
+    keys = set()
+    for chapter in CHAPTERS:
+        text = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
+        for key in re.findall(r"\{glue:text\}`(\w+)`", text):
+            sweep, _, quantity = key.partition("_")
+            keys.add((chapter, sweep, quantity))
+    return keys
+
+
+def test_every_measured_number_in_the_prose_belongs_to_a_row(rows: dict[str, claims.Row]) -> None:
+    for chapter, sweep, quantity in quoted():
+        if sweep == "records" or quantity in FACTS:
+            continue
+        assert quantity in MEASURED, f"{chapter} quotes {sweep}_{quantity}, which no statement of the ledger covers"
+        assert f"{sweep}/{MEASURED[quantity]}" in rows
+
+
+def test_prose_and_ledger_have_one_value(rows: dict[str, claims.Row], found: dict[str, Sweep]) -> None:
+    for name, sweep in main_sweeps(found).items():
+        said = quantities.quantities(sweep)
+        for moment in summaries.CLAIMED:
+            row = rows[f"{name}/exponent-{moment}"]
+            assert (row.value, row.interval) == (said[f"exponent_{moment}"], said[f"interval_{moment}"])
+            assert row.verdict == said[f"verdict_{moment}"]
+        assert rows[f"{name}/half"].value.startswith(f"{said['half']} of {said['deepest']};")
+        largest, _, median = rows[f"{name}/idle"].value.split(", ")
+        assert (largest, median) == (said["exponent_largest"], said["exponent_median"])
+        assert rows[f"{name}/sums"].value == said["worst_reconstruction"]
+
+
+def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.Row]) -> None:
+    row = rows["digits/small"]
+    assert row.shown(None, ())
+    assert row.shown("scaling", ["small"])
+    assert not row.shown("stopping_rule", ())
+    assert not row.shown(None, ["depths"])
+
+
+def test_the_words_of_a_comparison(found: dict[str, Sweep]) -> None:
+    digits = found["digits"]
+    row = ledger.compared(digits, digits, "same", "The same.", "choices#what-a-change-does")
+    assert row is not None
+    assert row.verdict == HOLDS
+    assert claims.truth(False) == NOT
+    assert claims.truth(False, True) == ROUGH

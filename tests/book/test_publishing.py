@@ -1,0 +1,187 @@
+"""What ties the book to its repository: found or left out, never guessed; notebooks that run where no checkout is."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from docutils import nodes
+
+from _ext.handouts import first_cell
+from _ext.publishing import CARD, binder_environment, footer, launch_buttons, plain
+from conftest import ROOT, Site
+from report.repository import FOLDER, Repository, find_repository
+
+GITHUB = Repository("https://github.com/someone/some-book")
+
+
+def checkout(folder: Path, origin: str) -> Path:
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    subprocess.run(["git", "remote", "add", "origin", origin], cwd=folder, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("origin", ["https://github.com/someone/some-book.git", "git@github.com:someone/some-book.git"])
+def test_the_remote_of_a_checkout_is_taken_where_it_is_on_github(tmp_path: Path, origin: str) -> None:
+    assert find_repository(checkout(tmp_path, origin), {}) == GITHUB
+
+
+def test_an_unknown_repository_stays_unknown(tmp_path: Path) -> None:
+    assert find_repository(tmp_path, {}) is None
+    assert find_repository(checkout(tmp_path, "/somewhere/else"), {}) is None
+    assert launch_buttons(None, "a.ipynb") is None
+    assert launch_buttons(Repository("/somewhere/else"), "a.ipynb") is None
+    assert Repository("/somewhere/else").site == ""
+
+
+def test_the_environment_comes_before_the_remote(tmp_path: Path) -> None:
+    root = checkout(tmp_path, "https://github.com/someone/some-book")
+    actions = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b"}
+    assert find_repository(root, actions) == Repository("https://github.com/a/b")
+    named = find_repository(root, {**actions, "RESPERTURB_REPOSITORY": "c", "RESPERTURB_SITE": "https://d.org/e"})
+    assert named is not None
+    assert (named.url, named.site) == ("c", "https://d.org/e/")
+
+
+def test_addresses_name_the_notebook_in_the_built_book() -> None:
+    assert GITHUB.site == "https://someone.github.io/some-book/"
+    assert GITHUB.colab("x.ipynb") == "https://colab.research.google.com/github/someone/some-book/blob/gh-pages/x.ipynb"
+    assert GITHUB.binder("x.ipynb") == "https://mybinder.org/v2/gh/someone/some-book/gh-pages?urlpath=lab/tree/x.ipynb"
+    environment = yaml.safe_load(binder_environment(GITHUB))
+    assert environment["dependencies"][-1]["pip"] == [
+        "resperturb[book] @ git+https://github.com/someone/some-book@main"
+    ]
+
+
+def test_the_footer_says_version_commit_and_days() -> None:
+    line = footer(ROOT, None, "1.2.3")
+    assert "1.2.3" in line
+    assert "records of " in line
+    assert "built on " in line
+    assert "<a" not in line
+
+
+def code_of(repository: Repository | None, folder: str = "book") -> str:
+    return "".join(first_cell(repository, folder)["source"])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A repository with what the first cell looks for, to be cloned."""
+    root = tmp_path / "source"
+    for name in ("resperturb/__init__.py", "results/a.json", "book/a.md"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for step in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "all"]):
+        subprocess.run([*git, *step], cwd=root, check=True)
+    return root
+
+
+def test_the_first_cell_fetches_what_is_not_there(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("RESPERTURB_REPOSITORY", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    commands, run = [], subprocess.run
+
+    def instead(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0) if "pip" in command else run(command, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(subprocess, "run", instead)
+    exec(code_of(Repository(str(source))), {})
+    clone = elsewhere / "resperturb-repository"
+    assert Path.cwd() == clone / "book"
+    assert sys.path[0] == str(clone)
+    assert [sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{clone}[book]"] in commands
+    monkeypatch.chdir(elsewhere)
+    commands.clear()
+    exec(code_of(Repository(str(source)), "."), {})  # a second notebook finds the clone
+    assert Path.cwd() == clone
+    assert [command for command in commands if command[0] == "git"] == []
+
+
+def test_the_first_cell_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RESPERTURB_REPOSITORY", raising=False)
+    with pytest.raises(RuntimeError, match="RESPERTURB_REPOSITORY"):
+        exec(code_of(None), {})
+    with pytest.raises(RuntimeError, match="could not clone"):
+        exec(code_of(Repository(str(tmp_path / "nowhere"))), {})
+
+
+def test_the_card_has_the_size_that_previews_show() -> None:
+    from matplotlib.image import imread
+
+    assert imread(ROOT / "book" / CARD).shape[:2] == (630, 1200)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.stem)
+def test_workflows_ask_for_no_more_than_they_need(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert "permissions" in workflow
+    assert "pull_request_target" not in path.read_text()  # would hand a fork's code this repository's rights
+    assert workflow[True]  # YAML 1.1 reads `on` so
+    for name, job in workflow["jobs"].items():
+        assert job["timeout-minutes"] <= 60
+        assert all(("uses" in step) != ("run" in step) for step in job["steps"])
+        granted = job.get("permissions", workflow["permissions"])
+        writes = [scope for scope, level in granted.items() if level == "write"]
+        assert writes == (["contents"] if name in ("publish", "show", "remove") else [])
+        if path.stem == "preview" and writes:
+            assert "head.repo.full_name == github.repository" in job["if"]
+
+
+def test_the_citation_names_this_version() -> None:
+    import tomllib
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+@pytest.mark.book
+def test_every_chapter_offers_its_executed_notebook(site: Site) -> None:
+    for source in (site.tree.root / "book").glob("*.md"):
+        if "code-cell" not in source.read_text():
+            continue
+        file = site.html / FOLDER / f"{source.stem}.ipynb"
+        cells = json.loads(file.read_text())["cells"]
+        assert "".join(cells[0]["source"]) == code_of(None)
+        assert any(cell.get("outputs") for cell in cells), f"{file.name} was not executed"
+        page = BeautifulSoup((site.html / f"{source.stem}.html").read_text(), "html.parser")
+        assert page.find("a", href=f"{FOLDER}/{source.stem}.ipynb")
+        assert not page.find("a", href=lambda address: address and "colab" in address)  # nobody knows the repository
+
+
+@pytest.mark.book
+def test_a_notebook_taken_along_runs_to_its_end(site: Site, tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    clone = tmp_path / "resperturb-repository"
+    clone.symlink_to(site.tree.root)
+    notebook = nbformat.read(site.html / FOLDER / "hypothesis.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute(
+        env={**os.environ, "PYTHONPATH": "", "PIP_NO_INDEX": "1"}
+    )
+    assert all(cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_a_description_has_formulas_in_signs_or_not_at_all() -> None:
+    paragraph = nodes.paragraph("", "It falls as ", nodes.math("", r"1/\sqrt{L}"), nodes.Text(", "))
+    paragraph += [nodes.math("", r"\sum_i \eta_i"), nodes.Text(" left out "), nodes.inline("", "[1]")]
+    paragraph[-1]["classes"].append("bibtex-citation")
+    assert plain(paragraph) == "It falls as 1/√L, left out"

@@ -1,0 +1,105 @@
+"""Every record says how to make it again; the index of all runs has them all, sorts and filters."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import shlex
+from typing import Any
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from playwright.sync_api import Browser
+
+from _ext.run_pages import parameters_table
+from conftest import ROOT, Site
+from report.run_facts import command_of, differing, load_folders, notebook_of, parameters_of
+from report.runs import index_data, index_table
+from resperturb.experiment import Experiment
+from resperturb.records.record import Record, StudyRecord, load_records
+from resperturb.studies.plan import study_class
+
+RESULTS = ROOT / "results"
+
+
+def given_by(command: str) -> dict[str, Any]:
+    """What papermill hands to the notebook: -p as numbers or words, -y as YAML."""
+    words, given = shlex.split(command), {}
+    for place, word in enumerate(words):
+        if word == "-p":
+            name, text = words[place + 1 : place + 3]
+            try:
+                given[name] = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                given[name] = text
+        elif word == "-y":
+            given |= yaml.safe_load(words[place + 1])
+    return given
+
+
+def test_every_command_makes_its_own_record_again() -> None:
+    checked = 0
+    for records in load_folders(RESULTS).values():
+        for record in records:
+            kind = study_class(notebook_of(record)) if isinstance(record, StudyRecord) else Experiment
+            assert kind.from_mapping(given_by(command_of(record))).name == record.name, command_of(record)
+            checked += 1
+    assert checked == len(list(RESULTS.glob("*/[!.]*/run.json")))
+
+
+@pytest.mark.parametrize("notebook", ["sweep", "carriers", "growth", "initialization", "lesion", "path", "text"])
+def test_defaults_are_those_of_the_class(notebook: str) -> None:
+    kind: Any = Experiment if notebook == "sweep" else study_class(notebook)
+    plain = dataclasses.asdict(kind())
+    run = {"study": notebook, "parameters": plain} if notebook != "sweep" else {"experiment": plain}
+    record = (StudyRecord if notebook != "sweep" else Record)(RESULTS / "none" / "none", run)  # type: ignore[operator]
+    found = {parameter.name: parameter for parameter in parameters_of(record)}
+    assert set(found) == set(plain)
+    assert [name for name, parameter in found.items() if parameter.differs and name != "threads"] == []
+    assert all(parameter.meaning for parameter in found.values())
+
+
+def test_parameters_that_differ_are_marked_by_a_sign() -> None:
+    record = load_records(RESULTS / "mnist")[0]
+    marked = {line.split("`")[1] for line in parameters_table(record).splitlines() if "≠" in line}
+    assert marked == {parameter.name for parameter in parameters_of(record) if parameter.differs}
+    assert marked >= {"dataset", "precision"}
+    assert "bfloat16" in differing(record)
+
+
+def test_the_index_has_a_row_for_every_record() -> None:
+    data = index_data(RESULTS)
+    assert len(data) == len(list(RESULTS.glob("*/[!.]*/run.json")))
+    table = BeautifulSoup(index_table(data), "html.parser")
+    assert len(table.select("tbody tr")) == len(data)
+    assert not table.find("a")
+
+
+@pytest.mark.book
+@pytest.mark.browser
+def test_the_index_sorts_by_mouse_and_by_keyboard_and_filters(site: Site, browser: Browser) -> None:
+    column = "cells => cells.map(cell => Number(cell.dataset.value)).filter(value => !isNaN(value))"
+    page = browser.new_page()
+    page.goto(f"{(site.html / 'runs.html').as_uri()}#folder=lesion")
+    shown = page.locator("#run-index tbody tr:visible")
+    folders = shown.locator("td:first-child").all_inner_texts()
+    assert set(folders) == {"lesion"}
+    page.get_by_label("folder").select_option("")
+    assert shown.count() > len(folders)
+    head = page.locator("#run-index thead th", has_text="blocks")
+    cells = page.locator("#run-index tbody tr td:nth-child(4)")
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    values = cells.evaluate_all(column)
+    assert values == sorted(values)
+    head.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    values = cells.evaluate_all(column)
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1]
+    page.get_by_label("words").fill("mnist seed-1")
+    assert 0 < shown.count() < len(values)
+    assert all("seed-1" in text for text in shown.all_inner_texts())
+    page.close()

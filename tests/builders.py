@@ -1,0 +1,49 @@
+"""Sweeps made of shipped records with some field of their experiment changed, for what no shipped sweep shows yet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from conftest import ROOT
+from resperturb.records.record import Record, load_records
+
+DIGITS = ROOT / "results" / "shipped-digits"
+
+
+def copy_sweep(target: Path, *, source: Path = DIGITS, steeper: float = 0.0, **changes: object) -> list[Record]:
+    """The records of a sweep in another folder, with fields of their experiments changed.
+
+    Args:
+        target: the new folder.
+        source: the folder of the records.
+        steeper: added to the exponent after training, by a factor of depth ** steeper on what was measured.
+        changes: fields of the experiment.
+    """
+    for record in load_records(source):
+        folder = target / record.name
+        shutil.copytree(record.folder, folder)
+        run = json.loads((folder / "run.json").read_text())
+        run["experiment"] |= changes
+        factor = record.blocks**steeper
+        run["averages"]["end"]["scaled"] *= factor
+        (folder / "run.json").write_text(json.dumps(run))
+        table = record.perturbations.copy()
+        table.loc[table["moment"] == "end", "scaled"] *= factor
+        table.to_csv(folder / "perturbations.csv", index=False)
+        samples = record.samples.copy()
+        samples.iloc[:, -1] *= factor
+        samples.to_csv(folder / "samples.csv", index=False)
+    return load_records(target)
+
+
+def write_conventions(records: list[Record], factors: dict[str, float]) -> None:
+    """conventions.csv as a run would leave it, the scaled perturbation being that of the end times a factor."""
+    for record in records:
+        end = record.at("end")
+        tables = [end.assign(scaled=end["scaled"] * factor).assign(convention=name) for name, factor in factors.items()]
+        table = pd.concat(tables)
+        table[["convention", *end.columns]].to_csv(record.folder / "conventions.csv", index=False)

@@ -1,0 +1,105 @@
+"""The experiment: what it fills in, what it refuses, and in which words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment
+from resperturb.experiment.validation import nearest, reject_unknown
+from resperturb.models.residual import spread
+
+
+def test_spread_of_100_over_3_gives_the_earlier_sections_more() -> None:
+    assert spread(100, 3) == (34, 33, 33)
+    assert spread(7, 2) == (4, 3)
+    assert spread(1, 1) == (1,)
+
+
+@given(st.integers(1, 400), st.integers(1, 12))
+def test_spread_is_even_complete_and_falling(blocks: int, sections: int) -> None:
+    if sections > blocks:
+        with pytest.raises(ExperimentError, match="sections"):
+            spread(blocks, sections)
+        return
+    counts = spread(blocks, sections)
+    assert len(counts) == sections
+    assert sum(counts) == blocks
+    assert max(counts) - min(counts) <= 1
+    assert list(counts) == sorted(counts, reverse=True)
+
+
+def test_what_is_left_open_takes_the_data_sets_own_value() -> None:
+    experiment = Experiment(dataset="mnist")
+    assert (experiment.train_size, experiment.stem_stride, experiment.augmentation) == (6000, 2, "none")
+    assert Experiment(dataset="mnist", train_size=100).train_size == 100
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"blocks": -1}, "blocks must be a whole number of at least 0, but got -1"),
+        ({"blocks": -3}, "got -3"),
+        ({"blocks": 2.5}, "got 2.5"),
+        ({"blocks": "ten"}, "got 'ten'"),
+        ({"blocks": True}, "got True"),
+        ({"blocks": math.nan}, "got nan"),
+        ({"blocks": math.inf}, "got inf"),
+        ({"dataset": "minst"}, "did you mean mnist"),
+        ({"dataset": 3}, "dataset must be one of digits, mnist, cifar10, but got 3"),
+        ({"blocks": 4, "sections": 5}, r"at most the number of blocks \(4\), but got 5"),
+        ({"learning_rate": math.nan}, "learning_rate must be a finite number above 0, but got nan"),
+        ({"learning_rate": 0}, "got 0"),
+        ({"momentum": 1.0}, "momentum must be below 1"),
+        ({"weight_decay": -1e-4}, "weight_decay must be a finite number of at least 0"),
+        ({"train_size": 1438}, "train_size must be at most 1437, the images that digits has, but got 1438"),
+        ({"dataset": "mnist", "train_size": 60001}, "at most 60000"),
+        ({"batch_size": 65, "train_size": 64}, r"batch_size must be at most train_size \(64\)"),
+        ({"measured_images": 361}, "measured_images must be at most test_size"),
+        ({"block": 100}, "use blocks=100"),
+        ({"block": "postactivate"}, "did you mean postactivation"),
+        ({"precision": "float16"}, "float32, bfloat16"),
+    ],
+)
+def test_a_bad_value_is_quoted(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ExperimentError, match=words) as caught:
+        Experiment(**values)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_right_one() -> None:
+    for wrong, right in (
+        ("block_count", "blocks"),
+        ("blcoks", "blocks"),
+        ("lr_rate", "learning_rate"),
+        ("epoch", "epochs"),
+    ):
+        with pytest.raises(ExperimentError, match=f"unknown parameter {wrong}; did you mean {right}"):
+            Experiment.from_mapping({wrong: 1})
+    with pytest.raises(ExperimentError, match="the parameters are a, b"):
+        reject_unknown(["qqqqqq"], ["a", "b"])
+    assert nearest("qqqqqq", ["a", "b"]) is None
+
+
+def test_a_notebook_shows_the_sentence_alone() -> None:
+    with pytest.raises(ExperimentError) as caught:
+        Experiment(blocks=-1)
+    assert caught.value._render_traceback_() == [f"ExperimentError: {caught.value}"]
+
+
+def test_the_name_stands_for_what_decides_the_result() -> None:
+    base = Experiment(blocks=12, seed=3)
+    assert base.name.startswith("blocks-012-seed-3-")
+    assert dataclasses.replace(base, device="cpu", threads=1).name == base.name
+    for change in ({"width": 8}, {"weight_decay": 1e-3}, {"precision": "bfloat16"}, {"clock": 4.0}):
+        assert dataclasses.replace(base, **change).name != base.name  # type: ignore[arg-type]
+
+
+def test_it_goes_through_a_mapping_unchanged() -> None:
+    experiment = Experiment(dataset="cifar10", blocks=9, weight_decay=1e-4)
+    assert Experiment.from_mapping(experiment.to_dict()) == experiment

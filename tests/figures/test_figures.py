@@ -1,0 +1,202 @@
+"""Figures: legible on white and on dark, complete for whatever a sweep holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from builders import copy_sweep
+from conftest import ROOT
+from resperturb import figures
+from resperturb.analysis import conventions, curves, profiles, summaries
+from resperturb.analysis.power_law import fit_power_law, stopping_depth
+from resperturb.models.residual import spread
+from resperturb.records.record import Record, load_records
+from resperturb.records.sweeps import Sweep
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return load_records(ROOT / "results/shipped-digits")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#121212"])  # the theme's two pages
+def test_ink_and_palette_stand_out_on_white_and_on_dark(background: str) -> None:
+    assert contrast(figures.INK, background) > 4
+    for colour in (figures.BLUE, figures.ORANGE, figures.GREEN):
+        assert contrast(colour, background) > 3  # what WCAG asks of graphics
+
+
+def test_series_differ_by_more_than_colour() -> None:
+    first, second = figures.MOMENT_STYLE.values()
+    assert first["linestyle"] != second["linestyle"]
+    assert first["marker"] != second["marker"]
+
+
+def svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def test_per_block_draws_both_moments_and_the_transitions(records: list[Record]) -> None:
+    record = records[0]
+    (axes,) = figures.per_block(record).axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["at initialisation", "after training", r"$1/\sqrt{l}$"]
+    drawn = {line.get_color() for line in axes.lines}
+    assert drawn == {figures.BLUE, figures.ORANGE, figures.INK}
+    marks = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":" and len(line.get_xdata()) == 2]
+    ends = np.cumsum(spread(record.blocks, 3))[:-1]
+    assert marks == [end + 0.5 for end in ends]
+
+
+def test_a_diverged_run_is_drawn_without_an_end(records: list[Record]) -> None:
+    table = records[0].perturbations
+    half = dataclasses.replace(records[0])
+    half.__dict__["perturbations"] = table[table["moment"] == "initialization"]
+    (axes,) = figures.per_block(half).axes
+    assert next(t.get_text() for t in axes.get_legend().get_texts()) == "at initialisation"
+    assert len(axes.get_legend().get_texts()) == 2
+
+
+def test_the_fit_is_drawn_from_the_numbers_that_are_offered_as_data(records: list[Record]) -> None:
+    laws = {moment: fit_power_law(records, moment=moment) for moment in summaries.CLAIMED}
+    (axes,) = figures.average_against_depth(laws).axes
+    data = figures.averages_data(laws)
+    drawn = [container.lines[0].get_ydata().tolist() for container in axes.containers]
+    offered = [data.loc[data["moment"] == moment, "average"].tolist() for moment in laws]
+    assert drawn == offered
+
+
+def drawn(records: list[Record]) -> dict[str, Figure]:
+    """Every figure of charts, of the digits and of copies of them that stand for other sweeps."""
+    sweeps = {
+        "digits": Sweep("digits", records, True),
+        "again": Sweep("again", records, True),
+        "third": Sweep("third", records, True),
+    }
+    laws = {m: fit_power_law(records, moment=m, replicates=50) for m in summaries.CLAIMED}
+    epsilons = summaries.epsilons_of(records)
+    sections = profiles.section_table(records)
+    table = conventions.convention_table(sweeps["digits"], sweeps)
+    return {
+        "averages": figures.averages_by_sweep(dict.fromkeys(sweeps, laws), sweeps),
+        "product": figures.product_against_depth(sweeps),
+        "ranges": figures.exponents_by_range(dict.fromkeys(sweeps, curves.by_range(records)), sweeps, -1.0),
+        "shares": figures.section_shares(dict.fromkeys(sweeps, sections), sweeps),
+        "sections": figures.section_shares({"digits": sections}, sweeps, "scaled"),
+        "concentration": figures.concentration(profiles.concentration_table(records)),
+        "rule": figures.stopping_rule(laws["end"], [stopping_depth(e, records) for e in epsilons]),
+        "epsilons": figures.rule_over_epsilons({"digits": summaries.stopping_table(records, epsilons)}, sweeps),
+        "left out": figures.depths_left_out({"digits": curves.leave_one_out(records)}, sweeps),
+        "conventions": figures.exponents_by_convention(table, sweeps, -1.0),
+        "training": figures.training_curve(records[0]),
+        "profiles": figures.profiles(records),
+        "cosine": figures.per_block(records[0], measure="cosine"),
+    }
+
+
+def test_every_other_figure_is_drawn(records: list[Record]) -> None:
+    for name, figure in drawn(records).items():
+        assert "<svg" in svg(figure), name
+        assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes), name
+
+
+def test_a_panel_for_every_sweep_and_no_more(records: list[Record]) -> None:
+    figure = drawn(records)["averages"]
+    assert [axes.get_title() for axes in figure.axes] == ["digits, pre-activation"] * 3
+
+
+def test_the_product_is_drawn_from_the_averages(records: list[Record]) -> None:
+    (axes,) = figures.product_against_depth({"digits": Sweep("digits", records, True)}).axes
+    table = summaries.depth_table(records)
+    assert axes.containers[0].lines[0].get_ydata().tolist() == pytest.approx(table["product_end"].tolist(), rel=1e-4)
+
+
+def test_kinds_of_block_differ_by_more_than_colour(records: list[Record], tmp_path: Path) -> None:
+    other = Sweep("post", copy_sweep(tmp_path / "post", block="postactivation"), True)
+    pre, post = (figures.style_of(sweep) for sweep in (Sweep("digits", records, True), other))
+    assert pre["linestyle"] != post["linestyle"]
+    assert post["markerfacecolor"] == "none"
+    markers = {style["marker"] for style in figures.DATASET_STYLE.values()}
+    assert len(markers) == len(figures.DATASET_STYLE)
+
+
+def test_a_measure_that_older_records_lack_is_left_out(records: list[Record]) -> None:
+    old = dataclasses.replace(records[0])
+    old.__dict__["perturbations"] = records[0].perturbations.drop(columns="successive_cosine", errors="ignore")
+    (axes,) = figures.per_block(old, measure="successive_cosine").axes
+    assert {line.get_color() for line in axes.lines} == {figures.INK}
+    assert "do not have this measure" in axes.texts[0].get_text()
+
+
+def test_depths_that_are_near_share_a_tick() -> None:
+    axes = Figure().add_subplot()
+    figures.depth_ticks(axes, [6, 9, 12, 15, 21, 24, 27, 48, 300])
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels[0] == "300"
+    numbers = sorted(map(int, labels))
+    assert all(b / a >= 1.45 for a, b in itertools.pairwise(numbers))
+
+
+def test_the_same_numbers_give_the_same_file(records: list[Record]) -> None:
+    import matplotlib as mpl
+
+    with mpl.style.context(figures.STYLE):
+        assert svg(figures.per_block(records[0])) == svg(figures.per_block(records[0]))
+
+
+def test_tables_show_both_ends_and_the_cost(records: list[Record]) -> None:
+    averages = figures.averages_table(records[0])
+    assert list(averages.columns) == ["at initialisation", "after training"]
+    scaled = averages.loc["average scaled perturbation", "after training"]
+    assert averages.loc["blocks x average scaled", "after training"] == pytest.approx(
+        records[0].blocks * scaled, rel=1e-3
+    )
+    cost = figures.cost_table(records[0])
+    assert records[0].run["provenance"]["versions"]["torchvision"] in cost.to_html()
+    assert cost.data.loc["sources", "value"] == records[0].run["provenance"]["source_hash"]
+
+
+def test_a_table_prints_words_a_reader_would_write() -> None:
+    table = pd.DataFrame(
+        {
+            "sweep": ["mnist-postactivation", "digits-no-decay"],
+            "exponent": [-0.5, float("nan")],
+            "verdict": ["does not hold", "a verdict of more words than stand on a line"],
+        }
+    )
+    printed = BeautifulSoup(figures.shown(table, {"exponent": "{:.2f}"}).to_html(), "html.parser")
+    cells = [[cell.get_text() for cell in row.find_all("td")] for row in printed.find_all("tr")[1:]]
+    assert cells[0] == ["MNIST,\u00a0post-activation", "−0.50", "does\u00a0not\u00a0hold"]
+    assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of more words than stand on a line"]
+
+
+def test_the_style_sheet_has_the_palette_of_the_figures() -> None:
+    with mpl.style.context(figures.STYLE):
+        colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert colours[:3] == [figures.BLUE, figures.ORANGE, figures.GREEN]
+        assert mpl.rcParams["text.color"] == figures.INK
+        assert mpl.rcParams["figure.facecolor"] == "none"

@@ -1,0 +1,297 @@
+"""Architectures that people use: how many blocks, and the same numbers as an explicit forward pass in float64."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from resperturb.measurement.measure import measure
+from resperturb.models.residual import ResidualNetwork
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tv(name: str, **kwargs) -> nn.Module:
+    return torchvision.models.get_model(name, weights=None, **kwargs).eval()
+
+
+def counts(model: nn.Module, batch) -> tuple[int, int]:
+    table = measure(model, [batch])
+    assert table.reconstruction_error.max() < 1e-5
+    return int((table.kind == "identity").sum()), int((table.kind == "transition").sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "identity", "transition"),
+    [
+        ("resnet18", 5, 3),
+        ("resnet50", 12, 4),
+        ("resnet152", 46, 4),
+        ("wide_resnet50_2", 12, 4),
+        ("resnext50_32x4d", 12, 4),
+        ("regnet_y_400mf", 12, 4),
+        ("convnext_tiny", 18, 0),
+        ("swin_t", 24, 0),
+        ("mobilenet_v2", 10, 0),
+    ],
+)
+def test_torchvision(name, identity, transition):
+    assert counts(tv(name), torch.randn(2, 3, 48, 48)) == (identity, transition)
+
+
+def test_vision_transformer():
+    model = tv("vit_b_16", image_size=32)
+    table = measure(model, [torch.randn(2, 3, 32, 32)])
+    assert len(table) == 24  # attention and MLP of each layer
+    assert set(table.kind) == {"identity"}
+    assert set(table.section) == {1}
+    assert table.name[0] == "encoder.layers.encoder_layer_0"
+
+
+@pytest.mark.parametrize("name", ["vgg11", "densenet121"])
+def test_networks_without_residuals_are_refused(name):
+    with pytest.raises(ValueError, match="ran no residual addition"):
+        measure(tv(name), [torch.randn(2, 3, 64, 64)])
+
+
+def test_timm():
+    timm = pytest.importorskip("timm")
+    images = torch.randn(2, 3, 64, 64)
+    assert counts(timm.create_model("resnetv2_50", pretrained=False), images) == (12, 4)
+    assert counts(timm.create_model("vit_tiny_patch16_224", pretrained=False, img_size=64), images) == (24, 0)
+    assert counts(timm.create_model("convnext_atto", pretrained=False), images) == (12, 0)
+
+
+def test_language_models():
+    hf = pytest.importorskip("transformers")
+    ids = torch.randint(0, 50, (3, 7))
+    gpt = hf.GPT2Model(hf.GPT2Config(vocab_size=50, n_positions=16, n_embd=16, n_layer=3, n_head=2))
+    assert counts(gpt, {"input_ids": ids}) == (6, 0)
+    assert counts(gpt, ids) == (6, 0)
+    small = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2}
+    llama = hf.LlamaModel(hf.LlamaConfig(num_hidden_layers=3, num_key_value_heads=1, **small))
+    assert counts(llama, {"input_ids": ids}) == (6, 0)
+    bert = hf.BertModel(hf.BertConfig(num_hidden_layers=3, **small))
+    batch = {"input_ids": ids, "attention_mask": torch.tensor([[1] * 7, [1] * 5 + [0] * 2, [1] * 7])}
+    table = measure(bert, [batch])
+    assert list(table.kind) == ["identity"] * 6
+    assert table.samples.tolist() == [3] * 6
+    assert (table.step_scaled != table.scaled)[:-1].all()  # the stream is normalised after each addition
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_transformer_encoder(batch_first, norm_first):
+    """Its fast path would hide the additions; without `batch_first` the samples are in the second dimension."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=batch_first, norm_first=norm_first)
+    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+    x = torch.randn(5, 4, 8)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    table = measure(encoder, [x])
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+    assert list(table.kind) == ["identity"] * 6
+    assert table.samples[0] == (5 if batch_first else 4)
+    norm = x.flatten(1).norm(dim=1) if batch_first else x.transpose(0, 1).flatten(1).norm(dim=1)
+    assert table.state_norm[0] == pytest.approx(norm.mean().item(), rel=1e-5)
+
+
+def test_stochastic_depth_in_evaluation():
+    model = tv("convnext_tiny", stochastic_depth_prob=0.9).train()
+    assert counts(model, torch.randn(2, 3, 32, 32)) == (18, 0)
+    assert model.training
+
+
+# ------------------------------------------------------- agreement with explicit forward passes, written out in float64
+
+Step = tuple[Tensor, Tensor, Tensor]  # state, perturbation, state after any activation
+
+
+def norm_of(x: Tensor) -> Tensor:
+    return x.flatten(1).norm(dim=1)
+
+
+def resnet_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
+    """Torchvision's ResNet, without anything in place."""
+    m = model
+    x = m.maxpool(torch.relu(m.bn1(m.conv1(x))))
+    for layer in (m.layer1, m.layer2, m.layer3, m.layer4):
+        for block in layer:
+            f = torch.relu(block.bn1(block.conv1(x)))
+            f = block.bn2(block.conv2(f))
+            if hasattr(block, "conv3"):
+                f = block.bn3(block.conv3(torch.relu(f)))
+            state = x if block.downsample is None else block.downsample(x)
+            x = torch.relu(state + f)
+            yield state, f, x
+
+
+def regnet_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
+    x = model.stem(x)
+    for stage in model.trunk_output:
+        for block in stage:
+            state = x.clone() if block.proj is None else block.proj(x)
+            f = block.f(x.clone())
+            x = torch.relu(state + f)
+            yield state, f, x
+
+
+def convnext_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
+    for stage in model.features:
+        if isinstance(stage[0], torchvision.models.convnext.CNBlock):
+            for block in stage:
+                f = block.layer_scale * block.block(x)
+                state, x = x, x + f
+                yield state, f, x
+        else:
+            x = stage(x)
+
+
+def vit_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
+    x = model._process_input(x)
+    x = torch.cat([model.class_token.expand(len(x), -1, -1), x], 1) + model.encoder.pos_embedding
+    for layer in model.encoder.layers:
+        y = layer.ln_1(x)
+        f = layer.self_attention(y, y, y, need_weights=False)[0]
+        state, x = x, x + f
+        yield state, f, x
+        f = layer.mlp(layer.ln_2(x))
+        state, x = x, x + f
+        yield state, f, x
+
+
+def swin_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
+    for stage in model.features:
+        if isinstance(stage, nn.Sequential) and hasattr(stage[0], "attn"):
+            for block in stage:
+                for f_of in (lambda s, b=block: b.attn(b.norm1(s)), lambda s, b=block: b.mlp(b.norm2(s))):
+                    f = f_of(x)
+                    state, x = x, x + f
+                    yield state, f, x
+        else:
+            x = stage(x)
+
+
+def mobilenet_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
+    for block in model.features:
+        if getattr(block, "use_res_connect", False):
+            f = block.conv(x)
+            state, x = x, x + f
+            yield state, f, x
+        else:
+            x = block(x)
+
+
+def our_steps(model: ResidualNetwork, x: Tensor) -> Iterator[Step]:
+    x = model.stem(x)
+    for index, section in enumerate(model.sections):
+        if index:
+            joint = model.transitions[index - 1]
+            state, f = joint.projection(x), joint.branch(x)
+            x = joint.after(state + f)
+            yield state, f, x
+        for block in section:
+            f = block.scale * block.branch(x)
+            state, x = x, block.after(x + f)
+            yield state, f, x
+
+
+def encoder_steps(model: nn.TransformerEncoder, x: Tensor) -> Iterator[Step]:
+    """Post-norm: the stream is what leaves the normalisation."""
+    for layer in model.layers:
+        f = layer.self_attn(x, x, x, need_weights=False)[0]
+        state, x = x, layer.norm1(x + f)
+        yield state, f, x
+        f = layer.linear2(torch.relu(layer.linear1(x)))
+        state, x = x, layer.norm2(x + f)
+        yield state, f, x
+
+
+def encoder() -> nn.Module:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+
+
+IMAGES = (3, 3, 48, 48)
+CASES: dict[str, tuple[Callable[[], nn.Module], Callable[..., Iterator[Step]], tuple[int, ...]]] = {
+    "resnet18": (lambda: tv("resnet18"), resnet_steps, IMAGES),
+    "resnet50": (lambda: tv("resnet50"), resnet_steps, IMAGES),
+    "wide_resnet50_2": (lambda: tv("wide_resnet50_2"), resnet_steps, IMAGES),
+    "resnext50_32x4d": (lambda: tv("resnext50_32x4d"), resnet_steps, IMAGES),
+    "regnet_y_400mf": (lambda: tv("regnet_y_400mf"), regnet_steps, IMAGES),
+    "mobilenet_v2": (lambda: tv("mobilenet_v2"), mobilenet_steps, IMAGES),
+    "convnext_tiny": (lambda: tv("convnext_tiny", layer_scale=0.3), convnext_steps, IMAGES),
+    "vit_b_16": (lambda: tv("vit_b_16", image_size=32), vit_steps, (3, 3, 32, 32)),
+    "swin_t": (lambda: tv("swin_t"), swin_steps, IMAGES),
+    "ours, post-activation": (lambda: ResidualNetwork(9, kind="postactivation").eval(), our_steps, (5, 1, 28, 28)),
+    "ours, pre-activation": (lambda: ResidualNetwork(9, branch_scale=0.1).eval(), our_steps, (5, 1, 28, 28)),
+    "ours, no norm": (lambda: ResidualNetwork(6, norm="none", branch_scale=0.1).eval(), our_steps, (5, 1, 28, 28)),
+    "transformer encoder": (encoder, encoder_steps, (4, 7, 16)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [(name, torch.contiguous_format) for name in CASES]
+    + [(name, torch.channels_last) for name in ("resnet18", "regnet_y_400mf", "ours, no norm")],
+    ids=str,
+)
+def test_agrees_with_an_explicit_forward_pass_in_float64(name, layout):
+    build, steps, shape = CASES[name]
+    model, x = build(), torch.randn(shape)
+    for module in model.modules():  # statistics that do something
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.3, 0.8)
+    table = measure(model.to(memory_format=layout), [x[:2].to(memory_format=layout), x[2:].to(memory_format=layout)])
+    assert not table.attrs["batch_statistics"]
+    with torch.no_grad():
+        expected = list(steps(copy.deepcopy(model).double(), x.double()))
+    assert len(table) == len(expected)
+    assert table.reconstruction_error.max() < 1e-5
+    for row, (state, f, after) in zip(table.itertuples(), expected, strict=True):
+        ratio = norm_of(f) / norm_of(state)
+        cosine = (f * state).flatten(1).sum(1) / (norm_of(f) * norm_of(state))
+        assert row.samples == len(x)
+        assert row.state_norm == pytest.approx(norm_of(state).mean().item(), rel=1e-5)
+        assert row.perturbation_norm == pytest.approx(norm_of(f).mean().item(), rel=1e-5)
+        assert row.scaled == pytest.approx(ratio.mean().item(), rel=1e-5)
+        assert row.scaled_std == pytest.approx(ratio.std(correction=0).item(), rel=1e-3, abs=1e-6)
+        assert row.scaled_q25 == pytest.approx(ratio.quantile(0.25).item(), rel=1e-5)
+        assert row.cosine == pytest.approx(cosine.mean().item(), abs=1e-5)
+        if row.Index == len(table) - 1:  # no next state: the documented convention
+            if name == "transformer encoder":
+                after = state + f  # only normalised after it
+            elif name == "ours, no norm":
+                after = torch.relu(state + f)  # the head's
+        moved = norm_of(after - state) / norm_of(state)
+        turned = 1 - (after * state).flatten(1).sum(1) / (norm_of(after) * norm_of(state))
+        assert row.step_scaled == pytest.approx(moved.mean().item(), rel=1e-5)
+        assert row.influence == pytest.approx(turned.mean().item(), rel=1e-5, abs=1e-8)
+
+
+def test_the_trap_of_the_naive_hook():
+    """A hook on the last batch norm of torchvision's block does not hold f: the block goes on in the same memory."""
+    model, x = tv("resnet18"), torch.randn(2, 3, 48, 48)
+    block, kept = model.layer1[1], {}
+    handle = block.bn2.register_forward_hook(lambda module, inputs, output: kept.update(f=output))
+    with torch.no_grad():
+        model(x)
+        handle.remove()
+        truth = [f for _, f, _ in resnet_steps(copy.deepcopy(model).double(), x.double())][1]
+        out = [after for _, _, after in resnet_steps(copy.deepcopy(model).double(), x.double())][1]
+    naive = norm_of(kept["f"]).mean().item()
+    table = measure(model, [x], batch_statistics=False).set_index("name")
+    measured = table.perturbation_norm["layer1.1"]
+    assert measured == pytest.approx(norm_of(truth).mean().item(), rel=1e-5)
+    assert naive == pytest.approx(norm_of(out).mean().item(), rel=1e-5)  # what it holds is the block's output
+    assert abs(naive - measured) > 0.01 * measured

@@ -1,0 +1,164 @@
+"""Networks of any depth: shapes, gradients, and the residual step itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resperturb.experiment import Experiment
+from resperturb.experiment.experiment import BLOCK_KINDS, NORMALIZATIONS
+from resperturb.models.residual import Block, ResidualNetwork, Transition, network_of, spread
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    blocks=st.integers(1, 9),
+    sections=st.integers(1, 4),
+    width=st.integers(1, 5),
+    kind=st.sampled_from(BLOCK_KINDS),
+    norm=st.sampled_from(NORMALIZATIONS),
+    channels=st.sampled_from([1, 3]),
+    side=st.sampled_from([8, 9, 28]),
+    stride=st.sampled_from([1, 2]),
+)
+def test_any_depth_maps_images_to_classes(
+    blocks: int, sections: int, width: int, kind: str, norm: str, channels: int, side: int, stride: int
+) -> None:
+    sections = min(sections, blocks)
+    network = ResidualNetwork(
+        blocks, sections=sections, width=width, kind=kind, norm=norm, channels=channels, stem_stride=stride
+    )
+    scores = network(torch.randn(3, channels, side, side))
+    assert scores.shape == (3, 10)
+    assert torch.isfinite(scores).all()
+    counts = [sum(isinstance(m, Block) for m in section.modules()) for section in network.sections]
+    assert tuple(counts) == spread(blocks, sections)
+    assert sum(isinstance(m, Transition) for m in network.modules()) == sections - 1
+
+
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
+@pytest.mark.parametrize("norm", NORMALIZATIONS)
+def test_every_parameter_has_a_gradient(kind: str, norm: str) -> None:
+    network = ResidualNetwork(5, width=4, kind=kind, norm=norm)
+    network(torch.randn(4, 1, 8, 8)).sum().backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None]
+    assert without == []
+
+
+def test_a_preactivation_block_is_exactly_x_plus_f() -> None:
+    block = Block(4, kind="preactivation", norm="batch", scale=1.0)
+    x = torch.randn(2, 4, 6, 6)
+    kept = x.clone()
+    torch.testing.assert_close(block(x), x + block.branch(x), rtol=0, atol=0)
+    torch.testing.assert_close(x, kept, rtol=0, atol=0)  # nothing was done in place on the stream
+
+
+def test_without_normalisation_the_stream_is_left_alone_too() -> None:
+    block = Block(4, kind="preactivation", norm="none", scale=1.0)
+    x = torch.randn(2, 4, 6, 6)
+    kept = x.clone()
+    block(x)
+    torch.testing.assert_close(x, kept, rtol=0, atol=0)
+
+
+def test_a_postactivation_block_takes_the_relu_of_it() -> None:
+    block = Block(4, kind="postactivation", norm="batch", scale=0.5)
+    x = torch.randn(2, 4, 6, 6)
+    torch.testing.assert_close(block(x), torch.relu(x + 0.5 * block.branch(x)), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
+@pytest.mark.parametrize("norm", NORMALIZATIONS)
+def test_checkpointing_changes_neither_gradients_nor_statistics(kind: str, norm: str) -> None:
+    plain, thrifty = (
+        ResidualNetwork(17, sections=2, width=4, kind=kind, norm=norm, checkpointing=checkpointing).double()
+        for checkpointing in (False, True)
+    )
+    thrifty.load_state_dict(plain.state_dict())
+    x = torch.randn(6, 1, 8, 8, dtype=torch.float64)
+    for network in (plain, thrifty):
+        network(x).square().sum().backward()
+    for (name, ours), theirs in zip(plain.named_parameters(), thrifty.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12, msg=name)
+    for (name, held), again in zip(plain.named_buffers(), thrifty.buffers(), strict=True):
+        torch.testing.assert_close(held, again, rtol=1e-12, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("side", [7, 8])
+@pytest.mark.parametrize("narrow", [4, 7, 8])
+def test_the_shortcut_of_any_width_is_a_1x1_convolution_of_stride_2(narrow: int, side: int) -> None:
+    transition = Transition(narrow, 2 * narrow, kind="preactivation", norm="batch").double()
+    x = torch.randn(2, narrow, side, side, dtype=torch.float64)
+    shortcut = transition(x) - transition.branch(x)
+    expected = torch.nn.functional.conv2d(x, transition.projection.weight, stride=2)
+    torch.testing.assert_close(shortcut, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the fault is of one family of processors")
+def test_narrow_networks_train_on_a_processor_with_avx2_alone() -> None:
+    code = (
+        "import torch, resperturb\n"
+        "network = resperturb.ResidualNetwork(4, width=4).to(memory_format=torch.channels_last)\n"
+        "for _ in range(40):\n"
+        "    x = torch.randn(32, 1, 28, 28).contiguous(memory_format=torch.channels_last)\n"
+        "    network(x).square().sum().backward()\n"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
+    def kept(checkpointing: bool) -> int:
+        network = ResidualNetwork(64, sections=1, width=4, checkpointing=checkpointing)
+        tensors: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            tensors[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            scores = network(torch.randn(8, 1, 16, 16))
+        assert scores.requires_grad
+        return sum(tensors.values())
+
+    assert kept(True) < kept(False) / 4
+
+
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
+@pytest.mark.parametrize("norm", NORMALIZATIONS)
+def test_zero_initialisation_starts_every_block_as_the_identity(kind: str, norm: str) -> None:
+    network = ResidualNetwork(4, sections=2, width=4, kind=kind, norm=norm, initialization="zero")
+    x = torch.randn(2, 4, 8, 8)
+    for block in network.sections[0].children():
+        assert block.get_submodule("branch")(x).abs().max() == 0
+
+
+def test_the_seed_decides_the_weights_and_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, again = (network_of(Experiment(seed=1), channels=1) for _ in range(2))
+    other = network_of(Experiment(seed=2), channels=1)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+    assert torch.equal(first.head.weight, again.head.weight)
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_without_blocks_there_are_stem_transitions_and_head() -> None:
+    network = network_of(Experiment(blocks=0), channels=1)
+    assert not [module for module in network.modules() if isinstance(module, Block)]
+    assert len([module for module in network.modules() if isinstance(module, Transition)]) == 2
+    assert network(torch.randn(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_the_epsilon_of_an_experiment_is_that_of_every_batch_norm() -> None:
+    network = network_of(Experiment(blocks=3, norm_epsilon=1e-3), channels=1)
+    assert {module.eps for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)} == {1e-3}

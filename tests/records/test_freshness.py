@@ -1,0 +1,132 @@
+"""Moving, splitting and rewording code leaves records fresh; another number, operator or default does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from resperturb.records.freshness import (
+    DECIDING,
+    DECIDING_STUDY,
+    EQUIVALENT,
+    PACKAGE,
+    deciding_files,
+    equivalent_sources,
+    hash_of,
+    is_fresh,
+    source_hash,
+)
+from resperturb.records.record import Record, StudyRecord, read_record, read_study
+from resperturb.studies.plan import STUDIES
+
+CODE = '''"""A module."""
+
+from math import pi
+import os
+
+WARMUP = 0.25
+
+
+def area(radius, scale=2):
+    """Of a circle."""
+    from math import pow
+
+    if radius < 0:
+        raise ValueError(f"radius is {radius}, but must not be negative.")
+    return scale * pi * radius + 1
+
+
+class Shape:
+    """A shape."""
+
+    sides: int = 3
+'''
+
+
+def parts(source: str) -> list[str]:
+    """Every top-level statement as a file of its own, the last first."""
+    import ast
+
+    return [ast.unparse(node) for node in reversed(ast.parse(source).body)]
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        parts(CODE),
+        [CODE, "import another"],
+        [CODE + CODE.replace("WARMUP", "WARMUP")],
+        [CODE.replace("from math import pi", "if TYPE_CHECKING:\n    from elsewhere import tau as pi")],
+        [CODE.replace("    from math import pow\n", "")],
+        [CODE.replace('"""Of a circle."""', "# Of a circle, or nearly.")],
+        [CODE.replace("must not be negative", "is too small")],
+        [CODE.replace("import os", "import os\nfrom x import (\n    y,\n)")],
+        [CODE.replace(" * pi * radius + 1", " * pi * (\n        radius  # metres\n    ) + 1")],
+    ],
+)
+def test_what_changes_no_hash(moved: list[str]) -> None:
+    assert hash_of(moved) == hash_of([CODE])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("0.25", "0.2"),
+        ("radius + 1", "radius - 1"),
+        ("scale=2", "scale=3"),
+        ("radius < 0", "radius <= 0"),
+        ("raise ValueError", "raise TypeError"),
+        ("sides: int = 3", "sides: int = 4"),
+        ("WARMUP", "WARM"),
+    ],
+)
+def test_what_changes_the_hash(before: str, after: str) -> None:
+    assert before in CODE
+    assert hash_of([CODE.replace(before, after)]) != hash_of([CODE])
+
+
+def test_a_definition_more_or_less_changes_the_hash() -> None:
+    assert hash_of([CODE, "MORE = 1"]) != hash_of([CODE])
+    assert hash_of([CODE.replace("WARMUP = 0.25", "")]) != hash_of([CODE])
+
+
+def test_the_package_cut_up_and_shuffled_has_its_hash() -> None:
+    pieces = [piece for file in deciding_files() for piece in parts(file.read_text(encoding="utf-8"))]
+    assert hash_of(pieces) == source_hash()
+
+
+def test_every_deciding_file_is_there() -> None:
+    for pattern in (*DECIDING, *(pattern for patterns in DECIDING_STUDY.values() for pattern in patterns)):
+        assert list(PACKAGE.glob(pattern)), pattern
+    assert set(DECIDING_STUDY) == set(STUDIES)
+
+
+def shipped() -> list[Record | StudyRecord]:
+    paths = sorted((ROOT / "results").glob("*/[!.]*/run.json"))
+    own = ROOT / "results" / "digits"  # a sweep of this checkout is its own affair
+    return [
+        (read_study if "study" in json.loads(path.read_text(encoding="utf-8")) else read_record)(path.parent)
+        for path in paths
+        if own not in path.parents
+    ]
+
+
+def test_all_shipped_records_are_fresh() -> None:
+    records = shipped()
+    assert len(records) >= 588
+    assert [f"{record.folder.parent.name}/{record.name}" for record in records if not record.fresh] == []
+
+
+def test_runs_and_studies_ask_the_same_register(tmp_path: Path) -> None:
+    old = "0123456789abcdef"
+    register = {source_hash(): {old: {}}, source_hash("lesion"): {old[::-1]: {}}}
+    (tmp_path / EQUIVALENT).write_text(json.dumps(register), encoding="utf-8")
+    assert is_fresh(source_hash(), tmp_path)
+    assert is_fresh(source_hash("lesion"), tmp_path, "lesion")
+    assert is_fresh(old, tmp_path)
+    assert not is_fresh(old, tmp_path, "lesion")
+    assert is_fresh(old[::-1], tmp_path, "lesion")
+    assert equivalent_sources(tmp_path, "path") == set()

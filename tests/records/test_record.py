@@ -1,0 +1,135 @@
+"""Records: written whole or not at all, read back as written, stale when the deciding code has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from resperturb.errors import RecordError
+from resperturb.experiment import Experiment
+from resperturb.records import record
+from resperturb.records.freshness import source_hash
+from resperturb.records.record import load_records, read_record, summary, write_record
+
+
+def facts(blocks: int = 6, seed: int = 0, **changes: Any) -> dict[str, Any]:
+    experiment = Experiment(blocks=blocks, seed=seed)
+    return {
+        "format": record.FORMAT,
+        "name": experiment.name,
+        "experiment": experiment.to_dict(),
+        "diverged": False,
+        "accuracy": 0.9,
+        "loss": 0.3,
+        "averages": {"initialization": {"scaled": 0.5, "absolute": 2.0}, "end": {"scaled": 0.1, "absolute": 1.0}},
+        "training": {"clock": 5.0, "images_per_second": 100.0},
+        "wall_seconds": 1.0,
+        "peak_memory_bytes": 10,
+        "provenance": {"source_hash": source_hash()},
+        **changes,
+    }
+
+
+def tables() -> dict[str, pd.DataFrame]:
+    perturbations = pd.DataFrame(
+        {"snapshot": [0, 1], "moment": ["initialization", "end"], "block": [1, 1], "scaled": [0.5, 0.1]}
+    )
+    samples = pd.DataFrame({"snapshot_0": [0.4, 0.6], "snapshot_1": [0.1, 0.3], "snapshot_2": [0.05, 0.15]})
+    return {
+        "perturbations": perturbations,
+        "samples": samples,
+        "conventions": pd.DataFrame({"convention": ["per channel"], "block": [1], "scaled": [0.1]}),
+        "history": pd.DataFrame({"epoch": [1]}),
+        "weights": pd.DataFrame({"snapshot": [0], "block": [1], "gain1": [1.0]}),
+    }
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    written = write_record(tmp_path, facts(), **tables())
+    record = read_record(written.folder)
+    assert record.experiment == Experiment(blocks=6)
+    assert (record.blocks, record.seed, record.diverged, record.fresh) == (6, 0, False, True)
+    np.testing.assert_allclose(record.scaled_per_sample("initialization"), [0.4, 0.6])
+    np.testing.assert_allclose(record.scaled_per_sample(), [0.05, 0.15])
+    assert record.at("end")["scaled"].tolist() == [0.1]
+    assert record.conventions["convention"].tolist() == ["per channel"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [record.name]
+
+
+def test_a_second_record_of_the_name_replaces_the_first(tmp_path: Path) -> None:
+    write_record(tmp_path, facts(accuracy=0.1), **tables())
+    write_record(tmp_path, facts(accuracy=0.2), **tables())
+    assert [record.run["accuracy"] for record in load_records(tmp_path)] == [0.2]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failure_while_writing_leaves_the_old_record_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_record(tmp_path, facts(accuracy=0.1), **tables())
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(RecordError, match=r"cannot be written \(No space left on device\)"):
+        write_record(tmp_path, facts(accuracy=0.2), **tables())
+    monkeypatch.undo()
+    assert [record.run["accuracy"] for record in load_records(tmp_path)] == [0.1]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_not_a_number_never_reaches_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_record(tmp_path, facts(accuracy=float("nan")), **tables())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_come_in_order_and_temporary_folders_are_no_records(tmp_path: Path) -> None:
+    for blocks, seed in ((100, 0), (6, 1), (6, 0)):
+        write_record(tmp_path, facts(blocks, seed), **tables())
+    half = tmp_path / ".blocks-006-seed-9-abcdef"
+    half.mkdir()
+    (half / "run.json").write_text("{")
+    assert [(r.blocks, r.seed) for r in load_records(tmp_path)] == [(6, 0), (6, 1), (100, 0)]
+
+
+def test_missing_and_damaged_records_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="holds no records"):
+        load_records(tmp_path / "nothing")
+    record = write_record(tmp_path, facts(), **tables())
+    (record.folder / "run.json").write_text("{")
+    with pytest.raises(RecordError, match="no readable record"):
+        load_records(tmp_path)
+    (record.folder / "run.json").write_text(json.dumps(facts(format=99)))
+    with pytest.raises(RecordError, match="record format 99"):
+        load_records(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["/proc/results", "file/results"])
+def test_an_unwritable_folder_is_refused(where: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    target = tmp_path / where if not os.path.isabs(where) else Path(where)  # noqa: PTH117
+    with pytest.raises(RecordError, match=r"results folder .* cannot be written"):
+        record.check_writable(target)
+
+
+def test_a_record_of_other_sources_is_stale(tmp_path: Path) -> None:
+    record = write_record(tmp_path, facts(provenance={"source_hash": "other"}), **tables())
+    assert not record.fresh
+
+
+def test_the_summary_has_a_row_per_run(tmp_path: Path) -> None:
+    write_record(tmp_path, facts(6), **tables())
+    averages = {"initialization": {"scaled": 0.5, "absolute": 2.0}}
+    write_record(tmp_path, facts(15, diverged=True, accuracy=None, loss=None, averages=averages), **tables())
+    table = summary(load_records(tmp_path))
+    assert table["blocks"].tolist() == [6, 15]
+    assert table["diverged"].tolist() == [False, True]
+    assert table["scaled_end"].isna().tolist() == [False, True]

@@ -1,0 +1,146 @@
+"""Sweeps found by folder, what they differ in, and what that does to the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from builders import DIGITS, copy_sweep, write_conventions
+from report import choices, ledger, quantities
+from resperturb.analysis import conventions
+from resperturb.records.freshness import source_hash
+from resperturb.records.sweeps import Sweep, base_of, main_sweeps, records_of, sensitivity_sweeps, sweeps
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default sweep, MNIST with both kinds of block and in another precision, and folders that are no sweep."""
+    root = tmp_path_factory.mktemp("results")
+    copy_sweep(root / "shipped-digits")
+    records = copy_sweep(root / "mnist", dataset="mnist", precision="bfloat16")
+    write_conventions(records, {"training images": 2.0, "per channel": 0.5})
+    copy_sweep(
+        root / "mnist-postactivation", dataset="mnist", precision="bfloat16", block="postactivation", steeper=0.5
+    )
+    copy_sweep(root / "mnist-float32", dataset="mnist", precision="float32", steeper=-0.1)
+    copy_sweep(root / "runs")
+    copy_sweep(root / "mnistery", dataset="mnist")
+    (root / "mnist-empty").mkdir()
+    return root
+
+
+@pytest.fixture(scope="module")
+def found(results: Path) -> dict[str, Sweep]:
+    return sweeps(results)
+
+
+def test_sweeps_are_the_folders_named_after_a_data_set(found: dict[str, Sweep]) -> None:
+    assert list(found) == ["digits", "mnist", "mnist-float32", "mnist-postactivation"]
+    assert found["digits"].folder == "results/shipped-digits"
+    assert found["mnist-postactivation"].label == "MNIST, post-activation"
+
+
+def test_what_sweeps_differ_in_is_read_from_their_records(found: dict[str, Sweep]) -> None:
+    assert list(main_sweeps(found)) == ["digits", "mnist", "mnist-postactivation"]
+    ((sweep, base, fields),) = sensitivity_sweeps(found).values()
+    assert (sweep.name, base.name) == ("mnist-float32", "mnist")
+    assert fields == {"precision": ("float32", "bfloat16")}
+    assert base_of(found["digits"], found) is None
+
+
+def test_one_nearly_empty_channel_is_found_by_what_it_does_to_the_mean(results: Path, found: dict[str, Sweep]) -> None:
+    assert conventions.empty_channels(Sweep("mnist", [], shipped=True)) is None
+    record = found["mnist"].finished[-1]
+    path = record.folder / "conventions.csv"
+    kept = path.read_text()
+    table = pd.read_csv(path)
+    block = table[(table["convention"] == "per channel") & (table["kind"] == "identity")].index[2]
+    table.loc[block, "scaled"] = 500 * table.loc[block, "perturbation_norm"] / table.loc[block, "state_norm"]
+    table.to_csv(path, index=False)
+    try:
+        worst = conventions.empty_channels(sweeps(results)["mnist"])
+    finally:
+        path.write_text(kept)
+    assert worst is not None
+    assert (worst["blocks"], worst["seed"], worst["block"]) == (record.blocks, record.seed, table.loc[block, "block"])
+    assert worst["times"] == pytest.approx(500, rel=1e-4)
+
+
+def test_a_folder_of_two_depths_is_no_sweep(tmp_path: Path) -> None:
+    copy_sweep(tmp_path / "shipped-digits")
+    for record in copy_sweep(tmp_path / "mnist", dataset="mnist"):
+        if record.blocks > 15:
+            (record.folder / "run.json").unlink()
+    shallow = {record.blocks for record in copy_sweep(tmp_path / "all") if record.blocks <= 15}
+    assert ("mnist" in sweeps(tmp_path)) == (len(shallow) >= 3)
+
+
+def test_conventions_measured_apart_are_read_and_absent_ones_left_out(found: dict[str, Sweep]) -> None:
+    table = conventions.convention_table(found["mnist"], found).set_index("convention")
+    assert table.loc["training images", "moved by"] == pytest.approx(0, abs=1e-4)  # a factor moves no exponent
+    assert table.loc["per channel", "moved by"] == pytest.approx(0, abs=1e-4)
+    assert table.loc["trained in float32", "moved by"] == pytest.approx(-0.1, abs=1e-4)
+    plain = conventions.convention_table(found["digits"], found)
+    assert "trained in float32" not in set(plain["convention"])
+    assert {"training images", "per channel", "ratio of means", "with transitions", "section 3", "step taken"} <= set(
+        plain["convention"]
+    )
+
+
+def test_every_convention_is_what_it_says(found: dict[str, Sweep]) -> None:
+    record = found["digits"].records[0]
+    end = record.at("end")
+    blocks = end[end["kind"] == "identity"]
+    of = {convention.name: convention.of(record, "end") for convention in conventions.conventions_of(found["digits"])}
+    assert of["ours"] == pytest.approx(record.run["averages"]["end"]["scaled"], rel=1e-4)
+    assert of["ratio of means"] == pytest.approx((blocks["perturbation_norm"] / blocks["state_norm"]).mean())
+    assert of["ratio of sums"] == pytest.approx(blocks["perturbation_norm"].mean() / blocks["state_norm"].mean())
+    assert of["with transitions"] == pytest.approx(end["scaled"].mean())
+    assert of["section 2"] == pytest.approx(blocks.loc[blocks["section"] == 2, "scaled"].mean())
+    measured = record.conventions[record.conventions["kind"] == "identity"].groupby("convention")["scaled"].mean()
+    assert of["training images"] == pytest.approx(measured["training images"])
+    assert of["per channel"] == pytest.approx(measured["per channel"])
+
+
+def test_the_largest_shift_is_signed(found: dict[str, Sweep]) -> None:
+    table = conventions.convention_table(found["digits"], found)
+    assert abs(conventions.largest_shift(table)["moved by"]) == table["moved by"].abs().max()
+
+
+def test_another_kind_of_block_and_another_precision_are_compared_in_the_ledger(found: dict[str, Sweep]) -> None:
+    rows = {row.id: row for row in ledger.across(found)}
+    assert rows["mnist-postactivation/kind"].verdict == "does not hold"  # half an exponent away
+    assert rows["mnist-float32/sensitivity"].verdict == "holds"  # a tenth
+    assert "precision float32 in place of bfloat16" in rows["mnist-float32/sensitivity"].statement
+    assert "results/mnist-float32" in rows["mnist-float32/sensitivity"].records
+
+
+def test_the_choices_name_what_was_run_and_what_was_not(found: dict[str, Sweep]) -> None:
+    table = choices.choice_table(found).set_index("left open")
+    column = "what a change does to the exponent"
+    assert table.loc["precision of training", column].startswith("mnist, float32: ")
+    assert table.loc["kind of block", column].startswith("mnist, post-activation: ")
+    assert "mnist +0.00" in table.loc["norm", column].replace("−", "+").split("per channel: ")[1]
+    assert table.loc["schedule", column] == choices.NOT_RUN
+    assert "{" not in "".join(table["our choice"])
+
+
+def test_every_choice_names_fields_that_exist() -> None:
+    fields = set(sweeps(DIGITS.parent)["digits"].identity)
+    names = {convention.name for convention in conventions.conventions_of(sweeps(DIGITS.parent)["digits"])}
+    for choice in choices.CHOICES:
+        assert set(choice.fields) <= fields
+        assert set(choice.conventions) <= names
+
+
+def test_pages_say_which_records_they_rest_on_and_which_are_stale(results: Path) -> None:
+    sweep = sweeps(results)["mnist"]
+    for record in sweep.records:
+        record.run["provenance"]["source_hash"] = source_hash()
+    assert records_of(sweep) == f"results/mnist (preset mnist, pre-activation, {len(sweep.records)} runs)"
+    sweep.records[0].run["provenance"]["source_hash"] = "another"
+    assert "1 of them stale" in records_of(sweep)
+    assert "1 of them stale" in quantities.records_of_all([sweep])
+    assert quantities.quantities(sweep)["freshness"].startswith(" (1 of them stale")

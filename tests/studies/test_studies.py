@@ -1,0 +1,345 @@
+"""Studies: what they compute, against computations of another kind; their records; and their presets."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from conftest import ROOT
+from resperturb.analysis.theory import VARIANTS
+from resperturb.errors import ExperimentError, RecordError, ResperturbError
+from resperturb.experiment import Experiment
+from resperturb.measurement.measure import measure
+from resperturb.models.residual import ResidualNetwork
+from resperturb.models.transformer import Transformer
+from resperturb.records.record import gathered, load_studies, read_study
+from resperturb.studies.base import Study, sections_of
+from resperturb.studies.carriers import sizes
+from resperturb.studies.conduct import keep
+from resperturb.studies.growth import Growth, grown
+from resperturb.studies.initialization import Initialization, expected
+from resperturb.studies.lesion import Lesion, pruned, removed_singly, scores_from
+from resperturb.studies.path import Section, Walk, block_table, plane, section_table, walked
+from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
+from resperturb.studies.text import TextStudy, corpus, encoded, windows
+
+TINY = {"epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def network_with_statistics(blocks: int = 7, **settings: object) -> ResidualNetwork:
+    """Random weights, and batch norms that have seen a batch."""
+    torch.manual_seed(0)
+    network = ResidualNetwork(blocks, width=4, **settings)
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(32, 1, 8, 8))
+    return network.eval()
+
+
+class TestInitialization:
+    def test_a_single_section_at_initialisation_follows_theory(self, tmp_path: Path) -> None:
+        depths = (4, 16, 64)
+        for name, power in (("inverse", -1.0), ("root", -0.5), ("batch-norm", -0.5)):
+            study = Initialization(variant=name, depths=depths, measured_images=16)
+            table = keep(study, tmp_path, report=silent).table("averages")
+            slope = np.polyfit(np.log(table["blocks"]), np.log(table["scaled"]), 1)[0]
+            assert slope == pytest.approx(power, abs=0.15), name
+
+    def test_branches_that_start_at_zero_perturb_nothing(self) -> None:
+        table = Initialization(variant="zero", depths=(3,), measured_images=4).conduct(silent)["averages"]
+        assert table["scaled"].tolist() == [0.0]
+
+    def test_a_depth_that_overflows_is_kept_without_numbers(self) -> None:
+        table = Initialization(variant="plain", depths=(4, 400), measured_images=4).conduct(silent)["averages"]
+        assert table["finite"].tolist() == [True, False]
+        assert np.isnan(table["scaled"].iloc[1])
+
+    def test_theory_gives_the_first_block_what_it_has(self) -> None:
+        for variant in VARIANTS.values():
+            first = 0.0 if variant.start == "zero" else 1.5
+            assert expected(variant, 5, 1.5)[0] == first
+        root = expected(VARIANTS["batch-norm"], 4, 1.0)
+        assert root == pytest.approx([1, 1 / math.sqrt(2), 1 / math.sqrt(3), 0.5])
+
+    @pytest.mark.parametrize(("depths", "words"), [([], "a list"), ([0], "at least 1"), (6, "a list")])
+    def test_depths_that_are_none_are_refused(self, depths: object, words: str) -> None:
+        with pytest.raises(ExperimentError, match=words):
+            Initialization(depths=depths)  # type: ignore[arg-type]
+
+
+class TestLesion:
+    @pytest.mark.parametrize("kind", ["preactivation", "postactivation"])
+    def test_a_network_without_a_block_is_one_with_an_identity_there(self, kind: str) -> None:
+        network = network_with_statistics(kind=kind)
+        x, labels = torch.randn(20, 1, 8, 8), torch.randint(0, 10, (20,))
+        table = removed_singly(network, x, labels)
+        assert table["block"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+        for place, (section, number) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1)]):
+            twin = copy.deepcopy(network)
+            twin.sections[section][number] = nn.Identity()
+            with torch.no_grad():
+                loss = nn.functional.cross_entropy(twin(x), labels).item()
+            assert table["loss"].iloc[place] == pytest.approx(loss, rel=1e-5)
+
+    def test_nothing_removed_is_the_network(self) -> None:
+        network = network_with_statistics()
+        x = torch.randn(6, 1, 8, 8)
+        with torch.no_grad():
+            torch.testing.assert_close(scores_from(network, network.stem(x), 0, 0), network(x))
+
+    def test_the_angle_is_that_of_the_states(self) -> None:
+        network = network_with_statistics(blocks=3)
+        x = torch.randn(8, 1, 8, 8)
+        table = removed_singly(network, x, torch.zeros(8, dtype=torch.long))
+        influence = measure(network, [x]).query("kind == 'identity'")["influence"]
+        assert (np.cos(table["angular"] * np.pi) >= (1 - influence.to_numpy()) - 1e-3).all()  # Jensen, nearly equal
+
+    def test_what_is_removed_first_scores_lowest(self) -> None:
+        network = network_with_statistics(blocks=6)
+        x, labels = torch.randn(16, 1, 8, 8), torch.randint(0, 10, (16,))
+        blocks = removed_singly(network, x, labels)
+        for score in ("scaled", "influence"):
+            blocks[score] = [6.0, 5, 4, 3, 2, 1]
+        table = pruned(network, x, labels, blocks, draws=2, seed=0)
+        one = table[(table["way"] == "scaled") & (table["removed"] == 1)]
+        assert one["accuracy"].item() == pytest.approx(blocks["accuracy"].iloc[-1])
+        assert table.loc[table["way"] == "whole", "agreement"].item() == 1
+        assert set(table.loc[table["way"] == "random", "draw"]) == {0, 1}
+
+
+class TestGrowth:
+    @pytest.mark.parametrize("block", ["preactivation", "postactivation"])
+    def test_a_grown_network_computes_what_it_did(self, block: str) -> None:
+        network = network_with_statistics(blocks=7, kind=block)  # sections of 3, 2 and 2
+        x = torch.randn(5, 1, 8, 8)
+        with torch.no_grad():
+            before = network(x)
+            larger = grown(network, Experiment(blocks=7, width=4, block=block), 1).eval()
+            assert [len(section) for section in sections_of(larger)] == [6, 4, 4]
+            torch.testing.assert_close(larger(x), before)
+        table = measure(larger, [x], batch_statistics=False).query("kind == 'identity'")
+        assert (table["scaled"].iloc[1::2] == 0).all()
+        assert (table["scaled"].iloc[::2] > 0).all()
+
+    def test_it_stops_below_epsilon_or_where_it_is_told_to(self) -> None:
+        easy = Growth(epsilon=1e6, blocks=3, **TINY).conduct(silent)
+        assert easy["phases"]["blocks"].tolist() == [3]
+        assert easy["growth"]["found"].item()
+        hard = Growth(epsilon=1e-9, blocks=3, deepest=6, **TINY).conduct(silent)
+        assert hard["phases"]["blocks"].tolist() == [3, 6]
+        assert not hard["growth"]["found"].item()
+        assert hard["growth"]["block_images"].item() == 64 * (3 + 6)
+
+
+class TestPath:
+    def walk(self, states: torch.Tensor) -> Walk:
+        steps = states[1:] - states[:-1]
+        return Walk([Section(states, -steps, steps)])
+
+    def test_a_line_is_straight_and_even(self) -> None:
+        line = torch.arange(1.0, 6.0)[:, None, None] * torch.ones(1, 3, 4)
+        row = section_table(self.walk(line)).iloc[0]
+        assert row["straightness"] == pytest.approx(1)
+        assert row["evenness"] == pytest.approx(0, abs=1e-6)
+        assert row["random_walk"] == pytest.approx(0.5)
+        assert row["relative_path"] == pytest.approx(1 + 1 / 2 + 1 / 3 + 1 / 4)
+
+    def test_there_and_back_is_not(self) -> None:
+        zigzag = torch.tensor([1.0, 2, 1, 2, 1])[:, None, None] * torch.ones(1, 2, 3)
+        walk = self.walk(zigzag)
+        assert section_table(walk)["straightness"].item() == pytest.approx(0)
+        assert block_table(walk)["successive"].tolist()[1:] == pytest.approx([-1, -1, -1])
+
+    def test_states_and_steps_are_those_that_are_measured(self) -> None:
+        network = network_with_statistics(blocks=6)
+        x, labels = torch.randn(9, 1, 8, 8), torch.randint(0, 10, (9,))
+        walk = walked(network, x, labels)
+        added = torch.cat([s.added.norm(dim=2) / s.states[:-1].norm(dim=2) for s in walk.sections]).mean(1)
+        table = measure(network, [x], batch_statistics=False).query("kind == 'identity'")
+        np.testing.assert_allclose(added, table["scaled"], rtol=1e-5)
+        assert all(p.grad is None for p in network.parameters())
+
+    def test_the_gradient_is_that_of_the_loss(self) -> None:
+        network = network_with_statistics(blocks=3).double()
+        x, labels = torch.randn(4, 1, 8, 8, dtype=torch.float64), torch.randint(0, 10, (4,))
+        section = walked(network, x, labels).sections[1]
+        direction = torch.randn_like(section.states[0])
+        shape = (4, 8, 4, 4)
+
+        def loss(step: float) -> float:
+            with torch.no_grad():
+                scores = scores_from(network, (section.states[0] + step * direction).view(shape), 1, 0)
+                return nn.functional.cross_entropy(scores, labels, reduction="sum").item()
+
+        slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
+        assert slope == pytest.approx((section.gradients[0] * direction).sum().item(), rel=1e-4)
+
+    def test_the_plane_has_a_track_for_every_class(self) -> None:
+        states = torch.randn(5, 30, 6)
+        table = plane(Section(states, states[:-1], states[:-1]), torch.arange(30) % 3)
+        assert table.groupby("label").size().tolist() == [5, 5, 5]
+        assert 0 < table["held"].iloc[0] <= 1
+
+
+def test_sizes_of_weights_and_gains_are_read_off_every_block() -> None:
+    network = network_with_statistics(blocks=4)
+    with torch.no_grad():
+        network.sections[0][1].branch[3].weight.fill_(2.5)
+    table = sizes(network, torch.randn(5, 1, 8, 8))
+    assert table["gain2"].tolist() == pytest.approx([1, 2.5, 1, 1])
+    weight = network.sections[2][0].branch[5].weight
+    assert table["weight2"].iloc[3] == pytest.approx(weight.flatten(1).norm(dim=1).square().mean().sqrt().item())
+
+
+class TestText:
+    def test_no_token_sees_what_follows_it(self) -> None:
+        network = Transformer(2, characters=11, width=8, heads=2, context=6).eval()
+        a = torch.randint(0, 11, (1, 6))
+        b = a.clone()
+        b[0, 4:] = (b[0, 4:] + 1) % 11
+        with torch.no_grad():
+            torch.testing.assert_close(network(a)[0, :4], network(b)[0, :4])
+            assert not torch.allclose(network(a)[0, 4], network(b)[0, 4])
+
+    def test_every_layer_is_two_blocks_attention_and_mlp(self) -> None:
+        network = Transformer(3, characters=11, width=8, heads=2, context=6)
+        table = measure(network, [torch.randint(0, 11, (2, 6))], sequences="token")
+        assert table["name"].tolist() == [f"layers.{n}.{part}" for n in range(3) for part in ("attention", "mlp")]
+
+    def test_scaled_branches_end_with_smaller_weights(self) -> None:
+        parts = {}
+        for way in ("plain", "scaled"):
+            torch.manual_seed(0)
+            network = Transformer(8, characters=5, width=8, heads=2, context=4, initialization=way)
+            parts[way] = network.layers[3].mlp.branch[-1].weight
+        torch.testing.assert_close(parts["plain"] / 4, parts["scaled"])  # of 16 blocks
+
+    def test_windows_are_followed_by_what_follows(self) -> None:
+        text, alphabet = encoded("abcabcabd")
+        assert alphabet == "abcd"
+        x, y = windows(text, torch.tensor([0, 5]), 3)
+        assert x.tolist() == [[0, 1, 2], [2, 0, 1]]
+        assert y.tolist() == [[1, 2, 0], [0, 1, 3]]
+        assert len(corpus()) > 100_000
+
+    def test_training_learns(self) -> None:
+        study = TextStudy(layers=1, width=16, heads=2, context=16, steps=60, learning_rate=0.01, measured_sequences=8)
+        tables = study.conduct(silent)
+        row = tables["network"].iloc[0]
+        assert row["loss"] < row["loss_initialization"] - 0.5
+        assert tables["blocks"].groupby("moment").size().tolist() == [2, 2]
+
+    def test_heads_must_divide_the_width(self) -> None:
+        with pytest.raises(ExperimentError, match="heads must divide width"):
+            TextStudy(width=10, heads=4)
+
+
+class TestRecords:
+    study = Initialization(depths=(2, 3), measured_images=4)
+
+    def test_a_study_is_conducted_once(self, tmp_path: Path) -> None:
+        lines: list[str] = []
+        first = keep(self.study, tmp_path, report=silent)
+        again = keep(self.study, tmp_path, report=lines.append)
+        assert again.run == first.run
+        assert "recorded already" in lines[0]
+        assert first.fresh
+        assert keep(self.study, tmp_path, again=True, report=silent).run["provenance"] != {}
+
+    def test_a_record_of_other_sources_is_stale_and_made_anew(self, tmp_path: Path) -> None:
+        path = keep(self.study, tmp_path, report=silent).folder / "run.json"
+        run = json.loads(path.read_text())
+        run["provenance"]["source_hash"] = "0" * 16
+        path.write_text(json.dumps(run))
+        assert not read_study(path.parent).fresh
+        assert keep(self.study, tmp_path, report=silent).fresh
+
+    def test_threads_decide_nothing_and_seeds_do(self) -> None:
+        assert dataclasses.replace(self.study, threads=2).name == self.study.name
+        assert dataclasses.replace(self.study, seed=1).name != self.study.name
+        assert self.study.name.startswith("digits-batch-norm-seed-0-")
+
+    def test_tables_of_several_records_are_told_apart(self, tmp_path: Path) -> None:
+        for seed in (0, 1):
+            keep(dataclasses.replace(self.study, seed=seed), tmp_path, report=silent)
+        table = gathered(load_studies(tmp_path), "averages", "variant")
+        assert table[["seed", "blocks"]].to_numpy().tolist() == [[0, 2], [0, 3], [1, 2], [1, 3]]
+        with pytest.raises(RecordError, match="has no table nothing; it has averages, blocks"):
+            gathered(load_studies(tmp_path), "nothing")
+
+    def test_what_is_no_record_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(RecordError, match="holds no records of a study"):
+            load_studies(tmp_path)
+        (tmp_path / "run.json").write_text("{}")
+        with pytest.raises(RecordError, match="no record of a study"):
+            read_study(tmp_path)
+
+    @pytest.mark.parametrize("name", STUDIES)
+    def test_unknown_and_bad_parameters_are_quoted(self, name: str) -> None:
+        kind = study_class(name)
+        with pytest.raises(ExperimentError, match=r"unknown parameter sead; did you mean seed\?"):
+            kind.read({"sead": 1})
+        with pytest.raises(ExperimentError, match="seed must be a whole number"):
+            kind.read({"seed": -1})
+        with pytest.raises(ExperimentError, match="results must be the name of a folder"):
+            kind.read({"results": ""})
+        with pytest.raises(ExperimentError, match="again must be True or False"):
+            kind.read({"again": 1})
+
+    def test_a_study_of_a_network_takes_what_the_run_takes(self) -> None:
+        study = Lesion(blocks=9, dataset="mnist")
+        assert study.experiment == Experiment(blocks=9, dataset="mnist", snapshots=0, threads=1)
+        assert study.epochs == study.experiment.epochs
+        with pytest.raises(ExperimentError, match="dataset must be one of"):
+            Lesion(dataset="mnits")
+
+
+class TestPlans:
+    @pytest.mark.parametrize("name", study_names())
+    def test_every_preset_can_be_planned(self, name: str) -> None:
+        plan = load_plan(name)
+        assert plan.about
+        assert len({run.name for run in plan.runs}) == len(plan.runs) > 0
+        assert [run.blocks for run in plan.runs] == sorted((run.blocks for run in plan.runs), reverse=True)
+        assert (ROOT / "notebooks" / f"{plan.notebook}.ipynb").is_file()
+        assert all(source.is_file() for source in plan.sources)
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("notebook: lesoin", "did you mean lesion"),
+            ("notebook: lesion\nvery: {}", "unknown parameter very; did you mean vary"),
+            ("notebook: lesion\nvary: {blocks: 3}", "blocks under vary in .* must be a list of values, but got 3"),
+            ("notebook: lesion\nvary: {blocks: [0]}", "blocks must be a whole number"),
+            ("notebook: lesion\nparameters: 3", "must be mappings"),
+            ("nothing: 1", "must have the keys"),
+        ],
+    )
+    def test_a_bad_preset_is_refused(self, text: str, words: str, tmp_path: Path) -> None:
+        path = tmp_path / "plan.yaml"
+        path.write_text(text)
+        with pytest.raises(ResperturbError, match=words):
+            load_plan(path)
+
+    def test_a_branch_scale_that_goes_with_depth_is_a_number_for_each_run(self) -> None:
+        plan = load_plan("digits-root-branch")
+        assert [run.parameters["branch_scale"] ** -2 for run in plan.runs] == pytest.approx(
+            [r.blocks for r in plan.runs]
+        )
+
+    def test_a_study_says_how_it_is_conducted(self) -> None:
+        for name in STUDIES:
+            assert study_class(name).conduct is not Study.conduct

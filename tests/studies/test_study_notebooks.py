@@ -1,0 +1,157 @@
+"""The notebooks of the studies at tiny size, through the real papermill; and their shipped records."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from conftest import ROOT
+from report import answers
+from report.answers import carried_answer, clock_answer
+from report.ledger import ledger
+from resperturb.analysis import study_tables
+from resperturb.analysis.clock import FOLDERS
+from resperturb.records.record import Record, StudyRecord, load_records, load_studies, read_study
+from resperturb.records.sweeps import sweeps
+from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
+
+RESULTS = ROOT / "results"
+NETWORK = {"blocks": 3, "epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
+TINY: dict[str, dict[str, object]] = {
+    "carriers": NETWORK,
+    "growth": {**NETWORK, "epsilon": 1e-6, "deepest": 6},
+    "initialization": {"width": 4, "measured_images": 4},
+    "lesion": NETWORK,
+    "path": NETWORK,
+    "text": {"layers": 1, "width": 16, "steps": 3, "measured_sequences": 4},
+}
+FIGURES = {"path": 3, "lesion": 2}  # of each at least; the others have one
+SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
+
+
+@pytest.mark.book
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_runs_as_a_notebook_and_leaves_its_record(name: str, tmp_path: Path) -> None:
+    more = ["-y", "depths: [2, 3]"] if name == "initialization" else []
+    done = papermill(name, tmp_path, *more, results="kept", **TINY[name])
+    assert done.returncode == 0, done.stderr
+    (record,) = load_studies(tmp_path / "kept")
+    assert record.run["study"] == name
+    assert record.fresh
+    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    drawn = [o for c in cells if c.cell_type == "code" for o in c.outputs if "image/svg+xml" in o.get("data", {})]
+    assert len(drawn) >= FIGURES.get(name, 1)
+
+
+@pytest.mark.book
+def test_an_unknown_parameter_stops_a_study(tmp_path: Path) -> None:
+    done = papermill("lesion", tmp_path, block_count=3)
+    assert done.returncode != 0
+    assert "unknown parameter block_count; did you mean blocks?" in done.stderr
+
+
+def papermill(name: str, folder: Path, *words: str, **parameters: object) -> subprocess.CompletedProcess[str]:
+    given = [word for key, value in parameters.items() for word in ("-p", key, str(value))]
+    notebook = str(ROOT / "notebooks" / f"{name}.ipynb")
+    command = [sys.executable, "-m", "papermill", notebook, "out.ipynb", *given, *words, "--no-progress-bar"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_parameters_are_typed_explained_and_those_of_the_study(name: str) -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code[0].metadata["tags"] == ["parameters"]
+    assert all(": " in line and "  # " in line for line in code[0].source.splitlines())
+    namespace: dict[str, object] = {}
+    exec(code[0].source, namespace)
+    study, results, again = study_class(name).read(namespace)
+    assert study == study_class(name)()  # the notebook's defaults are the study's
+    assert (str(results), again) == (f"results/{name}", False)
+    for cell in code:
+        figure = cell.metadata.get("mystnb")
+        if figure:
+            assert figure["figure"]["caption"]
+            assert figure["image"]["alt"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_studies_are_those_of_their_preset_and_fresh(name: str) -> None:
+    records = load_studies(RESULTS / name)
+    assert {record.name for record in records} == {run.name for run in load_plan(name).runs}
+    for record in records:
+        assert record.fresh, f"{record.folder} was made by other sources"
+        assert study_class(record.run["study"]).from_mapping(record.parameters).name == record.name
+
+
+@pytest.mark.parametrize("name", [name for name in FOLDERS if (RESULTS / name).is_dir()])
+def test_shipped_maps_are_of_their_preset_and_fresh(name: str) -> None:
+    records = load_records(RESULTS / name)
+    assert {record.name for record in records} <= {run.name for run in load_plan(name).runs}
+    assert all(record.fresh for record in records)
+
+
+def shipped(name: str) -> list[StudyRecord]:
+    return load_studies(RESULTS / name)
+
+
+@pytest.fixture(scope="module")
+def digits() -> list[Record]:
+    return sweeps(RESULTS, own=False)["digits"].records
+
+
+ANSWERS: dict[str, Callable[[list[Record]], str]] = {
+    "initialization": lambda digits: answers.initialization(shipped("initialization")),
+    "lesion": lambda digits: answers.lesion(shipped("lesion")),
+    "growth": lambda digits: answers.growth(shipped("growth"), digits),
+    "path": lambda digits: answers.path(shipped("path")),
+    "text": lambda digits: answers.text(shipped("text")),
+    "carriers": lambda digits: carried_answer(shipped("carriers")),
+    "clock": lambda digits: clock_answer(RESULTS),
+}
+THERE = [name for name in ANSWERS if (RESULTS / name).is_dir()]
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_an_answer_is_a_sentence_with_the_numbers_of_the_records(name: str, digits: list[Record]) -> None:
+    sentence = ANSWERS[name](digits)
+    assert sentence.endswith(".") or sentence.endswith(")")
+    assert re.search(r"\d", sentence)
+    assert "nan" not in sentence
+
+
+def test_every_chapter_has_the_records_that_it_rests_on(digits: list[Record]) -> None:
+    chapters = {path.stem for path in (ROOT / "book").glob("*.md")} & set(ANSWERS)
+    assert chapters <= set(THERE)
+    rows = ledger(sweeps(RESULTS, own=False))
+    assert set(THERE) <= {row.id.split("/")[0] for row in rows}
+    pages = {path.stem for path in (ROOT / "book").glob("*.md")}
+    assert {row.chapter.split("#")[0] for row in rows} <= pages
+    assert len({row.id for row in rows}) == len(rows)
+
+
+def test_a_rank_correlation_is_averaged_over_seeds() -> None:
+    records = shipped("lesion")
+    table = study_tables.lesion_table(records).set_index(["blocks", "score"])
+    depth = records[0].parameters["blocks"]
+    by_hand = [r.table("correlations").set_index("score") for r in records if r.parameters["blocks"] == depth]
+    z = [math.atanh(part.loc["scaled", "added_loss"]) for part in by_hand]
+    row = table.loc[(depth, "scaled")]
+    assert row["with added loss"] == pytest.approx(math.tanh(sum(z) / len(z)))
+    assert -1 < row["low"] < row["with added loss"] < row["high"] < 1
+
+
+def test_the_work_of_growth_is_counted_in_images_and_blocks(digits: list[Record]) -> None:
+    record = read_study(next((RESULTS / "growth").glob("*epsilon-0.1-seed-0-*")))
+    phases = record.table("phases")
+    images = record.parameters["train_size"] // 64 * 64 * record.parameters["epochs"]
+    assert phases["block_images"].iloc[-1] == pytest.approx((phases["blocks"] * images).sum())
+    table = study_tables.growth_table(shipped("growth"), digits)
+    assert (table["sweep's block_images"] > 0).all()
