@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from resperturb.experiment.experiment import Experiment
-from resperturb.models.residual import Block, Transition
 from resperturb.training.data import Images, augment
 from resperturb.training.precision import arithmetic, autocast
 
@@ -155,16 +154,18 @@ def parameter_groups(network: nn.Module, decayed: str, weight_decay: float) -> l
     """
     if decayed == "all":
         return [{"params": list(network.parameters()), "weight_decay": weight_decay}]
-    branches = [module.branch for module in network.modules() if isinstance(module, Block | Transition)]
-    convolutions = [[layer for layer in branch if isinstance(layer, nn.Conv2d)] for branch in branches]
-    modules: dict[str, list[nn.Module]] = {
-        "weights": [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)],
-        "normalization": [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)],
-        "first-convolutions": [layers[0] for layers in convolutions],
-        "last-convolutions": [layers[-1] for layers in convolutions],
-    }
-    names = ("weight", "bias") if decayed == "normalization" else ("weight",)
-    chosen = [p for module in modules[decayed] for name, p in module.named_parameters(recurse=False) if name in names]
+    convolutions: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        before, found, _ = name.partition("branch.")
+        if found and parameter.dim() == 4:
+            convolutions.setdefault(before, []).append(parameter)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    chosen = {
+        "weights": [parameter for parameter in network.parameters() if parameter.dim() > 1],
+        "normalization": [parameter for norm in norms for parameter in norm.parameters()],
+        "first-convolutions": [branch[0] for branch in convolutions.values()],
+        "last-convolutions": [branch[-1] for branch in convolutions.values()],
+    }[decayed]
     kept = set(chosen)
     others = [p for p in network.parameters() if p not in kept]
     return [{"params": chosen, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
