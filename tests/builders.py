@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-
 from conftest import ROOT
+
 from resperturb.records.record import Record, load_records
 
 DIGITS = ROOT / "results" / "shipped-digits"

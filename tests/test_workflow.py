@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from conftest import ROOT, Tree, write_preset
+
 from resperturb.records.freshness import deciding_files
 from resperturb.records.record import load_records
 

@@ -1,5 +1,4 @@
-"""A Sphinx extension: how the book is built. Chapters are read on all cores, and again when their records have changed;
-the log says which records are stale.
+"""A Sphinx extension: chapters are read on all cores, and again when records change; the log names stale records.
 
 Sphinx sees when a chapter's text changes; it does not see records and sources, which decide what a chapter computes.
 """

@@ -1,4 +1,4 @@
-"""What the records of a sweep say of each statement of the ledger: a value, its interval, and the verdict."""
+"""The statements of the ledger about sweeps, and what the records say of each: value, interval, verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run costs, at every depth and in every sweep: tables, a figure and a sentence, all from the records."""
+"""What runs and studies cost: tables, a figure and sentences, all from the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where this project is kept, and where its book is published: from the environment or the checkout, never guessed."""
+"""Where this project is kept and its book published, never guessed; links to its notebooks on Colab and Binder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of all runs: a plain table, which book/_static/runs.js makes sortable and filterable where scripts run."""
+"""Tables of runs: the index of all, which book/_static/runs.js makes sortable and filterable, and the explorer's."""
 
 from __future__ import annotations
 

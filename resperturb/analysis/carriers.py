@@ -1,4 +1,4 @@
-"""What carries the fall of the perturbation with depth: tables, a figure and rows of the ledger."""
+"""What carries the fall of the perturbation with depth: gains, weights, or the norm of the state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network moves its data from input to output: which blocks do it, in which section, and in which direction."""
+"""Profiles of a run over its blocks, sections and transitions: who moves the data, and by which measure."""
 
 from __future__ import annotations
 

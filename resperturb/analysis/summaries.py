@@ -1,4 +1,4 @@
-"""Every quantitative sentence of the book as a value computed from records, with the paper's claim beside it.
+"""Exponents and depths of sweeps as tables, with the paper's claim and a verdict beside them.
 
 A claim is about an exponent: Hauser (2019) reports that after training the average scaled perturbation is "roughly
 inversely proportional" to the number of blocks (exponent -1); theory gives -1/2 at initialisation with batch

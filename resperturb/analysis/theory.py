@@ -1,4 +1,4 @@
-"""The ways to initialise that the study of initialisation compares, and what theory says of each."""
+"""What theory says of networks at initialisation, for each way to initialise that is studied."""
 
 from __future__ import annotations
 

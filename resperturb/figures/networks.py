@@ -1,4 +1,4 @@
-"""Figures of measurements that stand for themselves: one network, or several side by side, no records needed."""
+"""Figures of measured networks, one or several side by side; no records needed."""
 
 from __future__ import annotations
 

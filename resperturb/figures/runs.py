@@ -1,8 +1,4 @@
-"""Figures and tables of runs, and the style of all figures: one palette, readable on white and on dark.
-
-Functions take records and return what a notebook shows: a matplotlib Figure, or a styled table. They read, they never
-train. The palette is Okabe and Ito's, told apart without colour by line style and marker as well.
-"""
+"""Figures and tables of one run, or of the runs of one sweep."""
 
 from __future__ import annotations
 

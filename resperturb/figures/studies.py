@@ -1,4 +1,4 @@
-"""Figures of one study's record, for its notebook and its chapter alike."""
+"""Figures of studies: of one record, for its notebook, and of all records of a study, for its chapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The style of all figures: one palette and its markers, axes, legends, and tables as a notebook shows them."""
+"""The style of all figures: one palette, readable on white and on dark, axes, legends, and tables in notebooks.
+
+The palette is Okabe and Ito's, told apart without colour by line style and marker as well.
+"""
 
 from __future__ import annotations
 

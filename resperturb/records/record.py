@@ -1,4 +1,4 @@
-"""What a run leaves in results/<sweep>/<run>/, written whole or not at all.
+"""What a run or a study leaves in results/<sweep>/<run>/, written whole or not at all. A run has these files:
 
 ====================  =====================================================================================
 run.json              the experiment, accuracy, loss, averages, cost, and where all of it comes from

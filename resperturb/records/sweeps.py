@@ -1,4 +1,4 @@
-"""The sweeps in results/, found by folder, and what each differs in, read from its records."""
+"""The sweeps in results/, found by folder; what each differs in, and the records that a notebook asks for."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from builders import copy_sweep
+
 from report.answers import clock_answer
 from report.study_claims import clock_rows
 from resperturb.analysis.clock import clock_exponents, clock_records, clock_table, collapse

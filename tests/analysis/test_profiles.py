@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
 from builders import DIGITS
+
 from resperturb.analysis import profiles
 from resperturb.models.residual import ResidualNetwork
 from resperturb.records.record import Record, load_records

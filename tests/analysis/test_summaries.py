@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from conftest import ROOT
+
 from report import readme
 from resperturb.analysis import summaries
 from resperturb.analysis.bootstrap import Averages

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, Page
-
 from conftest import Site
+from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.book, pytest.mark.browser]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from bs4 import Tag
-
-from _ext.run_pages import main as write_pages
 from conftest import Site
 from pages import article, soup
+
+from _ext.run_pages import main as write_pages
 from resperturb.records.record import load_records
 
 pytestmark = pytest.mark.book

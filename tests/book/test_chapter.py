@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-
-from _ext.build import stale_lines
 from builders import copy_sweep
 from conftest import ROOT
+
+from _ext.build import stale_lines
 from report import cache, chapter
 from report.ledger import ledger
 from resperturb.records.freshness import source_hash

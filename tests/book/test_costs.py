@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from matplotlib.container import BarContainer
 
-from conftest import ROOT
 from report import benchmarks, costs
 from resperturb.experiment import Experiment
 from resperturb.records.record import Record, load_records

@@ -9,10 +9,10 @@ import types
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from _ext import explorer
 from _ext.explorer import DIGITS, GLOBAL, MEASURES, explorer_data, law_of, run_data, script
-from conftest import ROOT
 from report.runs import MOMENTS, run_table
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, main_sweeps, sweeps

@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from conftest import Site
 from playwright.sync_api import Browser, Page, expect
 
 from _ext.explorer import DIGITS, SCRIPT
-from conftest import Site
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 

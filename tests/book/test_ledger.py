@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from conftest import ROOT
+
 from report import claims, ledger, quantities
 from report.claims import HOLDS, NOT, OPEN, ROUGH, STATEMENTS
 from resperturb.analysis import summaries

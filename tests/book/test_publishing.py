@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from conftest import ROOT, Site
 from docutils import nodes
 
 from _ext.handouts import first_cell
 from _ext.publishing import CARD, binder_environment, footer, launch_buttons, plain
-from conftest import ROOT, Site
 from report.repository import FOLDER, Repository, find_repository
 
 GITHUB = Repository("https://github.com/someone/some-book")

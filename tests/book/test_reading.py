@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import Tag
-
-from _ext.figure_sources import cells_of, drawings, source_of, source_page
 from conftest import ROOT, Site
 from pages import article, soup
+
+from _ext.figure_sources import cells_of, drawings, source_of, source_page
 
 CHAPTERS = sorted(path for path in (ROOT / "book").glob("*.md"))
 WITHOUT_EXERCISE = {"index", "glossary", "reproduce", "runs", "references"}  # nothing to find out in them

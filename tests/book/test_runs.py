@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from conftest import ROOT, Site
 from playwright.sync_api import Browser
 
 from _ext.run_pages import parameters_table
-from conftest import ROOT, Site
 from report.run_facts import command_of, differing, load_folders, notebook_of, parameters_of
 from report.runs import index_data, index_table
 from resperturb.experiment import Experiment

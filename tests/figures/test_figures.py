@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from builders import copy_sweep
+from conftest import ROOT
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from builders import copy_sweep
-from conftest import ROOT
 from resperturb import figures
 from resperturb.analysis import conventions, curves, profiles, summaries
 from resperturb.analysis.power_law import fit_power_law, stopping_depth

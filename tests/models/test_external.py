@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from PIL import Image
 from torch import nn
 
-from conftest import ROOT
 from report import benchmarks
 from resperturb import errors, figures, measure
 from resperturb.cli import main

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from builders import DIGITS, copy_sweep, write_conventions
+
 from report import choices, ledger, quantities
 from resperturb.analysis import conventions
 from resperturb.records.freshness import source_hash

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
 from builders import copy_sweep
 from conftest import ROOT
+
 from resperturb.errors import ExperimentError, RecordError
 from resperturb.records.sweeps import Selection, read_selection, select_record, select_sweep
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
 from conftest import ROOT
+
 from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.experiment.parameters import read_parameters

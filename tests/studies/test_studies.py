@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from torch import nn
 
-from conftest import ROOT
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import ExperimentError, RecordError, ResperturbError
 from resperturb.experiment import Experiment

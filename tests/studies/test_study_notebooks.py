@@ -11,8 +11,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
 from conftest import ROOT
+
 from report import answers
 from report.answers import carried_answer, clock_answer
 from report.ledger import ledger
