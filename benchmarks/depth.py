@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from common import keep, parsed, parser_of, provenance, spread
+from training import CORES, experiment_of, facts_of, nothing, ours, side_by_side
 
 from resperturb.experiment import Experiment
-from training import CORES, experiment_of, facts_of, nothing, ours, side_by_side
 
 
 def depth_cost(cases: Sequence[Experiment], rounds: int) -> dict[str, Any]:

@@ -20,9 +20,9 @@ import torch
 from common import keep, parsed, parser_of, provenance
 from gpu import matrix_rate
 from torch.profiler import ProfilerActivity, profile
+from training import CPU, WAYS, experiment_of, facts_of, nothing, operations_per_image
 
 from resperturb.experiment import Experiment
-from training import CPU, WAYS, experiment_of, facts_of, nothing, operations_per_image
 
 PARTS = {  # the first whose pattern is in an operation's name has it
     "convolutions backwards": r"^aten::(\w+_)?convolution_backward",

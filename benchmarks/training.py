@@ -28,12 +28,12 @@ from typing import Any
 import torch
 from common import keep, parsed, parser_of, provenance, spread
 from gpu import matrix_rate
+from measurement import resident
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from measurement import resident
 from resperturb.errors import DataError
 from resperturb.experiment import Experiment
 from resperturb.experiment.experiment import IMAGE_SIDE
