@@ -1,0 +1,133 @@
+"""Exponents condition by condition: the runs of one folder, grouped by what they differ in beside depth and seed.
+
+The rules are those of the plan (the book's chapter "The plan"): which runs count, when a block is alive, and how the
+question "is the exponent -1?" is answered.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from resperturb.analysis.slope_tests import LEVEL, answer, curvature, fit_slope, holm, lack_of_fit
+from resperturb.errors import ScalingError
+from resperturb.records.record import Record
+
+ALIVE = 0.02  # least coefficient of variation over images of a live block's ‖f(x)‖
+FALLING = 0.01  # accuracy that a deeper network may lose and still count as trained as usual
+
+
+def alive(record: Record, moment: str = "end") -> np.ndarray:
+    """Which blocks add something that depends on the image; bool, shape (blocks,)."""
+    blocks = record.blocks_at(moment)
+    return (blocks["perturbation_norm_std"] >= ALIVE * blocks["perturbation_norm"]).to_numpy()
+
+
+def participation(record: Record, moment: str = "end") -> float:
+    """How many blocks share the work evenly: (sum of s)^2 / sum of s^2 over the blocks' scaled perturbations s."""
+    scaled = record.blocks_at(moment)["scaled"].to_numpy()
+    return float(scaled.sum() ** 2 / (scaled**2).sum())
+
+
+def run_table(records: Iterable[Record], by: Sequence[str]) -> pd.DataFrame:
+    """One row a run that has blocks: the fields named by `by`, blocks, seed, diverged, accuracy, train_loss, clock (T),
+    the average scaled perturbation before and after training, its largest and median block, the share of live blocks,
+    participation, and the mean cosine of successive perturbations. NaN where a run diverged."""
+    rows = []
+    for record in records:
+        if record.blocks == 0:
+            continue
+        row: dict[str, Any] = {name: parameter(record, name) for name in by}
+        row |= {"blocks": record.blocks, "seed": record.seed, "diverged": record.diverged}
+        if not record.diverged:
+            ended = record.blocks_at("end")
+            row |= {
+                "accuracy": record.run["accuracy"],
+                "train_loss": record.run["training"]["train_loss"],
+                "clock": record.run["training"]["clock"],
+                "before": record.run["averages"]["initialization"]["scaled"],
+                "after": record.run["averages"]["end"]["scaled"],
+                "largest": ended["scaled"].max(),
+                "median": ended["scaled"].median(),
+                "alive": alive(record).mean(),
+                "participation": participation(record),
+                "successive": ended["successive_cosine"].mean(),
+            }
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values([*by, "blocks", "seed"], ignore_index=True)
+
+
+def parameter(record: Record, name: str) -> Any:
+    """A field of the run's experiment; the weight decay as it was, also where it follows from T."""
+    return record.run["training"]["weight_decay"] if name == "weight_decay" else record.run["experiment"][name]
+
+
+def condition_table(
+    runs: pd.DataFrame, by: Sequence[str], *, deepest: int | None = None, primary: str = ""
+) -> pd.DataFrame:
+    """One row a condition: how its networks are trained, and what the tests say of its exponent after training.
+
+    Args:
+        runs: from :func:`run_table`.
+        by: the fields that make a condition.
+        deepest: larger depths are left out of the tests.
+        primary: a pandas query; conditions that satisfy it are corrected together by Holm's method. Empty: all.
+
+    Returns:
+        Columns of `by`; runs, diverged, depths; accuracy_low and accuracy_high (of depths, means over seeds), falls
+        (the most that a deeper network loses); alive (least share); before, exponent, low, high; p_claimed (test of
+        -1, corrected), p_equivalent, p_curvature, p_fit; answer (yes, roughly, no, open).
+    """
+    rows = list(conditions(runs, by, deepest))
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    tested = table.query(primary).index if primary else table.index
+    table.loc[tested, "p_claimed"] = holm(table.loc[tested, "p_claimed"].tolist())
+    table["answer"] = [
+        answer(
+            row.p_claimed < LEVEL,
+            row.p_equivalent < LEVEL,
+            bool(np.nanmin([row.p_curvature, row.p_fit, 1.0]) < LEVEL),
+        )
+        for row in table.itertuples()
+    ]
+    return table
+
+
+def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> Iterator[dict[str, Any]]:
+    """The rows of :func:`condition_table` that have runs enough, before correction."""
+    for values, group in runs.groupby(list(by)):
+        kept = group[~group["diverged"]]
+        if deepest is not None:
+            kept = kept[kept["blocks"] <= deepest]
+        try:
+            line = fit_slope(kept["blocks"].to_numpy(), kept["after"].to_numpy())
+            before = fit_slope(kept["blocks"].to_numpy(), kept["before"].to_numpy())
+        except ScalingError:
+            continue
+        accuracy = kept.groupby("blocks")["accuracy"].mean()
+        losses = [accuracy[a] - accuracy[b] for a, b in itertools.combinations(accuracy.index, 2)]
+        low, high = line.interval()
+        yield {
+            **dict(zip(by, values, strict=True)),
+            "runs": len(group),
+            "diverged": int(group["diverged"].sum()),
+            "depths": ", ".join(map(str, accuracy.index)),
+            "accuracy_low": accuracy.min(),
+            "accuracy_high": accuracy.max(),
+            "falls": max(losses),
+            "alive": kept["alive"].min(),
+            "before": before.exponent,
+            "exponent": line.exponent,
+            "low": low,
+            "high": high,
+            "p_claimed": line.p_value(),
+            "p_equivalent": line.equivalence(),
+            "p_curvature": curvature(kept["blocks"].to_numpy(), kept["after"].to_numpy())[1],
+            "p_fit": lack_of_fit(kept["blocks"].to_numpy(), kept["after"].to_numpy()),
+        }

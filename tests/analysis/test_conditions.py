@@ -1,0 +1,78 @@
+"""Conditions: live blocks, participation, and the plan's answer on records with known numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from resperturb import load_records
+from resperturb.analysis.conditions import alive, condition_table, participation, run_table
+
+RESULTS = Path(__file__).parents[2] / "results"
+BY = ("block", "weight_decay")
+
+
+def drawn(exponent: float, decay: float, noise: float = 0.02, kind: str = "preactivation") -> pd.DataFrame:
+    blocks = np.repeat([6, 12, 24, 48], 3)
+    error = np.random.default_rng(0).normal(0, noise, len(blocks))
+    return pd.DataFrame(
+        {
+            "block": kind,
+            "weight_decay": decay,
+            "blocks": blocks,
+            "seed": np.tile([0, 1, 2], 4),
+            "diverged": False,
+            "accuracy": np.where(blocks == 48, 0.88, 0.9),
+            "before": np.exp(-0.5 * np.log(blocks) + error),
+            "after": np.exp(exponent * np.log(blocks) + error),
+            "alive": 1.0,
+        }
+    )
+
+
+def test_each_condition_gets_the_answer_that_was_drawn() -> None:
+    runs = pd.concat([drawn(-1.0, 5e-4), drawn(-0.7, 0.0), drawn(-1.0, 1e-3, noise=0.9)], ignore_index=True)
+    table = condition_table(runs, BY).set_index("weight_decay")
+    assert table["answer"].to_dict() == {0.0: "no", 5e-4: "yes", 1e-3: "open"}
+    assert table["exponent"][0.0] == pytest.approx(-0.7, abs=0.03)
+    assert table["before"][5e-4] == pytest.approx(-0.5, abs=0.03)
+    assert table["falls"].tolist() == pytest.approx([0.02] * 3)
+
+
+def test_diverged_runs_are_counted_and_left_out() -> None:
+    runs = drawn(-0.7, 0.0)
+    lost = runs["seed"] == 2
+    runs.loc[lost, "diverged"] = True
+    runs.loc[lost, ["after", "accuracy"]] = np.nan
+    row = condition_table(runs, BY).iloc[0]
+    assert (row["runs"], row["diverged"]) == (12, 4)
+    assert row["exponent"] == pytest.approx(-0.7, abs=0.03)
+
+
+def test_depths_beyond_the_deepest_decide_nothing() -> None:
+    runs = pd.concat([drawn(-0.7, 0.0), drawn(-0.7, 0.0).assign(blocks=400, after=5.0)], ignore_index=True)
+    assert condition_table(runs, BY, deepest=96)["exponent"].item() == pytest.approx(-0.7, abs=0.03)
+
+
+def test_the_deepest_network_on_the_digits_is_mostly_dead_and_those_on_cifar10_alive() -> None:
+    digits = max(load_records(RESULTS / "shipped-digits"), key=lambda record: record.blocks)
+    assert alive(digits).mean() < 0.3
+    assert alive(digits, "initialization").all()
+    assert all(alive(record).all() for record in load_records(RESULTS / "cifar10")[:3])
+
+
+def test_participation_is_the_number_of_equal_blocks() -> None:
+    record = load_records(RESULTS / "shipped-digits")[0]
+    scaled = record.blocks_at("end")["scaled"]
+    assert 1 <= participation(record) <= record.blocks
+    assert participation(record) == pytest.approx(scaled.sum() ** 2 / (scaled**2).sum())
+
+
+def test_networks_without_blocks_have_no_row() -> None:
+    records = [*load_records(RESULTS / "without-blocks"), *load_records(RESULTS / "shipped-digits")]
+    table = run_table(records, ("dataset",))
+    assert table["blocks"].min() == 6
+    assert {"alive", "participation", "successive", "after"} <= set(table.columns)
