@@ -88,14 +88,9 @@ def condition_table(
         return table
     tested = table.query(primary).index if primary else table.index
     table.loc[tested, "p_claimed"] = holm(table.loc[tested, "p_claimed"].tolist())
-    table["answer"] = [
-        answer(
-            row.p_claimed < LEVEL,
-            row.p_equivalent < LEVEL,
-            bool(np.nanmin([row.p_curvature, row.p_fit, 1.0]) < LEVEL),
-        )
-        for row in table.itertuples()
-    ]
+    bent = table[["p_curvature", "p_fit"]].min(axis=1) < LEVEL
+    rejected, equivalent = table["p_claimed"] < LEVEL, table["p_equivalent"] < LEVEL
+    table["answer"] = [answer(*map(bool, row)) for row in zip(rejected, equivalent, bent, strict=True)]
     return table
 
 
