@@ -8,71 +8,75 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 
 import pandas as pd
 
-from report.claims import HOLDS, NOT, OPEN, OURS, ROUGH, STATEMENTS, Row
-from report.study_claims import carried_rows, clock_rows, study_rows
-from resperturb.analysis.conventions import on_shared_depths
-from resperturb.analysis.summaries import ROUGHLY, interval, signed
-from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps, sweeps
+import report.study_claims
+import report.sweep_claims  # noqa: F401 (importing a module registers its claims)
+from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, Row, Subject, rows_about
+from resperturb.analysis.clock import FOLDERS, clock_records
+from resperturb.analysis.study_tables import records_of_study
+from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
+from resperturb.records.sweeps import sweeps as load_sweeps
 
 FILE = Path("results/ledger.csv")
 COLUMNS = [field.name for field in dataclasses.fields(Row)]
 MARKS = {HOLDS: "✓", ROUGH: "≈", NOT: "✗", OPEN: "?"}
 
 
-def compared(sweep: Sweep, base: Sweep, name: str, sentence: str, chapter: str) -> Row | None:
-    """Whether another way to train or to build leaves the exponent after training where it was."""
-    laws = on_shared_depths(sweep, base)
-    if laws is None:
-        return None
-    here, there = laws
-    moved = here.exponent - there.exponent
-    reach = max(here.high - here.exponent, here.exponent - here.low)
-    word = HOLDS if abs(moved) <= ROUGHLY else NOT if abs(moved) > ROUGHLY + reach else OPEN
-    value = f"{signed(here.exponent)} against {signed(there.exponent)}"
-    records = f"{sweep.folder} ({len(sweep.records)} runs), {base.folder}"
-    return Row(f"{sweep.name}/{name}", OURS, sentence, value, interval(here), word, chapter, records)
+def ledger(sweeps: dict[str, Sweep]) -> list[Row]:
+    """All rows: claim by claim for every main sweep, then comparisons of sweeps, then study by study."""
+    results = sweeps["digits"].records[0].folder.parent.parent
+    about_sweeps = {
+        "sweep": [
+            Subject(name, runs_in(sweep.folder, sweep.records), {"sweep": sweep, "sweeps": sweeps})
+            for name, sweep in main_sweeps(sweeps).items()
+        ],
+        "kind": other_kinds(sweeps),
+        "sensitivity": other_choices(sweeps),
+    }
+    rows = [row for about, subjects in about_sweeps.items() for row in rows_about(about, subjects)]
+    for folder in dict.fromkeys(folder for claim in CLAIMS for folder in claim.about):
+        if folder not in about_sweeps:
+            rows += rows_about(folder, study_subjects(results, folder, sweeps))
+    return rows
 
 
-def across(found: dict[str, Sweep]) -> list[Row]:
-    """Rows that compare two sweeps: kinds of block, and what was varied beside."""
-    rows: list[Row | None] = []
-    for sweep in main_sweeps(found).values():
-        base = base_of(sweep, found)
+def runs_in(folder: str, records: Sized) -> str:
+    return f"{folder} ({len(records)} runs)"
+
+
+def compared(sweep: Sweep, base: Sweep, **words: str) -> Subject:
+    records = f"{runs_in(sweep.folder, sweep.records)}, {base.folder}"
+    return Subject(sweep.name, records, {"sweep": sweep, "base": base}, words)
+
+
+def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
+    """Main sweeps with another kind of block than that of their data set."""
+    for sweep in main_sweeps(sweeps).values():
+        base = base_of(sweep, sweeps)
         if base is not None:
-            sentence = (
-                f"{KINDS[sweep.block].capitalize()} blocks have the exponent of {KINDS[base.block]} blocks after "
-                f"training, within {ROUGHLY}."
-            )
-            rows.append(compared(sweep, base, "kind", sentence, "scaling#all-exponents"))
-    for sweep, base, fields in sensitivity_sweeps(found).values():
-        what = " and ".join(f"{field} {given} in place of {usual}" for field, (given, usual) in fields.items())
-        sentence = f"With {what}, the exponent after training is the same, within {ROUGHLY}."
-        rows.append(compared(sweep, base, "sensitivity", sentence, "choices#what-a-change-does"))
-    return [row for row in rows if row is not None]
+            yield compared(sweep, base, kind=KINDS[sweep.block].capitalize(), usual=KINDS[base.block])
 
 
-def ledger(found: dict[str, Sweep]) -> list[Row]:
-    """All rows: statement by statement, each for every main sweep that can say something of it; then comparisons,
-    and what the studies say."""
-    rows = [statement.row(sweep, found) for statement in STATEMENTS for sweep in main_sweeps(found).values()]
-    results = results_of(found)
-    rows += [
-        *across(found),
-        *study_rows(results, found["digits"].records),
-        *clock_rows(results),
-        *carried_rows(results),
-    ]
-    return [row for row in rows if row is not None]
+def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
+    """Sweeps in which something else was varied."""
+    for sweep, base, fields in sensitivity_sweeps(sweeps).values():
+        changes = [f"{field} {given} in place of {usual}" for field, (given, usual) in fields.items()]
+        yield compared(sweep, base, changes=" and ".join(changes))
 
 
-def results_of(found: dict[str, Sweep]) -> Path:
-    """The folder of all records, read off those of the default sweep."""
-    return found["digits"].records[0].folder.parent.parent
+def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list[Subject]:
+    """The records of one study or map, where there are any."""
+    where = f"results/{folder}"
+    if folder in FOLDERS:
+        runs = clock_records(results).get(folder, [])
+        return [Subject(folder, runs_in(where, runs), {"runs": runs})] if runs else []
+    records = records_of_study(results, folder)
+    data = {"records": records, "digits": sweeps["digits"].records}
+    return [Subject(folder, runs_in(where, records), data)] if records else []
 
 
 def ledger_table(rows: Iterable[Row]) -> pd.DataFrame:
@@ -83,7 +87,7 @@ def ledger_table(rows: Iterable[Row]) -> pd.DataFrame:
 def write_ledger(root: Path) -> Path:
     """Write the ledger of the shipped records, and return where."""
     file = root / FILE
-    ledger_table(ledger(sweeps(root / "results", own=False))).to_csv(file, index=False, lineterminator="\n")
+    ledger_table(ledger(load_sweeps(root / "results", own=False))).to_csv(file, index=False, lineterminator="\n")
     return file
 
 

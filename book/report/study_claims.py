@@ -1,237 +1,333 @@
-"""What the studies add to the ledger: sentences that can be wrong, each with the value that decides it."""
+"""Claims about studies: initialisation, lesions, growth, paths, text, maps over time under weight decay, carriers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from functools import partial
 
 import pandas as pd
 
-from report.claims import OURS, POINT, Finding, Row, truth
-from resperturb.analysis import study_tables
+from report.claims import HOLDS, NOT, OPEN, OURS, POINT, Finding, across, claim, exponent_is, truth
+from resperturb.analysis import clock, study_tables
 from resperturb.analysis.carriers import carried_means
-from resperturb.analysis.clock import (
-    ALIKE,
-    SATURATED,
-    clock_exponents,
-    clock_records,
-    clock_table,
-    collapse,
-    that_learned,
-)
 from resperturb.analysis.power_law import PowerLaw, fit_power_law
-from resperturb.analysis.study_tables import law_over, records_of_study
-from resperturb.analysis.summaries import ROUGHLY, interval, signed, verdict
-from resperturb.analysis.theory import VARIANTS
-from resperturb.errors import ScalingError
+from resperturb.analysis.study_tables import law_over
+from resperturb.analysis.summaries import ROUGHLY, interval, signed
+from resperturb.analysis.theory import VARIANTS, Variant
 from resperturb.records.record import Record, StudyRecord
 
 RANKED = 0.5  # a rank correlation from here on ranks
 BETTER = 0.1  # and one that is so much higher ranks better
 EVEN = 0.25  # steps whose lengths have a coefficient of variation below this are equispaced
 DOUBLING = 2.0  # growth doubles the depth, so it cannot be nearer than this
+POWERS = {0.0: "does not depend on depth", -0.5: "falls as 1/√L", -1.0: "falls as 1/L"}
 
-Said = tuple[str, str, str, Finding, str]  # name, source, sentence, (value, interval, verdict), chapter
+Records = list[StudyRecord]
 
+# ------------------------------------------------------------------------------------------- initialisation
 
-def across(values: pd.Series, form: str, fits: Callable[[float], bool]) -> Finding:
-    """A value for each depth (or threshold): holds where all fit, roughly where most do."""
-    good = [fits(value) for value in values]
-    said = ", ".join(f"{form.format(value)} at {place:g}" for place, value in values.items()).replace("-", "−")
-    return said, "", truth(all(good), sum(good) > len(good) / 2)
+claim_start = partial(claim, shown="initialization#the-exponents", about="initialization")
 
 
-def of_law(law: PowerLaw, claimed: float) -> Finding:
-    return signed(law.exponent), interval(law), verdict(law, claimed)
+def falls_as(name: str, variant: Variant, claimed: float) -> None:
+    """Claim the theory's exponent for one way to initialise."""
 
-
-def initialization(records: list[StudyRecord], sweep: list[Record]) -> Iterator[Said]:
-    table = study_tables.initial_averages(records)
-    page = "initialization#the-exponents"
-    for name, law in study_tables.initial_laws(table).items():
-        variant = VARIANTS[name]
-        assert variant.exponent is not None
-        power = {0.0: "does not depend on depth", -0.5: "falls as 1/√L", -1.0: "falls as 1/L"}[variant.exponent]
-        sentence = f"Before training, in one section ({variant.label}), the average scaled perturbation {power}."
-        yield name, variant.source, sentence, of_law(law, variant.exponent), page
-    zero = table.loc[table["variant"] == "zero", "scaled"]
-    if len(zero):
-        sentence = "Branches that start at zero perturb nothing before training, at any depth."
-        yield "zero", VARIANTS["zero"].source, sentence, (f"at most {zero.max():g}", "", truth(zero.max() == 0)), page
-    plain = table[table["variant"] == "plain"]
-    if len(plain):
-        lost = plain.loc[~plain["finite"].astype(bool), "blocks"]
-        value = f"from {lost.min()} blocks on" if len(lost) else f"not up to {plain['blocks'].max()} blocks"
-        sentence = "Without normalisation the state grows until float32 cannot hold it, before 1000 blocks."
-        yield "overflow", OURS, sentence, (value, "", truth(bool(len(lost)) and lost.min() <= 1000)), page
-
-
-def lesion(records: list[StudyRecord], sweep: list[Record]) -> Iterator[Said]:
-    page = "lesion#one-block-at-a-time"
-    ranks = study_tables.lesion_table(records).pivot(index="blocks", columns="score", values="with added loss")
-    sentence = (
-        f"The scaled perturbation ranks blocks by the loss their absence adds (rank correlation of {RANKED} or more)."
+    @claim_start(
+        name,
+        variant.source,
+        f"Before training, in one section ({variant.label}), the average scaled perturbation {POWERS[claimed]}.",
     )
-    yield "rank", OURS, sentence, across(ranks["scaled"], "{:.2f}", lambda value: value >= RANKED), page
+    def initial_exponent(records: Records) -> Finding | None:
+        laws = study_tables.initial_laws(study_tables.initial_averages(records))
+        return exponent_is(laws[name], claimed) if name in laws else None
+
+
+for each, way in VARIANTS.items():
+    if way.exponent is not None:
+        falls_as(each, way, way.exponent)
+
+
+@claim_start(
+    "zero", VARIANTS["zero"].source, "Branches that start at zero perturb nothing before training, at any depth."
+)
+def zero_perturbs_nothing(records: Records) -> Finding | None:
+    table = study_tables.initial_averages(records)
+    zero = table.loc[table["variant"] == "zero", "scaled"]
+    return Finding(f"at most {zero.max():g}", truth(zero.max() == 0)) if len(zero) else None
+
+
+@claim_start(
+    "overflow", OURS, "Without normalisation the state grows until float32 cannot hold it, before 1000 blocks."
+)
+def overflow(records: Records) -> Finding | None:
+    table = study_tables.initial_averages(records)
+    plain = table[table["variant"] == "plain"]
+    if plain.empty:
+        return None
+    lost = plain.loc[~plain["finite"].astype(bool), "blocks"]
+    value = f"from {lost.min()} blocks on" if len(lost) else f"not up to {plain['blocks'].max()} blocks"
+    return Finding(value, truth(bool(len(lost)) and lost.min() <= 1000))
+
+
+# ------------------------------------------------------------------------------------------- lesions
+
+claim_lesion = partial(claim, about=("lesion", "lesion-mnist"))
+ALONE, TOGETHER = "lesion#one-block-at-a-time", "lesion#many-together"
+
+
+def rank_correlations(records: Records) -> pd.DataFrame:
+    return study_tables.lesion_table(records).pivot(index="blocks", columns="score", values="with added loss")
+
+
+@claim_lesion(
+    "rank",
+    OURS,
+    f"The scaled perturbation ranks blocks by the loss their absence adds (rank correlation of {RANKED} or more).",
+    shown=ALONE,
+)
+def ranks_blocks(records: Records) -> Finding:
+    return across(rank_correlations(records)["scaled"], "{:.2f}", lambda value: value >= RANKED)
+
+
+@claim_lesion(
+    "scores",
+    OURS,
+    f"Influence and angle rank them no better: no rank correlation is higher by more than {BETTER}.",
+    shown=ALONE,
+)
+def others_rank_no_better(records: Records) -> Finding:
+    ranks = rank_correlations(records)
     gain = ranks[["influence", "angular"]].max(axis=1) - ranks["scaled"]
-    sentence = f"Influence and angle rank them no better: no rank correlation is higher by more than {BETTER}."
-    yield "scores", OURS, sentence, across(gain, "{:+.2f}", lambda value: value <= BETTER), page
-    page = "lesion#many-together"
+    return across(gain, "{:+.2f}", lambda value: value <= BETTER)
+
+
+@claim_lesion(
+    "prune",
+    OURS,
+    "A network without the half of its blocks that perturb least is as accurate, within a point.",
+    shown=TOGETHER,
+)
+def half_can_go(records: Records) -> Finding:
     half = study_tables.pruning_table(records).set_index("blocks")
-    sentence = "A network without the half of its blocks that perturb least is as accurate, within a point."
-    lost = half["whole"] - half["scaled"]
-    yield "prune", OURS, sentence, across(lost, "{:.1%} lost", lambda value: value <= POINT), page
-    sentence = "To remove the half that perturbs least costs less accuracy than to remove half at random."
-    yield "random", OURS, sentence, across(half["scaled"] - half["random"], "{:+.1%}", lambda value: value > 0), page
+    return across(half["whole"] - half["scaled"], "{:.1%} lost", lambda value: value <= POINT)
 
 
-def growth(records: list[StudyRecord], sweep: list[Record]) -> Iterator[Said]:
-    page = "growth#beside-the-sweep"
-    table = study_tables.growth_table(records, sweep).set_index("epsilon")
+@claim_lesion(
+    "random",
+    OURS,
+    "To remove the half that perturbs least costs less accuracy than to remove half at random.",
+    shown=TOGETHER,
+)
+def better_than_random(records: Records) -> Finding:
+    half = study_tables.pruning_table(records).set_index("blocks")
+    return across(half["scaled"] - half["random"], "{:+.1%}", lambda value: value > 0)
+
+
+# ------------------------------------------------------------------------------------------- growth
+
+claim_growth = partial(claim, shown="growth#beside-the-sweep", about="growth")
+
+
+@claim_growth("found", OURS, "A growing network gets below every epsilon tried.")
+def gets_below(records: Records, digits: list[Record]) -> Finding:
+    table = study_tables.growth_table(records, digits)
     found, tried = int(table["found"].sum()), int(table["seeds"].sum())
-    sentence = "A growing network gets below every epsilon tried."
-    yield "found", OURS, sentence, (f"{found} of {tried}", "", truth(found == tried)), page
-    sentence = f"It ends at the depth that the sweep gives, within a factor of {DOUBLING:g}."
-    ratio = table["depth over the sweep's"]
-    yield "depth", OURS, sentence, across(ratio, "{:.2f} times", lambda v: 1 / DOUBLING <= v <= DOUBLING), page
+    return Finding(f"{found} of {tried}", truth(found == tried))
+
+
+@claim_growth("depth", OURS, f"It ends at the depth that the sweep gives, within a factor of {DOUBLING:g}.")
+def ends_at_the_depth(records: Records, digits: list[Record]) -> Finding:
+    ratio = study_tables.growth_table(records, digits).set_index("epsilon")["depth over the sweep's"]
+    return across(ratio, "{:.2f} times", lambda value: 1 / DOUBLING <= value <= DOUBLING)
+
+
+@claim_growth(
+    "accuracy", OURS, "It is there as accurate as the network that the sweep trained at its depth, within a point."
+)
+def as_accurate(records: Records, digits: list[Record]) -> Finding | None:
+    table = study_tables.growth_table(records, digits).set_index("epsilon")
     gap = (table["accuracy"] - table["sweep's accuracy"]).dropna()
-    if len(gap):
-        sentence = "It is there as accurate as the network that the sweep trained at its depth, within a point."
-        yield "accuracy", OURS, sentence, across(gap, "{:+.1%}", lambda value: value >= -POINT), page
-    sentence = "It takes less work than to train the depths of the sweep up to its answer."
-    yield "work", OURS, sentence, across(table["work over the sweep's"], "{:.2f} times", lambda value: value < 1), page
+    return across(gap, "{:+.1%}", lambda value: value >= -POINT) if len(gap) else None
 
 
-def path(records: list[StudyRecord], sweep: list[Record]) -> Iterator[Said]:
+@claim_growth("work", OURS, "It takes less work than to train the depths of the sweep up to its answer.")
+def less_work(records: Records, digits: list[Record]) -> Finding:
+    work = study_tables.growth_table(records, digits).set_index("epsilon")["work over the sweep's"]
+    return across(work, "{:.2f} times", lambda value: value < 1)
+
+
+# ------------------------------------------------------------------------------------------- paths
+
+claim_path = partial(claim, about="path")
+STRAIGHT = "path#is-it-straight"
+
+
+def after_training(records: Records) -> pd.DataFrame:
     depths = study_tables.path_depths(records)
-    end = depths[depths["moment"] == "end"]
-    means = end.groupby("blocks").mean(numeric_only=True)
-    page = "path#is-it-straight"
-    sentence = "After training the way through a section is straighter than steps in random directions would make it."
-    straight = means["straightness"] / means["random walk"]
-    yield "straight", OURS, sentence, across(straight, "{:.2f} times", lambda value: value > 1), page
-    sentence = f"States are equispaced: the lengths of the steps of a section vary by less than {EVEN} of their mean."
-    even = across(means["evenness"], "{:.2f}", lambda value: value < EVEN)
-    yield "even", "Li & Papyan 2023", sentence, even, page
-    page = "path#how-long-is-it"
-    law = study_tables.law_over(end, "blocks", "relative path")
-    sentence = "After training the relative length of the path does not depend on depth (exponent 0)."
-    yield "length", OURS, sentence, of_law(law, 0.0), page
-    page = "path#does-it-lead-downhill"
-    sentence = "After training, perturbations lead downhill: their mean cosine with minus the gradient is positive."
-    downhill = across(means["downhill"], "{:.2f}", lambda value: value > 0)
-    yield "downhill", "Jastrzebski et al. 2018", sentence, downhill, page
+    return depths[depths["moment"] == "end"]
 
 
-def text(records: list[StudyRecord], sweep: list[Record]) -> Iterator[Said]:
-    page = "text#the-average-against-depth"
+def means_by_depth(records: Records) -> pd.DataFrame:
+    return after_training(records).groupby("blocks").mean(numeric_only=True)
+
+
+@claim_path(
+    "straight",
+    OURS,
+    "After training the way through a section is straighter than steps in random directions would make it.",
+    shown=STRAIGHT,
+)
+def straighter_than_random(records: Records) -> Finding:
+    means = means_by_depth(records)
+    return across(means["straightness"] / means["random walk"], "{:.2f} times", lambda value: value > 1)
+
+
+@claim_path(
+    "even",
+    "Li & Papyan 2023",
+    f"States are equispaced: the lengths of the steps of a section vary by less than {EVEN} of their mean.",
+    shown=STRAIGHT,
+)
+def equispaced(records: Records) -> Finding:
+    return across(means_by_depth(records)["evenness"], "{:.2f}", lambda value: value < EVEN)
+
+
+@claim_path(
+    "length",
+    OURS,
+    "After training the relative length of the path does not depend on depth (exponent 0).",
+    shown="path#how-long-is-it",
+)
+def length_is_level(records: Records) -> Finding:
+    return exponent_is(law_over(after_training(records), "blocks", "relative path"), 0.0)
+
+
+@claim_path(
+    "downhill",
+    "Jastrzebski et al. 2018",
+    "After training, perturbations lead downhill: their mean cosine with minus the gradient is positive.",
+    shown="path#does-it-lead-downhill",
+)
+def leads_downhill(records: Records) -> Finding:
+    return across(means_by_depth(records)["downhill"], "{:.2f}", lambda value: value > 0)
+
+
+# ------------------------------------------------------------------------------------------- text
+
+claim_text = partial(claim, shown="text#the-average-against-depth", about="text")
+TOKENS = "training, what the blocks of a transformer add to a token, over its norm, falls as"
+
+
+@claim_text("exponent-end", OURS, f"After {TOKENS} 1/L.", moment="end", claimed=-1.0)
+@claim_text("exponent-initialization", OURS, f"Before {TOKENS} 1/√L.", moment="initialization", claimed=-0.5)
+def text_exponent(records: Records, moment: str, claimed: float) -> Finding:
     table = study_tables.text_averages(records)
-    for moment, power, claimed in (("initialization", "1/√L", -0.5), ("end", "1/L", -1.0)):
-        there = table[(table["moment"] == moment) & (table["part"] == "both")]
-        law = study_tables.law_over(there, "layers", "scaled")
-        when = "Before" if moment == "initialization" else "After"
-        sentence = f"{when} training, what the blocks of a transformer add to a token, over its norm, falls as {power}."
-        yield f"exponent-{moment}", OURS, sentence, of_law(law, claimed), page
+    there = table[(table["moment"] == moment) & (table["part"] == "both")]
+    return exponent_is(law_over(there, "layers", "scaled"), claimed)
+
+
+@claim_text("parts", OURS, "After training the MLP adds more than attention does, at every depth.")
+def mlp_adds_more(records: Records) -> Finding:
+    table = study_tables.text_averages(records)
     end = table[table["moment"] == "end"].groupby(["layers", "part"])["scaled"].mean().unstack()
-    sentence = "After training the MLP adds more than attention does, at every depth."
-    ratio = end["mlp"] / end["attention"]
-    yield "parts", OURS, sentence, across(ratio, "{:.2f} times", lambda value: value > 1), page
+    return across(end["mlp"] / end["attention"], "{:.2f} times", lambda value: value > 1)
 
 
-FINDINGS: dict[str, Callable[[list[StudyRecord], list[Record]], Iterator[Said]]] = {
-    "initialization": initialization,
-    "lesion": lesion,
-    "lesion-mnist": lesion,
-    "growth": growth,
-    "path": path,
-    "text": text,
-}
-"""By folder in results/."""
+# ------------------------------------------------------------------------------------------- time under weight decay
+
+claim_clock = partial(claim, about=clock.FOLDERS)
+EXPONENTS = "clock#the-exponent-over-t"
 
 
-def study_rows(results: Path | str, sweep: list[Record]) -> list[Row]:
-    """The rows of the ledger that rest on studies.
-
-    Args:
-        results: the folder of all records.
-        sweep: records of the default sweep, for what is compared with them.
-    """
-    rows = []
-    for folder, said in FINDINGS.items():
-        records = study_tables.records_of_study(results, folder)
-        if not records:
-            continue
-        where = f"results/{folder} ({len(records)} runs)"
-        try:
-            for name, source, sentence, finding, chapter in said(records, sweep):
-                rows.append(Row(f"{folder}/{name}", source, sentence, *finding, chapter, where))
-        except ScalingError:
-            continue  # too few depths yet to say anything of depth
-    return rows
+def longest_runs(runs: list[Record]) -> pd.DataFrame:
+    """Exponents of the runs with most epochs, by T; empty where too few depths learned."""
+    exponents = clock.clock_exponents(runs)
+    return exponents if exponents.empty else exponents[exponents["epochs"] == exponents["epochs"].max()]
 
 
-def clock_rows(results: Path | str) -> list[Row]:
-    """The rows of the ledger that rest on these maps."""
-    return [row for folder, records in clock_records(results).items() for row in rows_of(folder, records)]
+@claim_clock("most", OURS, "With the most, it is −1.", shown=EXPONENTS, place=-1, claimed=-1.0)
+@claim_clock(
+    "least",
+    OURS,
+    "With the least weight decay tried, training leaves the exponent at −1/2.",
+    shown=EXPONENTS,
+    place=0,
+    claimed=-0.5,
+)
+def exponent_at_the_end(runs: list[Record], place: int, claimed: float) -> Finding | None:
+    longest = longest_runs(runs)
+    if longest.empty:
+        return None
+    end = longest.iloc[place]
+    chosen = [
+        record
+        for record in clock.that_learned(runs)
+        if record.experiment.epochs == end["epochs"] and round(record.run["training"]["clock"], 3) == end["clock"]
+    ]
+    finding = exponent_is(fit_power_law(chosen, replicates=500), claimed)
+    where = f"at T = {end['clock']:g}, {end['epochs']:.0f} epochs"
+    return Finding(f"{finding.value} {where}", finding.verdict, finding.interval)
 
 
-def rows_of(folder: str, records: Sequence[Record]) -> Iterator[Row]:
-    where, page = f"results/{folder} ({len(records)} runs)", "clock#the-exponent-over-t"
-    exponents, table = clock_exponents(records), clock_table(records)
-    if exponents.empty:
-        return
-    longest = exponents[exponents["epochs"] == exponents["epochs"].max()]
-    ends = {"least": longest.iloc[0], "most": longest.iloc[-1]}
-    for name, claimed, sentence in (
-        ("least", -0.5, "With the least weight decay tried, training leaves the exponent at −1/2."),
-        ("most", -1.0, "With the most, it is −1."),
-    ):
-        end = ends[name]
-        runs = [
-            record
-            for record in that_learned(records)
-            if record.experiment.epochs == end["epochs"] and round(record.run["training"]["clock"], 3) == end["clock"]
-        ]
-        law = fit_power_law(runs, replicates=500)
-        value = f"{signed(law.exponent)} at T = {end['clock']:g}, {end['epochs']:.0f} epochs"
-        yield Row(f"{folder}/{name}", OURS, sentence, value, interval(law), verdict(law, claimed), page, where)
-    late = longest[longest["clock"] >= SATURATED]
-    if len(late) > 1:
-        moved = late["exponent"].iloc[-1] - late["exponent"].iloc[0]
-        word = "holds" if abs(moved) <= ROUGHLY else "does not hold"
-        value = f"{moved:+.2f} from T = {late['clock'].iloc[0]:g} to {late['clock'].iloc[-1]:g}".replace("-", "−")
-        sentence = f"From T = {SATURATED:g} on the exponent stays where it is, within {ROUGHLY}."
-        yield Row(f"{folder}/settles", OURS, sentence, value, "", word, page, where)
-    apart = collapse(table[table["clock"] > 0])
-    if len(apart):
-        near = apart["ratio"] <= ALIKE
-        word = "holds" if near.all() else "holds roughly" if near.mean() > 0.5 else "does not hold"
-        value = f"{near.sum()} of {len(near)} within; at most {apart['ratio'].max():.2f} times"
-        sentence = (
-            f"Runs of one T that learned have one average whatever the number of steps, within a factor of {ALIKE}."
-        )
-        yield Row(f"{folder}/collapse", OURS, sentence, value, "", word, "clock#one-curve", where)
+@claim_clock(
+    "settles",
+    OURS,
+    f"From T = {clock.SATURATED:g} on the exponent stays where it is, within {ROUGHLY}.",
+    shown=EXPONENTS,
+)
+def settles(runs: list[Record]) -> Finding | None:
+    longest = longest_runs(runs)
+    late = longest[longest["clock"] >= clock.SATURATED] if len(longest) else longest
+    if len(late) < 2:
+        return None
+    moved = late["exponent"].iloc[-1] - late["exponent"].iloc[0]
+    value = f"{moved:+.2f} from T = {late['clock'].iloc[0]:g} to {late['clock'].iloc[-1]:g}".replace("-", "−")
+    return Finding(value, truth(abs(moved) <= ROUGHLY))
 
 
-def carried_rows(results: Path | str) -> Iterator[Row]:
-    """The rows of the ledger that rest on this study."""
-    records = records_of_study(results, "carriers")
-    if not records:
-        return
+@claim_clock(
+    "collapse",
+    OURS,
+    f"Runs of one T that learned have one average whatever the number of steps, within a factor of {clock.ALIKE}.",
+    shown="clock#one-curve",
+)
+def one_curve(runs: list[Record]) -> Finding | None:
+    table = clock.clock_table(runs)
+    apart = clock.collapse(table[table["clock"] > 0])
+    if apart.empty:
+        return None
+    near = apart["ratio"] <= clock.ALIKE
+    value = f"{near.sum()} of {len(near)} within; at most {apart['ratio'].max():.2f} times"
+    return Finding(value, truth(bool(near.all()), bool(near.mean() > 0.5)))
+
+
+# ------------------------------------------------------------------------------------------- carriers
+
+claim_carriers = partial(claim, shown="carriers#gains-and-weights", about="carriers")
+
+
+def law_of(records: Records, size: str) -> PowerLaw:
+    """The exponent over depth of one size after training."""
     means = carried_means(records)
-    end = means[means["moment"] == "end"]
-    gain, weight, both, absolute = (law_over(end, "blocks", name) for name in ("gain2", "weight2", "both", "absolute"))
-    where, page = f"results/carriers ({len(records)} runs)", "carriers#gains-and-weights"
-    for name, law, sentence in (
-        ("gains", gain, "After training the gains of the second normalisation fall with depth."),
-        ("weights", weight, "After training the second weights fall with depth."),
-    ):
-        word = "holds" if law.high < 0 else "does not hold" if law.low > 0 else "cannot be told"
-        yield Row(f"carriers/{name}", OURS, sentence, signed(law.exponent), interval(law), word, page, where)
-    for name, first, second, sentence in (
-        ("shared", gain, weight, f"They fall alike: their exponents are within {ROUGHLY} of each other."),
-        ("product", both, absolute, f"Their product falls as the absolute perturbation does, within {ROUGHLY}."),
-    ):
-        word = "holds" if abs(first.exponent - second.exponent) <= ROUGHLY else "does not hold"
-        value = f"{signed(first.exponent)} and {signed(second.exponent)}"
-        yield Row(f"carriers/{name}", OURS, sentence, value, interval(first), word, page, where)
+    return law_over(means[means["moment"] == "end"], "blocks", size)
+
+
+@claim_carriers("weights", OURS, "After training the second weights fall with depth.", size="weight2")
+@claim_carriers("gains", OURS, "After training the gains of the second normalisation fall with depth.", size="gain2")
+def falls(records: Records, size: str) -> Finding:
+    law = law_of(records, size)
+    return Finding(signed(law.exponent), HOLDS if law.high < 0 else NOT if law.low > 0 else OPEN, interval(law))
+
+
+@claim_carriers(
+    "product",
+    OURS,
+    f"Their product falls as the absolute perturbation does, within {ROUGHLY}.",
+    sizes=("both", "absolute"),
+)
+@claim_carriers(
+    "shared", OURS, f"They fall alike: their exponents are within {ROUGHLY} of each other.", sizes=("gain2", "weight2")
+)
+def fall_alike(records: Records, sizes: tuple[str, str]) -> Finding:
+    first, second = (law_of(records, size) for size in sizes)
+    near = abs(first.exponent - second.exponent) <= ROUGHLY
+    return Finding(f"{signed(first.exponent)} and {signed(second.exponent)}", truth(near), interval(first))

@@ -8,7 +8,8 @@ import pytest
 from builders import copy_sweep
 
 from report.answers import clock_answer
-from report.study_claims import clock_rows
+from report.claims import rows_about
+from report.ledger import study_subjects
 from resperturb.analysis.clock import clock_exponents, clock_records, clock_table, collapse
 from resperturb.records.record import Record, load_records
 
@@ -51,7 +52,7 @@ def test_exponents_are_fitted_for_every_clock_and_number_of_steps(results: Path)
 
 
 def test_the_ledger_says_whether_runs_of_one_clock_agree(results: Path) -> None:
-    rows = {row.id: row for row in clock_rows(results)}
+    rows = {row.id: row for row in rows_about("clock", study_subjects(results, "clock", {}))}
     assert rows["clock/collapse"].verdict == "holds roughly"  # the deepest are further apart than a factor of 1.25
     assert rows["clock/most"].verdict == "holds roughly"  # -1.07
     assert "times the steps" in clock_answer(results)
@@ -59,4 +60,4 @@ def test_the_ledger_says_whether_runs_of_one_clock_agree(results: Path) -> None:
 
 def test_without_maps_there_is_nothing_to_say(tmp_path: Path) -> None:
     assert clock_records(tmp_path) == {}
-    assert clock_rows(tmp_path) == []
+    assert study_subjects(tmp_path, "clock", {}) == []

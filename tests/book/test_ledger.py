@@ -8,8 +8,9 @@ import pytest
 from conftest import ROOT
 
 from report import claims, ledger, quantities
-from report.claims import HOLDS, NOT, OPEN, ROUGH, STATEMENTS
+from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, Finding, Subject
 from resperturb.analysis import summaries
+from resperturb.errors import ScalingError
 from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
 CHAPTERS = ("index", "hypothesis", "definitions", "method", "per_block", "scaling", "stopping_rule", "conventions")
@@ -66,15 +67,16 @@ def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, claims.Row
 
 
 def test_no_statement_is_made_twice_and_each_is_said_of_every_sweep_it_can(rows: dict[str, claims.Row]) -> None:
-    names = [statement.name for statement in STATEMENTS]
+    names = [(about, claim.name) for claim in CLAIMS for about in claim.about]
     assert len(names) == len(set(names))
+    assert len({claim.sentence for claim in CLAIMS}) == len(CLAIMS)
     assert {"digits", "mnist", "cifar10"} <= {key.split("/")[0] for key in rows}
     for name in ("exponent-end", "exponent-initialization", "left-out-between", "conventions", "sums"):
         assert {f"{sweep}/{name}" for sweep in ("digits", "mnist", "cifar10")} <= set(rows)
 
 
 def test_the_paper_is_asked_all_that_its_abstract_claims() -> None:
-    hauser = {statement.name for statement in STATEMENTS if statement.source.startswith("Hauser")}
+    hauser = {claim.name for claim in CLAIMS if claim.source.startswith("Hauser")}
     assert {"depths", "exponent-end", "small", "left-out-between"} <= hauser
 
 
@@ -118,10 +120,22 @@ def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.Row]) -> Non
     assert not row.shown(None, ["depths"])
 
 
-def test_the_words_of_a_comparison(found: dict[str, Sweep]) -> None:
-    digits = found["digits"]
-    row = ledger.compared(digits, digits, "same", "The same.", "choices#what-a-change-does")
-    assert row is not None
+def test_a_comparison_of_a_sweep_with_itself_holds(found: dict[str, Sweep]) -> None:
+    subject = ledger.compared(found["digits"], found["digits"], changes="nothing changed")
+    (row,) = claims.rows_about("sensitivity", [subject])
     assert row.verdict == HOLDS
-    assert claims.truth(False) == NOT
-    assert claims.truth(False, True) == ROUGH
+    assert row.statement.startswith("With nothing changed, ")
+
+
+def test_a_claim_gets_the_arguments_that_its_function_names() -> None:
+    def decide(size: float, limit: float) -> Finding | None:
+        if size == limit:
+            raise ScalingError("nothing to fit")
+        return Finding(f"{size}", claims.truth(size < limit, size < 2 * limit)) if size else None
+
+    claim = claims.Claim("small", "us", "{what} is small.", "page#place", ("thing",), decide, {"limit": 5})
+    rows = [
+        claim.row(Subject("x", "results/x", {"size": size, "more": 1}, {"what": "It"})) for size in (3, 7, 20, 5, 0)
+    ]
+    assert [row and row.verdict for row in rows] == [HOLDS, ROUGH, NOT, None, None]
+    assert rows[0] == claims.Row("x/small", "us", "It is small.", "3", "", HOLDS, "page#place", "results/x")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from builders import DIGITS, copy_sweep, write_conventions
 
-from report import choices, ledger, quantities
+from report import choices, claims, ledger, quantities
 from resperturb.analysis import conventions
 from resperturb.records.freshness import source_hash
 from resperturb.records.sweeps import Sweep, base_of, main_sweeps, records_of, sensitivity_sweeps, sweeps
@@ -110,7 +110,8 @@ def test_the_largest_shift_is_signed(found: dict[str, Sweep]) -> None:
 
 
 def test_another_kind_of_block_and_another_precision_are_compared_in_the_ledger(found: dict[str, Sweep]) -> None:
-    rows = {row.id: row for row in ledger.across(found)}
+    subjects = {"kind": ledger.other_kinds(found), "sensitivity": ledger.other_choices(found)}
+    rows = {row.id: row for about in subjects for row in claims.rows_about(about, subjects[about])}
     assert rows["mnist-postactivation/kind"].verdict == "does not hold"  # half an exponent away
     assert rows["mnist-float32/sensitivity"].verdict == "holds"  # a tenth
     assert "precision float32 in place of bfloat16" in rows["mnist-float32/sensitivity"].statement
