@@ -16,7 +16,7 @@ import torch
 from resperturb.records.provenance import git_commit, machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+BENCHMARK_RESULTS = ROOT / "benchmarks" / "results"
 
 
 def parser_of(name: str, about: str) -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def parser_of(name: str, about: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="as small as it can be: a test that it runs")
     parser.add_argument(
-        "--output", type=Path, default=RESULTS / f"{name}.json", help=f"(benchmarks/results/{name}.json)"
+        "--output", type=Path, default=BENCHMARK_RESULTS / f"{name}.json", help=f"(benchmarks/results/{name}.json)"
     )
     return parser
 
@@ -54,12 +54,12 @@ def provenance(quick: bool, device: str = "cpu") -> dict[str, Any]:
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
+def median_and_range(values: Sequence[float]) -> dict[str, float]:
     """Median, lowest and highest."""
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def keep(result: dict[str, Any], output: Path) -> None:
+def write_result(result: dict[str, Any], output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"written: {output}")

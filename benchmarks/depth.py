@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from common import keep, parsed, parser_of, provenance, spread
-from training import CORES, experiment_of, facts_of, nothing, ours, side_by_side
+from common import median_and_range, parsed, parser_of, provenance, write_result
+from training import CORES, experiment_of, facts_of, nothing, ours, run_children
 
 from resperturb.experiment import Experiment
 
@@ -33,25 +33,25 @@ def depth_cost(cases: Sequence[Experiment], rounds: int) -> dict[str, Any]:
         "precision": first.precision,
         "rounds": rounds,
         "depths": [
-            {"blocks": experiment.blocks, "step_seconds": spread(found)}
+            {"blocks": experiment.blocks, "step_seconds": median_and_range(found)}
             for experiment, found in zip(cases, seconds, strict=True)
         ],
         "blocks_ratio": last.blocks / first.blocks,
-        "seconds_ratio": spread([deep / flat for flat, deep in zip(seconds[0], seconds[-1], strict=True)]),
+        "seconds_ratio": median_and_range([deep / flat for flat, deep in zip(seconds[0], seconds[-1], strict=True)]),
     }
 
 
 def memory_of(experiment: Experiment, processes: int) -> dict[str, Any]:
     """Peak and seconds of a step, each time in a process of its own."""
     task = {"way": "ours", "threads": CORES, "experiment": experiment.to_dict(), "invented": True}
-    said = [side_by_side(task, 1)[0] for _ in range(processes)]
+    said = [run_children(task, 1)[0] for _ in range(processes)]
     row = {
         **facts_of(experiment),
         "precision": experiment.precision,
         "checkpointing": experiment.checkpointing,
-        "peak_bytes": spread([one["peak_bytes"] for one in said]),
-        "above_start_bytes": spread([one["above_start_bytes"] for one in said]),
-        "step_seconds": spread([experiment.batch_size / one["images_per_second"] for one in said]),
+        "peak_bytes": median_and_range([one["peak_bytes"] for one in said]),
+        "above_start_bytes": median_and_range([one["above_start_bytes"] for one in said]),
+        "step_seconds": median_and_range([experiment.batch_size / one["images_per_second"] for one in said]),
     }
     print(row, file=sys.stderr)
     return row
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parsed(parser, arguments)
     result = provenance(options.quick)
     rounds, processes = (1, 1) if options.quick else (options.rounds, options.processes)
-    keep(result | measured(options.quick, rounds, processes), options.output)
+    write_result(result | measured(options.quick, rounds, processes), options.output)
     return 0
 
 

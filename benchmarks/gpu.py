@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import keep, parsed, parser_of, provenance, spread
+from common import median_and_range, parsed, parser_of, provenance, write_result
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -159,14 +159,14 @@ def case(blocks: int, options: Any, device: torch.device, rate: float) -> dict[s
             taken[name].append(way(experiment, device, options.quick))
             print(f"{blocks} blocks, {name}: {taken[name][-1]:.0f} images/s", file=sys.stderr)
     operations = operations_per_image(experiment)
-    found = {name: {"images_per_second": spread(rates)} for name, rates in taken.items()}
+    found = {name: {"images_per_second": median_and_range(rates)} for name, rates in taken.items()}
     return {
         "blocks": blocks,
         "batch": batch,
         "steps": steps,
         "rounds": rounds,
         **found,
-        "ratio": spread([fast / plain for fast, plain in zip(taken["ours"], taken["peer"], strict=True)]),
+        "ratio": median_and_range([fast / plain for fast, plain in zip(taken["ours"], taken["peer"], strict=True)]),
         "operations_per_image": operations,
         "share_of_matrix_rate": operations * statistics.median(taken["ours"]) / rate,
     }
@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         print(f"Nothing was measured and nothing written: {error}")
         return 0
-    keep(result | {"cases": cases}, options.output)
+    write_result(result | {"cases": cases}, options.output)
     return 0
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import keep, parsed, parser_of, provenance
+from common import parsed, parser_of, provenance, write_result
 
 from resperturb.analysis.bootstrap import Summary
 from resperturb.analysis.power_law import fit_power_law, power_law, student
@@ -31,7 +31,7 @@ from resperturb.training.loop import Moment, evaluate, train
 QUANTITIES = ("train_loss", "test_loss", "test_accuracy", "scaled_perturbation")
 
 
-def trained(experiment: Experiment) -> dict[str, Any]:
+def train_one(experiment: Experiment) -> dict[str, Any]:
     """One run: its last losses (nats), accuracy, and the mean scaled perturbation over blocks and measured images."""
     images = load_images(experiment)
     network = network_of(experiment, channels=images.channels)
@@ -60,7 +60,7 @@ def of(runs: Iterable[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
     return [run for run in runs if all(run[name] == value for name, value in wanted.items())]
 
 
-def compared(name: str, full: Sequence[float], half: Sequence[float]) -> dict[str, Any]:
+def compare_precisions(name: str, full: Sequence[float], half: Sequence[float]) -> dict[str, Any]:
     """Means in both precisions, the mean difference with Student's 95 % interval, and the deviation over seeds."""
     differences = [b - a for a, b in zip(full, half, strict=True)]
     deviation = statistics.stdev(full)
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     depths, seeds = ((3, 4), range(2)) if options.quick else ((6, 12, 24, 48), range(5))
     facts: dict[str, Any] = {"dataset": "digits", "epochs": 1 if options.quick else 10, "snapshots": 0, "threads": 1}
     runs = [
-        trained(Experiment(blocks=blocks, seed=seed, precision=precision, **facts))
+        train_one(Experiment(blocks=blocks, seed=seed, precision=precision, **facts))
         for seed in seeds
         for blocks in depths
         for precision in PRECISIONS
@@ -116,14 +116,14 @@ def main(arguments: list[str] | None = None) -> int:
         "experiment": facts | {"depths": [*depths], "seeds": [*seeds], "clock": Experiment(**facts).clock},
         "runs": runs,
         "depths": [
-            {"blocks": blocks, **compared(name, *by_precision(runs, name, blocks))}
+            {"blocks": blocks, **compare_precisions(name, *by_precision(runs, name, blocks))}
             for blocks in depths
             for name in QUANTITIES
         ],
-        "exponent": compared("exponent", *per_seed),
+        "exponent": compare_precisions("exponent", *per_seed),
         "fits": {precision: fitted(runs, precision) for precision in PRECISIONS},
     }
-    keep(result, options.output)
+    write_result(result, options.output)
     return 0
 
 

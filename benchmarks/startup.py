@@ -17,9 +17,9 @@ import sys
 import time
 from typing import Any
 
-from common import ROOT, keep, parsed, parser_of, provenance, spread
+from common import ROOT, median_and_range, parsed, parser_of, provenance, write_result
 
-STATEMENTS = (
+TIMED_STATEMENTS = (
     "import resperturb",
     "from resperturb import Experiment",
     "from resperturb import load_records",
@@ -27,7 +27,7 @@ STATEMENTS = (
     "from resperturb import run",
     "from resperturb import figures",
 )
-COMMANDS = ("resperturb --help", "resperturb run --help", "resperturb report results/shipped-digits")
+TIMED_COMMANDS = ("resperturb --help", "resperturb run --help", "resperturb report results/shipped-digits")
 WATCHED = ("pandas", "sklearn", "scipy", "torchvision", "matplotlib", "seaborn")
 TIMED = """
 import json, sys, time
@@ -58,8 +58,8 @@ def command_once(command: str, environment: dict[str, str]) -> float:
 
 def measured(rounds: int) -> dict[str, Any]:
     """Medians over rounds for every statement and command."""
-    imports: dict[str, list[dict[str, Any]]] = {statement: [] for statement in STATEMENTS}
-    commands: dict[str, list[float]] = {command: [] for command in COMMANDS}
+    imports: dict[str, list[dict[str, Any]]] = {statement: [] for statement in TIMED_STATEMENTS}
+    commands: dict[str, list[float]] = {command: [] for command in TIMED_COMMANDS}
     # Compiled sources are kept between processes, as they are for a user, whatever this environment says.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(rounds + 1):
@@ -70,16 +70,18 @@ def measured(rounds: int) -> dict[str, Any]:
     counted = {statement: taken[1:] for statement, taken in imports.items()}
     return {
         "rounds": rounds,
-        "torch_seconds": spread([once["torch"] for taken in counted.values() for once in taken]),
+        "torch_seconds": median_and_range([once["torch"] for taken in counted.values() for once in taken]),
         "imports": [
             {
                 "statement": statement,
-                "seconds_beyond_torch": spread([once["beyond"] for once in taken]),
+                "seconds_beyond_torch": median_and_range([once["beyond"] for once in taken]),
                 "brought": taken[0]["brought"],
             }
             for statement, taken in counted.items()
         ],
-        "commands": [{"command": command, "seconds": spread(taken[1:])} for command, taken in commands.items()],
+        "commands": [
+            {"command": command, "seconds": median_and_range(taken[1:])} for command, taken in commands.items()
+        ],
     }
 
 
@@ -89,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parsed(parser, arguments)
     result = provenance(options.quick)
     result |= measured(1 if options.quick else options.rounds)
-    keep(result, options.output)
+    write_result(result, options.output)
     return 0
 
 

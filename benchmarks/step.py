@@ -17,7 +17,7 @@ from collections import Counter
 from typing import Any
 
 import torch
-from common import keep, parsed, parser_of, provenance
+from common import parsed, parser_of, provenance, write_result
 from gpu import matrix_rate
 from torch.profiler import ProfilerActivity, profile
 from training import CPU, WAYS, experiment_of, facts_of, nothing, operations_per_image
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         for dataset in ("mnist", "cifar10")
         for blocks, batch, steps in sizes
     ]
-    keep(result, options.output)
+    write_result(result, options.output)
     return 0
 
 

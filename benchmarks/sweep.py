@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import ROOT, keep, parsed, parser_of, provenance, spread
+from common import ROOT, median_and_range, parsed, parser_of, provenance, write_result
 
 from resperturb.experiment.presets import Preset, load_preset
 from resperturb.records.record import read_record
@@ -116,7 +116,7 @@ def seconds_of(run: dict[str, Any], kind: str) -> float:
 # ----------------------------------------------------------------------------------------------- threads
 
 
-def run_command(threads: int, results: Path, facts: dict[str, Any]) -> list[str]:
+def command_of_run(threads: int, results: Path, facts: dict[str, Any]) -> list[str]:
     given = [word for name, value in facts.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     options = ["--threads", str(threads), "--results", str(results), "--again"]
     return [sys.executable, "-m", "resperturb.cli", "run", *given, *options]
@@ -128,7 +128,7 @@ def training_seconds(threads: int, company: str, facts: dict[str, Any], folder: 
     # another run lasts longer than the one that is timed, and is ended with it
     beside = {
         "a busy process": [sys.executable, "-c", "print('epoch', flush=True)\nwhile True: pass"],
-        "another run alike": run_command(threads, folder / "other", {**facts, "epochs": 100 * facts["epochs"]}),
+        "another run alike": command_of_run(threads, folder / "other", {**facts, "epochs": 100 * facts["epochs"]}),
     }
     with ExitStack() as stack:
         if company in beside:
@@ -138,7 +138,7 @@ def training_seconds(threads: int, company: str, facts: dict[str, Any], folder: 
             stack.callback(other.kill)
             if not any("epoch" in line for line in other.stdout or ()):  # from its first epoch on it is at work
                 raise RuntimeError(f"{company} ended before there was anything to time beside it.")
-        command = run_command(threads, folder / "timed", facts)
+        command = command_of_run(threads, folder / "timed", facts)
         subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
     (folder_of_run,) = (path.parent for path in (folder / "timed").glob("[!.]*/run.json"))
     return float(read_record(folder_of_run).run["training"]["seconds"])
@@ -155,7 +155,7 @@ def threads_trial(
             seconds.append(training_seconds(*way, facts, folder))
             print(f"threads: {way[0]}, beside {way[1]}: {seconds[-1]:.1f} s", file=sys.stderr)
     return [
-        {"threads": threads, "beside": company, "rounds": rounds, "training_seconds": spread(seconds)}
+        {"threads": threads, "beside": company, "rounds": rounds, "training_seconds": median_and_range(seconds)}
         for (threads, company), seconds in taken.items()
     ]
 
@@ -188,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
         sweep = swept(every, folder / "sweep", options.cores)
         threads = threads_trial(rounds, trial, folder, companies)
     result |= {"preset": preset.name, "alone": alone, "sweep": sweep, "use": use_of(alone, sweep)}
-    keep(result | {"threads": {**trial, "ways": threads}}, options.output)
+    write_result(result | {"threads": {**trial, "ways": threads}}, options.output)
     return 0
 
 

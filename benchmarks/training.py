@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import keep, parsed, parser_of, provenance, spread
+from common import median_and_range, parsed, parser_of, provenance, write_result
 from gpu import matrix_rate
 from measurement import resident
 from torch import Tensor
@@ -145,8 +145,8 @@ def large(experiment: Experiment, rounds: int, quick: bool) -> dict[str, Any]:
     return {
         **facts_of(experiment),
         "rounds": rounds,
-        **{name: {"images_per_second": spread(rates)} for name, rates in taken.items()},
-        "ratio": spread([fast / plain for fast, plain in zip(taken["ours"], taken["peer"], strict=True)]),
+        **{name: {"images_per_second": median_and_range(rates)} for name, rates in taken.items()},
+        "ratio": median_and_range([fast / plain for fast, plain in zip(taken["ours"], taken["peer"], strict=True)]),
         "operations_per_image": operations,
         "matrix_flops_per_second": rate,
         "share_of_matrix_rate": operations * statistics.median(taken["ours"]) / rate,
@@ -175,7 +175,7 @@ def start(task: dict[str, Any]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def side_by_side(task: dict[str, Any], count: int) -> list[dict[str, Any]]:
+def run_children(task: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """What `count` processes of one task say; each waits after its first epoch until all have come so far."""
     children = [start(task) for _ in range(count)]
     try:
@@ -220,15 +220,15 @@ def small(experiment: Experiment, rounds: int, quick: bool) -> dict[str, Any]:
         for row, found in zip(rows, rates, strict=True):
             told = dataclasses.replace(experiment, precision=row["precision"]).to_dict()
             task = {"way": row["way"], "threads": row["threads"], "experiment": told, "invented": quick}
-            said = side_by_side(task, row["processes"])
+            said = run_children(task, row["processes"])
             found.append(sum(one["images_per_second"] for one in said))
             print(f"{facts_of(experiment)}, {row}: {found[-1]:.0f} images/s", file=sys.stderr)
     plain = rates[0]  # the peer as it comes: one process with all cores
     ways = [
         {
             **row,
-            "images_per_second": spread(found),
-            "ratio": spread([mine / theirs for mine, theirs in zip(found, plain, strict=True)]),
+            "images_per_second": median_and_range(found),
+            "ratio": median_and_range([mine / theirs for mine, theirs in zip(found, plain, strict=True)]),
         }
         for row, found in zip(rows, rates, strict=True)
     ]
@@ -259,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     result = provenance(options.quick)
     try:
-        keep(result | measured(options.quick, 1 if options.quick else options.rounds), options.output)
+        write_result(result | measured(options.quick, 1 if options.quick else options.rounds), options.output)
     except DataError as error:
         print(f"Nothing was written: {error}")
         return 1

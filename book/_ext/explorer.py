@@ -29,7 +29,7 @@ OWN_FILES = ("explorer", "runs", "vendor/d3-", "vendor/plot-")
 """How the names of the scripts and styles begin that only the pages load which name them."""
 DIGITS = 4  # significant
 
-MEASURES = {"scaled": "scaled", "absolute": "perturbation_norm", "cosine": "cosine"}
+EXPLORER_COLUMNS = {"scaled": "scaled", "absolute": "perturbation_norm", "cosine": "cosine"}
 """What the explorer can show, with the column of the records that holds it."""
 LAWFUL = ("scaled", "absolute")  # measures with one sign, whose average can follow a power law
 BANDS = {"low": "q05", "high": "q95"}  # over images, where the records have them
@@ -48,7 +48,7 @@ def explorer_data(chosen: Mapping[str, Sweep]) -> dict[str, Any]:
         kind = sweep.name.removeprefix(f"{sweep.dataset}-") if again else sweep.block
         title = KINDS[sweep.block] + (f" ({kind})" if again else "")
         found.append(sweep_data(sweep) | {"kind": kind, "title": title})
-    return {"measures": list(MEASURES), "sweeps": found}
+    return {"measures": list(EXPLORER_COLUMNS), "sweeps": found}
 
 
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def laws_of(records: Iterable[Record], measure: str) -> dict[str, Any]:
         except ScalingError:
             continue
         numbers = (law.exponent, law.low, law.high, law.prefactor)
-        found[moment] = dict(zip(("exponent", "low", "high", "prefactor"), map(rounded, numbers), strict=True))
+        found[moment] = dict(zip(("exponent", "low", "high", "prefactor"), map(significant, numbers), strict=True))
     return found
 
 
@@ -84,7 +84,7 @@ def law_of(records: Iterable[Record], measure: str, moment: str) -> PowerLaw:
     """
     if measure == "scaled":
         return fit_power_law(records, moment=moment)  # over images too, which only this measure is kept for
-    return measure_law(records, MEASURES[measure], moment)
+    return measure_law(records, EXPLORER_COLUMNS[measure], moment)
 
 
 def run_data(record: Record) -> dict[str, Any]:
@@ -97,10 +97,10 @@ def run_data(record: Record) -> dict[str, Any]:
         "seed": record.seed,
         "diverged": record.diverged,
         "stale": not record.fresh,
-        "accuracy": None if record.diverged else rounded(run["accuracy"]),
-        "clock": rounded(run["training"]["clock"]),
+        "accuracy": None if record.diverged else significant(run["accuracy"]),
+        "clock": significant(run["training"]["clock"]),
         "averages": {
-            moment: {measure: rounded(averages[measure]) for measure in MEASURES if measure in averages}
+            moment: {measure: significant(averages[measure]) for measure in EXPLORER_COLUMNS if measure in averages}
             for moment, averages in run["averages"].items()
             if moment in MOMENTS
         },
@@ -113,18 +113,18 @@ def run_data(record: Record) -> dict[str, Any]:
 def profile(blocks: pd.DataFrame) -> dict[str, list[float | None]]:
     """Each measure block by block, and where the records have it the band over images; empty without blocks."""
     columns = {}
-    for measure, column in MEASURES.items():
+    for measure, column in EXPLORER_COLUMNS.items():
         columns[measure] = column
         columns |= {f"{measure}_{end}": f"{column}_{quantile}" for end, quantile in BANDS.items()}
     ordered = blocks.sort_values("block")
     return {
-        name: [rounded(v) for v in ordered[column]]
+        name: [significant(v) for v in ordered[column]]
         for name, column in columns.items()
         if column in ordered and len(ordered)
     }
 
 
-def rounded(value: float | None) -> float | None:
+def significant(value: float | None) -> float | None:
     """To four significant digits; None where there is no number, which JSON has no word for."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
 

@@ -24,11 +24,11 @@ from docutils import nodes
 
 from resperturb.records.record import records_in
 
-OURS = ("resperturb", "report")  # packages whose functions draw figures
+OUR_PACKAGES = ("resperturb", "report")  # packages whose functions draw figures
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
 HEADER = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 OPTIONS = re.compile(r"\A(?::[\w-]+:[^\n]*\n)+")
-FOLDER = re.compile(r"results/([\w-]+)")
+RESULTS_FOLDER = re.compile(r"results/([\w-]+)")
 RESTS_ON = "Rests on:"
 
 
@@ -61,7 +61,7 @@ def imported(tree: ast.AST) -> dict[str, str]:
     """Names that code imports from packages of ours, and the dotted name of each."""
     names: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in OURS:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in OUR_PACKAGES:
             names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
@@ -88,7 +88,7 @@ def drawings(chapter: str) -> dict[str, Drawing]:
 
 
 @functools.cache
-def runs_in(folder: Path) -> tuple[int, int]:
+def count_runs(folder: Path) -> tuple[int, int]:
     """How many runs a folder of results has, and how many of them are stale."""
     records = records_in(folder)
     return len(records), sum(not record.fresh for record in records)
@@ -97,8 +97,8 @@ def runs_in(folder: Path) -> tuple[int, int]:
 def links_to_runs(text: str, results: Path) -> list[tuple[str, str]]:
     """Of every folder that a text names and that has runs: words, and the index's address for it."""
     links = []
-    for folder in dict.fromkeys(FOLDER.findall(text)):
-        count, stale = runs_in(results / folder)
+    for folder in dict.fromkeys(RESULTS_FOLDER.findall(text)):
+        count, stale = count_runs(results / folder)
         if count:
             links.append((f"{folder} ({count}{f', {stale} stale' if stale else ''})", f"#folder={folder}"))
     return links
@@ -113,7 +113,7 @@ def is_sources(node: nodes.Node) -> bool:
     )
 
 
-def listed(label: str, links: list[nodes.Node]) -> list[nodes.Node]:
+def source_links(label: str, links: list[nodes.Node]) -> list[nodes.Node]:
     """A label and its links, kept together at the end of a line as far as they can be."""
     parts: list[nodes.Node] = [nodes.inline("", label, classes=["sources-label"]), nodes.Text(" ")]
     for place, link in enumerate(links):
@@ -141,15 +141,15 @@ def rewrite(app: Any, document: Any, page: str) -> None:
         children, text = node.children, node.astext()
         cut = next((n for n, c in enumerate(children) if isinstance(c, nodes.Text) and RESTS_ON in c), len(children))
         files = [child for child in children[:cut] if child.tagname == "download_reference"]
-        parts = [listed("Data:", files)]
+        parts = [source_links("Data:", files)]
         if above:
             words = [linked(d.words, d.page, f"#{d.function}") for d in dict.fromkeys(above)]
-            parts.append(listed("Code:", words))
+            parts.append(source_links("Code:", words))
         if runs := links_to_runs(text, Path(app.srcdir).parent / "results"):
-            parts.append(listed("Runs:", [linked(words, "runs", fragment) for words, fragment in runs]))
+            parts.append(source_links("Runs:", [linked(words, "runs", fragment) for words, fragment in runs]))
         if cut < len(children):
             behind = children[cut].astext().split(RESTS_ON)[1].lstrip()
-            parts.append([*listed(RESTS_ON, []), nodes.Text(behind), *children[cut + 1 :]])
+            parts.append([*source_links(RESTS_ON, []), nodes.Text(behind), *children[cut + 1 :]])
         joined = [child for place, part in enumerate(parts) for child in ([nodes.Text(" · ")] if place else []) + part]
         node.clear()
         node.extend(joined)

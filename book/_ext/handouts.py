@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from report.repository import FOLDER, Repository
+from report.repository import NOTEBOOK_FOLDER, Repository
 
 FIRST_CELL = """# Makes the package and the records available where they are not, as on Colab or Binder.
 import importlib.util
@@ -83,9 +83,9 @@ def write_handouts(root: Path, build: Path, site: Path, pages: list[str], reposi
     written = []
     for page in pages:
         if (source := executed(build, page)).is_file():
-            written.append(f"{FOLDER}/{page}.ipynb")
+            written.append(f"{NOTEBOOK_FOLDER}/{page}.ipynb")
             write_handout(source, site / written[-1], repository, "book")
     for source in sorted((root / "notebooks").glob("*.ipynb")):
-        written.append(f"{FOLDER}/experiments/{source.name}")
+        written.append(f"{NOTEBOOK_FOLDER}/experiments/{source.name}")
         write_handout(source, site / written[-1], repository, ".")
     return written

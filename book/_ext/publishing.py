@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from _ext.handouts import executed, write_handouts
-from report.repository import FOLDER, Repository, find_repository, git
+from report.repository import NOTEBOOK_FOLDER, Repository, find_repository, git
 
 CARD = "_static/card.png"
 CARD_WORDS = "Average scaled perturbation of trained residual networks against depth, with fitted power laws."
@@ -117,7 +117,7 @@ def add_buttons(app: Any, page: str, template: str, context: dict[str, Any], doc
                 group["buttons"] = [b for b in group["buttons"] if b.get("label") != "source-edit-button"]
     if document is None or not executed(Path(app.outdir).parent, page).is_file():
         return
-    file = f"{FOLDER}/{page}.ipynb"
+    file = f"{NOTEBOOK_FOLDER}/{page}.ipynb"
     for group in groups:
         if group.get("label") == "download-buttons":
             link = {"type": "link", "url": context["pathto"](file, 1), "text": "executed notebook (.ipynb)"}
@@ -136,7 +136,7 @@ def describe(app: Any, page: str, template: str, context: dict[str, Any], docume
 
     if document is None:
         return
-    texts = (plain(paragraph) for paragraph in document.findall(nodes.paragraph))
+    texts = (plain_text(paragraph) for paragraph in document.findall(nodes.paragraph))
     words = next(filter(None, texts), "")
     if len(words) > LENGTH:
         words = words[: LENGTH - 2].rsplit(" ", 1)[0] + " …"
@@ -150,7 +150,7 @@ def describe(app: Any, page: str, template: str, context: dict[str, Any], docume
 SIGNS = {r"\sqrt": "√", r"\lVert": "‖", r"\rVert": "‖", r"\times": "×", "_{l+1}": "ₗ₊₁", "_l": "ₗ", "-": "−"}
 
 
-def plain(paragraph: Any) -> str:
+def plain_text(paragraph: Any) -> str:
     """The words of a paragraph: formulas in letters and signs, or left out where these are not enough; no citations,
     whose brackets say nothing to who does not see the page."""
     from docutils import nodes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resperturb.analysis import study_tables
 from resperturb.analysis.architectures import architecture_table
-from resperturb.analysis.carriers import SIZE_NAMES, carried_exponents, carried_means
+from resperturb.analysis.carriers import SIZE_NAMES, carrier_averages, carrier_exponents
 from resperturb.analysis.clock import LABELS, clock_exponents, clock_records, clock_table, collapse
 from resperturb.analysis.summaries import interval, signed
 from resperturb.records.record import Record, StudyRecord
@@ -51,7 +51,7 @@ def path(records: Sequence[StudyRecord]) -> str:
     depths = study_tables.path_depths(records)
     end = depths[depths["moment"] == "end"]
     means = end.groupby("blocks").mean(numeric_only=True)
-    law = study_tables.law_over(end, "blocks", "relative path")
+    law = study_tables.fit_column(end, "blocks", "relative path")
     straight, random = means["straightness"], means["random walk"]
     return (
         f"After training, at {whole(means.index)} blocks, the net way through a section is {numbers(straight)} of the "
@@ -117,7 +117,9 @@ def architecture_answer(found: dict[str, Sweep]) -> str:
 
 def carried_answer(records: Sequence[StudyRecord]) -> str:
     """The answer in one sentence."""
-    said = {row["size"]: signed(row["after"]) for row in carried_exponents(carried_means(records)).to_dict("records")}
+    said = {
+        row["size"]: signed(row["after"]) for row in carrier_exponents(carrier_averages(records)).to_dict("records")
+    }
     return (
         f"After training the absolute perturbation goes with depth to the power {said[SIZE_NAMES['absolute']]}; the "
         f"gains of the second batch normalisation go with {said[SIZE_NAMES['gain2']]}, the weights behind it with "

@@ -11,7 +11,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resperturb.figures.style import BLUE, ORANGE, finished
+from report.costs import MIB
+from resperturb.figures.style import BLUE, ORANGE, close
 
 # What was aimed at; each verdict in the text compares with these.
 MEASURE_AIMS = {"ours": 1.15, "resnet50": 1.5}  # seconds of measuring in plain forward passes, by network
@@ -36,7 +37,7 @@ def missing(name: str, before: str = "Not recorded yet") -> str:
     return f"{before}: `python benchmarks/{name}.py` measures it."
 
 
-def verdict(value: float, aim: float, unit: str = "") -> str:
+def against_aim(value: float, aim: float, unit: str = "") -> str:
     """Whether a number that should be small is as small as was aimed at."""
     return f"{'within' if value <= aim else 'above'} the aim of at most {aim:g}{unit}"
 
@@ -48,7 +49,7 @@ def measurement_sentence(record: Mapping[str, Any]) -> str:
     parts = []
     for case in record["time"]:
         row, aim = case["ways"]["measure"], MEASURE_AIMS.get(case["network"])
-        aimed = f", {verdict(row['ratio'], aim)}" if aim else ""
+        aimed = f", {against_aim(row['ratio'], aim)}" if aim else ""
         spread = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
         parts.append(f"{spread} for {network_name(case)}{aimed}")
     return (
@@ -68,7 +69,7 @@ def sweep_sentence(record: Mapping[str, Any]) -> str:
         f"{source('sweep', record)}The {len(sweep['runs'])} runs of the preset {record['preset']} took "
         f"{sweep['wall_seconds']:.0f} s on {cores} cores. One at a time their notebooks take "
         f"{notebooks['work_seconds']:.0f} s, so shared out {notebooks['work_seconds'] / cores:.0f} s: the sweep takes "
-        f"{ratio:.2f} times that, {verdict(ratio, SWEEP_AIM)}. Counting only what the runs themselves do, without "
+        f"{ratio:.2f} times that, {against_aim(ratio, SWEEP_AIM)}. Counting only what the runs themselves do, without "
         f"notebooks and imports, it is {runs['wall_over_work_per_core']:.2f} times. A run beside others takes "
         f"{runs['slowed']:.2f} times as long as alone, its notebook {notebooks['slowed']:.2f} times. Of the time of "
         f"all cores notebooks held {use['busy_share']:.0%}; the first started after "
@@ -124,7 +125,7 @@ def sweep_figure(record: Mapping[str, Any]) -> Figure:
     axes.axvline(sweep["wall_seconds"], color=ORANGE, linestyle="--", linewidth=1.2)
     axes.set(xlabel="seconds since the sweep's start", xlim=(0, None), ylim=(-0.6, count - 0.4))
     axes.set_yticks(range(count), labels=[f"slot {lane + 1}" for lane in range(count)])
-    return finished(figure)
+    return close(figure)
 
 
 def threads_sentence(record: Mapping[str, Any]) -> str:
@@ -160,8 +161,8 @@ def startup_sentence(record: Mapping[str, Any]) -> str:
     return (
         f"{source('startup', record)}Medians of {record['rounds']} fresh processes. `import resperturb` adds "
         f"{1000 * ours:.1f} ms to the {record['torch_seconds']['median']:.1f} s of `import torch` "
-        f"({verdict(ours, IMPORT_AIM, ' s')}): names are imported when they are first used, so the rows below say "
-        f"what each of them costs then. `resperturb --help` takes {asked:.2f} s ({verdict(asked, HELP_AIM, ' s')})."
+        f"({against_aim(ours, IMPORT_AIM, ' s')}): names are imported when they are first used, so the rows below say "
+        f"what each of them costs then. `resperturb --help` takes {asked:.2f} s ({against_aim(asked, HELP_AIM, ' s')})."
     )
 
 
@@ -205,7 +206,7 @@ DEPTH_AIM = 10.5  # times the seconds of a step for ten times the blocks, at mos
 MEMORY_AIM = 8.0  # GiB with checkpointing, at most
 
 
-GIB, MIB = 2**30, 2**20
+GIB = 2**30
 
 
 TRAINING_FORMATS = {"plain": "{:.0f}", "ours": "{:.0f}", "× plain": "{:.2f}", "of the matrix rate": "{:.0%}"}
@@ -367,7 +368,7 @@ def precision_table(record: Mapping[str, Any]) -> pd.DataFrame:
 def depth_sentence(record: Mapping[str, Any]) -> str:
     steps = [
         f"{row['seconds_ratio']['median']:.1f} times ({span(row['seconds_ratio'], 1)}) on {row['dataset']} at batch "
-        f"{row['batch']}, {verdict(row['seconds_ratio']['median'], DEPTH_AIM)}"
+        f"{row['batch']}, {against_aim(row['seconds_ratio']['median'], DEPTH_AIM)}"
         for row in record["steps"]
     ]
     first, last = record["steps"][0]["depths"][0]["blocks"], record["steps"][0]["depths"][-1]["blocks"]
@@ -378,11 +379,11 @@ def depth_sentence(record: Mapping[str, Any]) -> str:
         f"grows by {slope['bytes_per_block'] / MIB:.1f} MiB a block (CIFAR-10 at batch {thrifty['batch']}, "
         f"{thrifty['precision']}) along a line that no depth is further from than "
         f"{slope['largest_residual_share']:.1%}. With checkpointing {thrifty['blocks']} blocks take {peak:.2f} GiB, "
-        f"{verdict(peak, MEMORY_AIM, ' GiB')}, and {record['checkpointing_time_ratio']:.2f} times the seconds."
+        f"{against_aim(peak, MEMORY_AIM, ' GiB')}, and {record['checkpointing_time_ratio']:.2f} times the seconds."
     )
 
 
-def depth_table(record: Mapping[str, Any]) -> pd.DataFrame:
+def depth_cost_table(record: Mapping[str, Any]) -> pd.DataFrame:
     """Memory and seconds of a training step by depth, with and without checkpointing."""
     return pd.DataFrame(
         [

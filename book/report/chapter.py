@@ -13,12 +13,12 @@ import pandas as pd
 from IPython.display import HTML
 
 from report.cache import RESULTS, once
-from report.claims import HOLDS, NOT, OPEN, ROUGH, Row
+from report.claims import HOLDS, NOT, OPEN, ROUGH, LedgerRow
 from report.ledger import MARKS, ledger
 from report.quantities import quantities, records_of_all, records_of_runs
 from resperturb import figures
 from resperturb.records.record import StudyRecord, load_studies
-from resperturb.records.sweeps import Sweep, in_a_sentence, main_sweeps, spoken, sweeps
+from resperturb.records.sweeps import Sweep, display_name, in_a_sentence, main_sweeps, sweeps
 
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 
@@ -44,10 +44,10 @@ def said_of(chosen: dict[str, Sweep]) -> dict[str, dict[str, str]]:
     return {name: once(f"quantities-{name}", partial(quantities, sweep)) for name, sweep in chosen.items()}
 
 
-def ledger_rows(found: dict[str, Sweep]) -> list[Row]:
+def ledger_rows(found: dict[str, Sweep]) -> list[LedgerRow]:
     """The ledger of all sweeps."""
     rows = once("ledger", lambda: [dataclasses.asdict(row) for row in ledger(found)])
-    return [Row(**row) for row in rows]
+    return [LedgerRow(**row) for row in rows]
 
 
 def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
@@ -64,7 +64,7 @@ def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
     return sweeps(RESULTS), records
 
 
-def keep(name: str, table: pd.DataFrame) -> None:
+def save_table(name: str, table: pd.DataFrame) -> None:
     """Write the numbers behind a figure to _data/<name>.csv, which the page offers for download."""
     DATA.mkdir(exist_ok=True)
     table.to_csv(DATA / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
@@ -124,7 +124,7 @@ def verdicts(
         parts.append(f'<th scope="rowgroup" colspan="{len(heads)}" {left}><div class="statement">{head}</div></th>')
         for row in rows:
             words = [
-                spoken(row.id.split("/")[0]),
+                display_name(row.id.split("/")[0]),
                 row.value,
                 row.interval or "–",
                 f"{MARKS[row.verdict]} {row.verdict}",

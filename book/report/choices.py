@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from resperturb.analysis.conventions import convention_table, on_shared_depths
+from resperturb.analysis.conventions import convention_table, fit_shared_depths
 from resperturb.analysis.summaries import signed
 from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
 
@@ -131,7 +131,7 @@ def shifts_by_field(found: dict[str, Sweep]) -> dict[str, list[str]]:
         if base is not None:
             varied.append((sweep, base, {"block": (KINDS[sweep.block], KINDS[base.block])}))
     for sweep, base, fields in varied:
-        laws = on_shared_depths(sweep, base)
+        laws = fit_shared_depths(sweep, base)
         if laws is None:
             continue
         for field, (given, _) in fields.items():

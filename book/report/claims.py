@@ -29,7 +29,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """A claim about one subject, as the ledger has it.
 
     Attributes:
@@ -89,7 +89,7 @@ class Claim:
     decide: Decide
     given: Mapping[str, Any]
 
-    def row(self, subject: Subject) -> Row | None:
+    def row(self, subject: Subject) -> LedgerRow | None:
         """The row of the ledger; None where the records cannot say."""
         data = {**subject.data, **self.given}
         try:
@@ -100,7 +100,7 @@ class Claim:
             return None
         sentence = self.sentence.format_map(subject.words)
         answer = (finding.value, finding.interval, finding.verdict)
-        return Row(f"{subject.name}/{self.name}", self.source, sentence, *answer, self.shown, subject.records)
+        return LedgerRow(f"{subject.name}/{self.name}", self.source, sentence, *answer, self.shown, subject.records)
 
 
 CLAIMS: list[Claim] = []
@@ -132,7 +132,7 @@ def claim(
     return register
 
 
-def rows_about(about: str, subjects: Iterable[Subject]) -> list[Row]:
+def rows_about(about: str, subjects: Iterable[Subject]) -> list[LedgerRow]:
     """The rows of all claims about one kind of subject, claim by claim."""
     everyone = list(subjects)
     rows = [each.row(subject) for each in CLAIMS if about in each.about for subject in everyone]

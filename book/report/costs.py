@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resperturb.figures.style import depth_ticks, finished, legend_of_all, style_of
+from resperturb.figures.style import close, depth_ticks, legend_of_all, style_of
 from resperturb.records.record import Record, StudyRecord
 from resperturb.records.sweeps import Sweep
 from resperturb.studies.plan import load_plan, study_names
@@ -81,7 +81,7 @@ def ladder_figure(cost: pd.DataFrame, found: Mapping[str, Sweep]) -> Figure:
     for axes in (left, right):
         depth_ticks(axes, sorted(set(cost["blocks"])), apart=2.2)
     legend_of_all(figure, left, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def shares(cost: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def ladder_sentence(cost: pd.DataFrame) -> str:
     )
 
 
-def time_of(records: Sequence[Record | StudyRecord]) -> str:
+def machine_time(records: Sequence[Record | StudyRecord]) -> str:
     """What runs took in all, on how many threads, and on which processors."""
     minutes = sum(record.run["wall_seconds"] for record in records) / 60
     threads = sorted({record.run["provenance"]["threads"] for record in records})
@@ -122,7 +122,7 @@ def time_of(records: Sequence[Record | StudyRecord]) -> str:
 
 def cost_of(records: Sequence[StudyRecord]) -> str:
     """What the runs took in all, in Markdown, with the command that makes them again."""
-    folder, said = records[0].folder.parent.name, time_of(records)
+    folder, said = records[0].folder.parent.name, machine_time(records)
     if folder not in study_names():
         return said
     plan = load_plan(folder)

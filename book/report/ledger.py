@@ -15,18 +15,18 @@ import pandas as pd
 
 import report.study_claims
 import report.sweep_claims  # noqa: F401 (importing a module registers its claims)
-from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, Row, Subject, rows_about
+from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, LedgerRow, Subject, rows_about
 from resperturb.analysis.clock import FOLDERS, clock_records
 from resperturb.analysis.study_tables import records_of_study
 from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
 from resperturb.records.sweeps import sweeps as load_sweeps
 
 FILE = Path("results/ledger.csv")
-COLUMNS = [field.name for field in dataclasses.fields(Row)]
+COLUMNS = [field.name for field in dataclasses.fields(LedgerRow)]
 MARKS = {HOLDS: "✓", ROUGH: "≈", NOT: "✗", OPEN: "?"}
 
 
-def ledger(sweeps: dict[str, Sweep]) -> list[Row]:
+def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
     """All rows: claim by claim for every main sweep, then comparisons of sweeps, then study by study."""
     results = sweeps["digits"].records[0].folder.parent.parent
     about_sweeps = {
@@ -48,7 +48,7 @@ def runs_in(folder: str, records: Sized) -> str:
     return f"{folder} ({len(records)} runs)"
 
 
-def compared(sweep: Sweep, base: Sweep, **words: str) -> Subject:
+def comparison(sweep: Sweep, base: Sweep, **words: str) -> Subject:
     records = f"{runs_in(sweep.folder, sweep.records)}, {base.folder}"
     return Subject(sweep.name, records, {"sweep": sweep, "base": base}, words)
 
@@ -58,14 +58,14 @@ def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
     for sweep in main_sweeps(sweeps).values():
         base = base_of(sweep, sweeps)
         if base is not None:
-            yield compared(sweep, base, kind=KINDS[sweep.block].capitalize(), usual=KINDS[base.block])
+            yield comparison(sweep, base, kind=KINDS[sweep.block].capitalize(), usual=KINDS[base.block])
 
 
 def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
     """Sweeps in which something else was varied."""
     for sweep, base, fields in sensitivity_sweeps(sweeps).values():
         changes = [f"{field} {given} in place of {usual}" for field, (given, usual) in fields.items()]
-        yield compared(sweep, base, changes=" and ".join(changes))
+        yield comparison(sweep, base, changes=" and ".join(changes))
 
 
 def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list[Subject]:
@@ -79,8 +79,8 @@ def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list
     return [Subject(folder, runs_in(where, records), data)] if records else []
 
 
-def ledger_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """A row each, in the order and under the names of :class:`report.claims.Row`."""
+def ledger_table(rows: Iterable[LedgerRow]) -> pd.DataFrame:
+    """A row each, in the order and under the names of :class:`report.claims.LedgerRow`."""
     return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=COLUMNS)
 
 

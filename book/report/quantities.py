@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from resperturb.analysis.curves import by_range
 from resperturb.analysis.power_law import fit_power_law, power_law
 from resperturb.analysis.profiles import concentration_table
-from resperturb.analysis.summaries import CLAIMED, depth_table, interval, signed, verdict
+from resperturb.analysis.summaries import CLAIMED_EXPONENTS, depth_table, interval, signed, verdict
 from resperturb.errors import ScalingError
 from resperturb.records.record import StudyRecord
 from resperturb.records.sweeps import Sweep, records_of, stale_words
@@ -60,7 +60,7 @@ def quantities(sweep: Sweep) -> dict[str, str]:
         "exponent_median": signed(float(power_law(spread["blocks"].to_numpy(), spread["median"].to_numpy())[0])),
         "exponent_largest": signed(float(power_law(spread["blocks"].to_numpy(), spread["largest"].to_numpy())[0])),
     }
-    for moment, claimed in CLAIMED.items():
+    for moment, claimed in CLAIMED_EXPONENTS.items():
         try:
             law = fit_power_law(sweep.records, moment=moment)
         except ScalingError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from report.quantities import quantities
 from resperturb.analysis.power_law import PowerLaw, fit_power_law
-from resperturb.analysis.summaries import CLAIMED
+from resperturb.analysis.summaries import CLAIMED_EXPONENTS
 from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
@@ -41,21 +41,21 @@ def table(found: dict[str, Sweep]) -> str:
     return "\n".join(lines)
 
 
-def plain(found: dict[str, Sweep]) -> dict[str, Sweep]:
+def pre_activation(found: dict[str, Sweep]) -> dict[str, Sweep]:
     """The sweeps of the first figure: pre-activation blocks, one on each data set."""
     return {name: sweep for name, sweep in found.items() if sweep.block == "preactivation"}
 
 
 def laws_of(found: dict[str, Sweep]) -> dict[str, dict[str, PowerLaw]]:
     return {
-        name: {moment: fit_power_law(sweep.records, moment=moment) for moment in CLAIMED}
-        for name, sweep in plain(found).items()
+        name: {moment: fit_power_law(sweep.records, moment=moment) for moment in CLAIMED_EXPONENTS}
+        for name, sweep in pre_activation(found).items()
     }
 
 
 def sentence(found: dict[str, Sweep]) -> str:
     parts, before = [], []
-    for sweep in plain(found).values():
+    for sweep in pre_activation(found).values():
         said = quantities(sweep)
         data = sweep.label.split(",")[0]
         where = f"{data} ({said['shallowest']} to {said['deepest']} blocks)"
@@ -84,7 +84,7 @@ def with_results(readme: str, found: dict[str, Sweep]) -> str:
     return f"{before}{BEGIN}\n{sentence(found)}\n\n{table(found)}\n{END}{after}"
 
 
-def draw(found: dict[str, Sweep], path: Path) -> None:
+def draw_headline(found: dict[str, Sweep], path: Path) -> None:
     import matplotlib as mpl
 
     from resperturb import figures
@@ -99,7 +99,7 @@ def main() -> int:
     found = shipped(root)
     readme = root / "README.md"
     readme.write_text(with_results(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
-    draw(found, root / FIGURE)
+    draw_headline(found, root / FIGURE)
     return 0
 
 

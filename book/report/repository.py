@@ -92,7 +92,7 @@ def _named(url: str, site: str) -> Repository:
     return Repository(f"https://github.com/{found[1]}/{found[2]}" if found else url, published=site)
 
 
-FOLDER = "_notebooks"  # of the built site
+NOTEBOOK_FOLDER = "_notebooks"  # of the built site
 
 
 def heading_of(notebook: Path) -> tuple[str, str]:
@@ -112,7 +112,7 @@ def experiments_table(root: Path, repository: Repository | None) -> str:
     """
     rows = []
     for source in sorted((root / "notebooks").glob("*.ipynb")):
-        file = f"{FOLDER}/experiments/{source.name}"
+        file = f"{NOTEBOOK_FOLDER}/experiments/{source.name}"
         heading, sentence = heading_of(source)
         links = [(source.name, file)]
         if repository:

@@ -55,7 +55,7 @@ def notebook_of(record: AnyRecord) -> str:
     return str(record.run["study"]) if isinstance(record, StudyRecord) else "sweep"
 
 
-def values_of(record: AnyRecord) -> dict[str, Any]:
+def parameter_values(record: AnyRecord) -> dict[str, Any]:
     return dict(record.run["parameters"] if isinstance(record, StudyRecord) else record.run["experiment"])
 
 
@@ -86,15 +86,15 @@ def default_of(name: str, given: Any, values: dict[str, Any]) -> Any:
 
 def parameters_of(record: AnyRecord) -> list[Parameter]:
     """Every parameter of a record in the order of its notebook."""
-    values, known = values_of(record), declared(notebook_of(record))
+    values, known = parameter_values(record), declared(notebook_of(record))
     return [
-        Parameter(name, plain(values[name]), plain(default_of(name, default, values)), meaning)
+        Parameter(name, json_like(values[name]), json_like(default_of(name, default, values)), meaning)
         for name, (default, meaning) in known.items()
         if name in values and name not in WHERE
     ]
 
 
-def plain(value: Any) -> Any:
+def json_like(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -150,7 +150,7 @@ def differing(record: AnyRecord) -> list[str]:
 
 def title_of(record: AnyRecord) -> str:
     """Data set, depth and seed, then what differs from the defaults; of a study its name first."""
-    values = values_of(record)
+    values = parameter_values(record)
     blocks = values.get("blocks")
     parts = [
         TITLES.get(values.get("dataset", ""), ""),

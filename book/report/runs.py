@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from report.run_facts import AnyRecord, differing, load_folders, outcome_of, values_of
+from report.run_facts import AnyRecord, differing, load_folders, outcome_of, parameter_values
 from resperturb.records.record import Record
 from resperturb.records.sweeps import TITLES, Sweep
 
-FORMS = {
+INDEX_FORMATS = {
     "test accuracy": "{:.1%}",
     "scaled, at initialisation": "{:.4f}",
     "scaled, after training": "{:.4f}",
@@ -24,8 +24,8 @@ FORMS = {
 }
 
 
-def row_of(record: AnyRecord) -> dict[str, object]:
-    values, outcome = values_of(record), outcome_of(record)
+def run_row(record: AnyRecord) -> dict[str, object]:
+    values, outcome = parameter_values(record), outcome_of(record)
     return {
         "folder": record.folder.parent.name,
         "run": record.name,
@@ -45,7 +45,7 @@ def row_of(record: AnyRecord) -> dict[str, object]:
 def index_data(results: Path | str) -> pd.DataFrame:
     """A row for every record of every folder."""
     folders = load_folders(Path(results))
-    return pd.DataFrame([row_of(record) for records in folders.values() for record in records])
+    return pd.DataFrame([run_row(record) for records in folders.values() for record in records])
 
 
 def index_table(data: pd.DataFrame) -> str:
@@ -55,7 +55,7 @@ def index_table(data: pd.DataFrame) -> str:
     rows = []
     for values in data.to_dict("records"):
         row = {str(name): value for name, value in values.items()}
-        cells = "".join(cell(name, row) for name in columns)
+        cells = "".join(index_cell(name, row) for name in columns)
         rows.append(f'<tr data-folder="{html.escape(row["folder"])}">{cells}</tr>')
     return (
         '<div class="run-index" id="run-index">'
@@ -64,21 +64,21 @@ def index_table(data: pd.DataFrame) -> str:
     )
 
 
-def cell(name: str, row: dict[str, Any]) -> str:
+def index_cell(name: str, row: dict[str, Any]) -> str:
     value = row[name]
     if name == "run":
         return f'<th scope="row">{html.escape(str(value))}</th>'
-    if name in FORMS:
+    if name in INDEX_FORMATS:
         if value is None or pd.isna(value):
             return "<td>–</td>"
-        return f'<td data-value="{value:.6g}">{FORMS[name].format(value)}</td>'
+        return f'<td data-value="{value:.6g}">{INDEX_FORMATS[name].format(value)}</td>'
     return f"<td>{html.escape(str(value))}</td>"
 
 
 MOMENTS = ("initialization", "end")
 
 
-def run_table(chosen: Mapping[str, Sweep]) -> pd.DataFrame:
+def sweep_runs(chosen: Mapping[str, Sweep]) -> pd.DataFrame:
     """All runs of some sweeps, a row each: what the explorer shows, for readers without scripts."""
     rows = []
     for sweep in chosen.values():

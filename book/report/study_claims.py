@@ -8,9 +8,9 @@ import pandas as pd
 
 from report.claims import HOLDS, NOT, OPEN, OURS, POINT, Finding, across, claim, exponent_is, truth
 from resperturb.analysis import clock, study_tables
-from resperturb.analysis.carriers import carried_means
+from resperturb.analysis.carriers import carrier_averages
 from resperturb.analysis.power_law import PowerLaw, fit_power_law
-from resperturb.analysis.study_tables import law_over
+from resperturb.analysis.study_tables import fit_column
 from resperturb.analysis.summaries import ROUGHLY, interval, signed
 from resperturb.analysis.theory import VARIANTS, Variant
 from resperturb.records.record import Record, StudyRecord
@@ -198,7 +198,7 @@ def equispaced(records: Records) -> Finding:
     shown="path#how-long-is-it",
 )
 def length_is_level(records: Records) -> Finding:
-    return exponent_is(law_over(after_training(records), "blocks", "relative path"), 0.0)
+    return exponent_is(fit_column(after_training(records), "blocks", "relative path"), 0.0)
 
 
 @claim_path(
@@ -222,7 +222,7 @@ TOKENS = "training, what the blocks of a transformer add to a token, over its no
 def text_exponent(records: Records, moment: str, claimed: float) -> Finding:
     table = study_tables.text_averages(records)
     there = table[(table["moment"] == moment) & (table["part"] == "both")]
-    return exponent_is(law_over(there, "layers", "scaled"), claimed)
+    return exponent_is(fit_column(there, "layers", "scaled"), claimed)
 
 
 @claim_text("parts", OURS, "After training the MLP adds more than attention does, at every depth.")
@@ -260,7 +260,7 @@ def exponent_at_the_end(runs: list[Record], place: int, claimed: float) -> Findi
     end = longest.iloc[place]
     chosen = [
         record
-        for record in clock.that_learned(runs)
+        for record in clock.trained_well(runs)
         if record.experiment.epochs == end["epochs"] and round(record.run["training"]["clock"], 3) == end["clock"]
     ]
     finding = exponent_is(fit_power_law(chosen, replicates=500), claimed)
@@ -305,16 +305,16 @@ def one_curve(runs: list[Record]) -> Finding | None:
 claim_carriers = partial(claim, shown="carriers#gains-and-weights", about="carriers")
 
 
-def law_of(records: Records, size: str) -> PowerLaw:
+def carrier_law(records: Records, size: str) -> PowerLaw:
     """The exponent over depth of one size after training."""
-    means = carried_means(records)
-    return law_over(means[means["moment"] == "end"], "blocks", size)
+    means = carrier_averages(records)
+    return fit_column(means[means["moment"] == "end"], "blocks", size)
 
 
 @claim_carriers("weights", OURS, "After training the second weights fall with depth.", size="weight2")
 @claim_carriers("gains", OURS, "After training the gains of the second normalisation fall with depth.", size="gain2")
 def falls(records: Records, size: str) -> Finding:
-    law = law_of(records, size)
+    law = carrier_law(records, size)
     return Finding(signed(law.exponent), HOLDS if law.high < 0 else NOT if law.low > 0 else OPEN, interval(law))
 
 
@@ -328,6 +328,6 @@ def falls(records: Records, size: str) -> Finding:
     "shared", OURS, f"They fall alike: their exponents are within {ROUGHLY} of each other.", sizes=("gain2", "weight2")
 )
 def fall_alike(records: Records, sizes: tuple[str, str]) -> Finding:
-    first, second = (law_of(records, size) for size in sizes)
+    first, second = (carrier_law(records, size) for size in sizes)
     near = abs(first.exponent - second.exponent) <= ROUGHLY
     return Finding(f"{signed(first.exponent)} and {signed(second.exponent)}", truth(near), interval(first))

@@ -7,13 +7,13 @@ import numpy as np
 from report.claims import HAUSER, HOLDS, NOT, OPEN, OURS, POINT, Finding, claim, exponent_is, listed, truth
 from resperturb.analysis import conventions, curves, profiles
 from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth
-from resperturb.analysis.summaries import CLAIMED, ROUGHLY, SOURCE, depth_table, interval, signed
+from resperturb.analysis.summaries import CLAIMED_EXPONENTS, ROUGHLY, SOURCE, depth_table, interval, signed
 from resperturb.records.sweeps import Sweep
 
 SMALL = 0.1  # a scaled perturbation below this is small beside the state; the paper names no number
 FACTOR = 1.25  # a predicted depth this near the measured one is near it
 EPSILON = 0.05  # of the sentences on the stopping rule; the paper names none
-SPREAD = "per_block#how-it-is-spread-over-the-blocks"
+SPREAD_SHOWN = "per_block#how-it-is-spread-over-the-blocks"
 BOTH = "per_block#both-measures-against-depth"
 
 
@@ -33,7 +33,7 @@ def depths(sweep: Sweep) -> Finding:
 def exponent(sweep: Sweep, moment: str) -> Finding:
     law = fit_power_law(sweep.records, moment=moment)
     ranges = curves.by_range(sweep.records, moment=moment, replicates=2)["exponent"]
-    return exponent_is(law, CLAIMED[moment], ranges)
+    return exponent_is(law, CLAIMED_EXPONENTS[moment], ranges)
 
 
 @claim(
@@ -134,7 +134,7 @@ def section_laws(sweep: Sweep) -> list[PowerLaw]:
     """The power law of each section, over the depth of the whole network."""
     return [
         fit_power_law(profiles.section_runs(sweep.records, section), replicates=500)
-        for section in profiles.sections_of(sweep.records)
+        for section in profiles.section_numbers(sweep.records)
     ]
 
 
@@ -147,13 +147,13 @@ def conventions_agree(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
     return Finding(f"{value}; {far} of {len(table) - 1} by more", truth(far == 0))
 
 
-@claim("largest", OURS, f"In the deepest network every block is a small perturbation, below {SMALL}.", shown=SPREAD)
+@claim("largest", OURS, f"In the deepest network every block is a small perturbation, below {SMALL}.", shown=SPREAD_SHOWN)
 def small_everywhere(sweep: Sweep) -> Finding:
     largest = profiles.concentration_table(sweep.records)["largest"].iloc[-1]
     return Finding(f"{largest:.2g} at {sweep.depths[-1]}", truth(largest < SMALL))
 
 
-@claim("half", OURS, "Training concentrates it: half of the sum is in fewer blocks than before.", shown=SPREAD)
+@claim("half", OURS, "Training concentrates it: half of the sum is in fewer blocks than before.", shown=SPREAD_SHOWN)
 def concentrated(sweep: Sweep) -> Finding:
     before, after = (profiles.concentration_table(sweep.records, m)["half"].iloc[-1] for m in ("initialization", "end"))
     return Finding(f"{after:.3g} of {sweep.depths[-1]}; before training {before:.3g}", truth(after < before))
@@ -164,7 +164,7 @@ def concentrated(sweep: Sweep) -> Finding:
     OURS,
     "With depth the median block shrinks faster than the mean, and the largest block slower "
     "(exponents: largest, mean, median).",
-    shown=SPREAD,
+    shown=SPREAD_SHOWN,
 )
 def idle_majority(sweep: Sweep) -> Finding:
     table = profiles.concentration_table(sweep.records)
@@ -180,7 +180,7 @@ def idle_majority(sweep: Sweep) -> Finding:
     shown="per_block#section-by-section",
 )
 def last_section_leads(sweep: Sweep) -> Finding:
-    table = profiles.section_table(sweep.records).pivot(index="blocks", columns="section", values="share")
+    table = profiles.section_summary(sweep.records).pivot(index="blocks", columns="section", values="share")
     leads = int((table.idxmax(axis=1) == table.columns[-1]).sum())
     share = float(table.to_numpy()[-1, -1])
     return Finding(f"{share:.0%} at {sweep.depths[-1]}", truth(leads == len(table), leads > len(table) / 2))
@@ -195,7 +195,7 @@ def last_section_leads(sweep: Sweep) -> Finding:
     column="cosine",
 )
 def in_every_section(sweep: Sweep, column: str) -> Finding | None:
-    table = profiles.section_table(sweep.records)
+    table = profiles.section_summary(sweep.records)
     values = table.loc[table["blocks"] == sweep.depths[-1], column].to_numpy()
     if np.isnan(values).any():
         return None  # the records are older than the measurement
@@ -342,7 +342,7 @@ def sums_are_right(sweep: Sweep) -> Finding:
     about="sensitivity",
 )
 def same_exponent(sweep: Sweep, base: Sweep) -> Finding | None:
-    laws = conventions.on_shared_depths(sweep, base)
+    laws = conventions.fit_shared_depths(sweep, base)
     if laws is None:
         return None
     here, there = laws

@@ -12,7 +12,7 @@ import numpy as np
 
 from resperturb.errors import ScalingError
 
-LEVEL = 0.95  # of every interval
+CONFIDENCE = 0.95  # of every interval
 REPLICATES = 2000  # of every bootstrap
 
 
@@ -69,7 +69,7 @@ class Averages:
         return np.quantile(self.replicates, tails(), axis=0)
 
 
-def tails(level: float = LEVEL) -> tuple[float, float]:
+def tails(level: float = CONFIDENCE) -> tuple[float, float]:
     return (1 - level) / 2, (1 + level) / 2
 
 

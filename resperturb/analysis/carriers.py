@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from resperturb.analysis.study_tables import law_over
-from resperturb.records.record import StudyRecord, gathered
+from resperturb.analysis.study_tables import fit_column
+from resperturb.records.record import StudyRecord, concat_tables
 
 SIZES = ("scaled", "absolute", "state", "gain2", "weight2", "both")
 SIZE_NAMES = {
@@ -20,18 +20,18 @@ SIZE_NAMES = {
 }
 
 
-def carried_means(records: Sequence[StudyRecord]) -> pd.DataFrame:
+def carrier_averages(records: Sequence[StudyRecord]) -> pd.DataFrame:
     """A row per depth, seed and moment: every size averaged over blocks; `both` is the mean of gain times weights."""
-    table = gathered(records, "blocks", "blocks")
+    table = concat_tables(records, "blocks", "blocks")
     table["both"] = table["gain2"] * table["weight2"]
     return table.groupby(["blocks", "seed", "moment"], as_index=False)[list(SIZES)].mean()
 
 
-def carried_exponents(means: pd.DataFrame) -> pd.DataFrame:
+def carrier_exponents(means: pd.DataFrame) -> pd.DataFrame:
     """A row per size: its exponent over depth before training, and after with the interval."""
     rows = []
     for column in SIZES:
-        before, after = (law_over(means[means["moment"] == m], "blocks", column) for m in ("initialization", "end"))
+        before, after = (fit_column(means[means["moment"] == m], "blocks", column) for m in ("initialization", "end"))
         rows.append(
             {
                 "size": SIZE_NAMES[column],

@@ -63,7 +63,7 @@ def clock_table(records: Sequence[Record]) -> pd.DataFrame:
     return table.assign(learned=table["accuracy"] >= best - LEARNED)
 
 
-def that_learned(records: Sequence[Record]) -> list[Record]:
+def trained_well(records: Sequence[Record]) -> list[Record]:
     """Those whose accuracy is within LEARNED of the best of their depth: much decay in few steps destroys a network."""
     best: dict[int, float] = {}
     for record in records:
@@ -75,7 +75,7 @@ def clock_exponents(records: Sequence[Record]) -> pd.DataFrame:
     """A row per number of epochs and T at which networks of at least three depths learned: the exponent over those
     depths at the end, with its interval, and mean accuracy."""
     groups: dict[tuple[int, float], list[Record]] = {}
-    for record in that_learned(records):
+    for record in trained_well(records):
         key = (int(record.experiment.epochs or 0), round(record.run["training"]["clock"], 3))
         groups.setdefault(key, []).append(record)
     rows = []

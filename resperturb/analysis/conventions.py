@@ -13,12 +13,12 @@ import pandas as pd
 from resperturb.analysis.bootstrap import Summary
 from resperturb.analysis.curves import by_range
 from resperturb.analysis.power_law import PowerLaw, fit_power_law
-from resperturb.analysis.profiles import sections_of
-from resperturb.analysis.summaries import CLAIMED, interval, verdict
+from resperturb.analysis.profiles import section_numbers
+from resperturb.analysis.summaries import CLAIMED_EXPONENTS, interval, verdict
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, sensitivity_sweeps
 
-OURS = "ours"
+OUR_CONVENTION = "ours"
 REPLICATES = 500
 
 
@@ -77,10 +77,10 @@ def measured_apart(name: str, *, means_first: bool = False) -> Callable[[Record,
     return value
 
 
-def conventions_of(sweep: Sweep) -> tuple[Convention, ...]:
+def all_conventions(sweep: Sweep) -> tuple[Convention, ...]:
     """All conventions, ours first; one for every section."""
     return (
-        Convention(OURS, "ratio for each test image, then mean over images and blocks", mean_of("scaled")),
+        Convention(OUR_CONVENTION, "ratio for each test image, then mean over images and blocks", mean_of("scaled")),
         Convention("ratio of means", "mean norms over images first, then their ratio in each block", ratio_of_means),
         Convention("ratio of sums", "norms summed over images and blocks, then one ratio", ratio_of_sums),
         Convention("median image", "the median over images in place of the mean", mean_of("scaled_q50")),
@@ -95,7 +95,7 @@ def conventions_of(sweep: Sweep) -> tuple[Convention, ...]:
         Convention("with transitions", "transitions count as blocks, their projection as the state", with_transitions),
         *(
             Convention(f"section {section}", f"the blocks of section {section} alone", of_section(section))
-            for section in sections_of(sweep.records)
+            for section in section_numbers(sweep.records)
         ),
     )
 
@@ -113,7 +113,7 @@ def fit_under(convention: Convention, records: Sequence[Record], moment: str) ->
     return fit_power_law(runs, replicates=REPLICATES), runs
 
 
-def row_of(sweep: Sweep, name: str, says: str, law: PowerLaw, base: float, verdict_of_it: str) -> dict[str, object]:
+def convention_row(sweep: Sweep, name: str, says: str, law: PowerLaw, base: float, word: str) -> dict[str, object]:
     return {
         "sweep": sweep.name,
         "convention": name,
@@ -124,7 +124,7 @@ def row_of(sweep: Sweep, name: str, says: str, law: PowerLaw, base: float, verdi
         "high": law.high,
         "interval": interval(law),
         "moved by": law.exponent - base,
-        "verdict": verdict_of_it,
+        "verdict": word,
     }
 
 
@@ -136,29 +136,29 @@ def convention_table(sweep: Sweep, found: dict[str, Sweep], moment: str = "end")
     """
     rows: list[dict[str, object]] = []
     base = float("nan")
-    for convention in conventions_of(sweep):
+    for convention in all_conventions(sweep):
         fitted = fit_under(convention, sweep.records, moment)
         if fitted is None:
             continue
         law, runs = fitted
-        if convention.name == OURS:
+        if convention.name == OUR_CONVENTION:
             base = law.exponent
         ranges = by_range(runs, replicates=2)["exponent"]
-        word = verdict(law, CLAIMED[moment], ranges)
-        rows.append(row_of(sweep, convention.name, convention.says, law, base, word))
+        word = verdict(law, CLAIMED_EXPONENTS[moment], ranges)
+        rows.append(convention_row(sweep, convention.name, convention.says, law, base, word))
     for other, against, fields in sensitivity_sweeps(found).values():
         if against.name == sweep.name and set(fields) == {"precision"}:
-            compared = on_shared_depths(other, sweep, moment)
+            compared = fit_shared_depths(other, sweep, moment)
             if compared is not None:
                 theirs, ours = compared
                 given, usual = fields["precision"]
                 says = f"networks trained in {given}, not {usual}, on the depths that both have"
-                word = verdict(theirs, CLAIMED[moment])
-                rows.append(row_of(sweep, f"trained in {given}", says, theirs, ours.exponent, word))
+                word = verdict(theirs, CLAIMED_EXPONENTS[moment])
+                rows.append(convention_row(sweep, f"trained in {given}", says, theirs, ours.exponent, word))
     return pd.DataFrame(rows)
 
 
-def on_shared_depths(sweep: Sweep, base: Sweep, moment: str = "end") -> tuple[PowerLaw, PowerLaw] | None:
+def fit_shared_depths(sweep: Sweep, base: Sweep, moment: str = "end") -> tuple[PowerLaw, PowerLaw] | None:
     """The laws of two sweeps on the depths that both have; None where that is fewer than two."""
     shared = set(sweep.depths) & set(base.depths)
     if len(shared) < 2:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from resperturb.analysis.bootstrap import LEVEL, REPLICATES, Averages, Run, averages_by_depth, tails
+from resperturb.analysis.bootstrap import CONFIDENCE, REPLICATES, Averages, Run, averages_by_depth, tails
 from resperturb.errors import ScalingError
 
 
@@ -77,7 +77,7 @@ class StoppingDepth:
     crossing: float
 
 
-def student(freedom: int, level: float = LEVEL) -> float:
+def student(freedom: int, level: float = CONFIDENCE) -> float:
     """The factor on a standard error in Student's two-sided interval."""
     from scipy.special import stdtrit  # here, since importing it takes longer than a fit
 

@@ -12,7 +12,7 @@ from resperturb.analysis.power_law import PowerLaw, fit_power_law
 from resperturb.records.record import Record
 
 
-def carriers(scaled: np.ndarray, share: float) -> int:
+def blocks_for_share(scaled: np.ndarray, share: float) -> int:
     """The smallest number of blocks whose scaled perturbations together make up `share` of the sum over all blocks."""
     largest_first = np.sort(scaled)[::-1].cumsum()
     return int(np.searchsorted(largest_first, share * largest_first[-1] * (1 - 1e-12)) + 1)
@@ -34,14 +34,14 @@ def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.Da
                     "mean": scaled.mean(),
                     "median": np.median(scaled),
                     "largest": scaled.max(),
-                    "half": carriers(scaled, 0.5),
-                    "nine_tenths": carriers(scaled, 0.9),
+                    "half": blocks_for_share(scaled, 0.5),
+                    "nine_tenths": blocks_for_share(scaled, 0.9),
                 }
             )
     return pd.DataFrame(rows).groupby("blocks").mean().reset_index()
 
 
-def section_table(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
+def section_summary(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
     """A row per depth and section, mean over seeds.
 
     Returns:
@@ -116,12 +116,12 @@ def section_runs(records: Iterable[Record], section: int, moment: str = "end") -
     return runs
 
 
-def sections_of(records: Iterable[Record]) -> list[int]:
+def section_numbers(records: Iterable[Record]) -> list[int]:
     """The numbers of the sections, from 1."""
     return list(range(1, next(iter(records)).experiment.sections + 1))
 
 
-MEASURES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_norm": "norm of the state"}
+MEASURE_NAMES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_norm": "norm of the state"}
 
 
 def measure_runs(records: Iterable[Record], column: str, moment: str = "end") -> list[Summary]:
@@ -162,7 +162,7 @@ def measure_table(records: Iterable[Record]) -> pd.DataFrame:
     deepest = [record for record in kept if record.blocks == max(r.blocks for r in kept)]
     rows = []
     for moment in ("initialization", "end"):
-        for column, name in MEASURES.items():
+        for column, name in MEASURE_NAMES.items():
             law = measure_law(kept, column, moment)
             stream = [with_the_stream(r, column, moment) for r in deepest] if column != "state_norm" else [np.nan]
             rows.append(

@@ -12,7 +12,7 @@ from resperturb.analysis.bootstrap import Summary
 from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth, student
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import RecordError, ScalingError
-from resperturb.records.record import Record, StudyRecord, gathered, load_studies
+from resperturb.records.record import Record, StudyRecord, concat_tables, load_studies
 
 REPLICATES = 500
 
@@ -25,7 +25,7 @@ def records_of_study(results: Path | str, study: str) -> list[StudyRecord]:
         return []
 
 
-def mean_and_reach(values: Iterable[float]) -> tuple[float, float, float]:
+def mean_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
     """(mean, low, high): Student's 95 % interval over seeds; NaN ends for a single value."""
     kept = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
     if len(kept) < 2:
@@ -34,14 +34,14 @@ def mean_and_reach(values: Iterable[float]) -> tuple[float, float, float]:
     return float(kept.mean()), float(kept.mean() - reach), float(kept.mean() + reach)
 
 
-def correlation_and_reach(values: Iterable[float]) -> tuple[float, float, float]:
+def correlation_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
     """The same for correlations, taken in Fisher's z = artanh r, so that the ends lie between -1 and 1."""
     limit = 1 - 1e-9
-    mean, low, high = np.tanh(mean_and_reach(np.arctanh(np.clip(list(values), -limit, limit))))
+    mean, low, high = np.tanh(mean_with_interval(np.arctanh(np.clip(list(values), -limit, limit))))
     return float(mean), float(low), float(high)
 
 
-def law_over(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
+def fit_column(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
     """The power law of one column over depth, a row for each depth and seed, with an interval over seeds and depths.
 
     Raises:
@@ -56,7 +56,7 @@ def law_over(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
 
 def initial_averages(records: Iterable[StudyRecord]) -> pd.DataFrame:
     """A row per variant, seed and depth, those included where activations overflowed."""
-    return gathered(records, "averages", "variant")
+    return concat_tables(records, "averages", "variant")
 
 
 def initial_laws(table: pd.DataFrame) -> dict[str, PowerLaw]:
@@ -67,13 +67,13 @@ def initial_laws(table: pd.DataFrame) -> dict[str, PowerLaw]:
             continue  # branches that start at zero have no logarithm
         finite = rows.groupby("blocks")["finite"].transform("all")
         try:
-            laws[str(variant)] = law_over(rows[finite], "blocks", "scaled")
+            laws[str(variant)] = fit_column(rows[finite], "blocks", "scaled")
         except ScalingError:
             continue
     return {variant: laws[variant] for variant in VARIANTS if variant in laws}
 
 
-def initial_table(table: pd.DataFrame) -> pd.DataFrame:
+def variant_table(table: pd.DataFrame) -> pd.DataFrame:
     """A row per variant: exponent with interval, what theory gives, and how the state grows.
 
     `overflow` is the smallest depth at which activations were no longer finite in float32; `growth` the factor on the
@@ -111,10 +111,13 @@ def initial_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def lesion_table(records: Iterable[StudyRecord]) -> pd.DataFrame:
     """A row per data set, depth and score: Spearman's rank correlation with what a block's absence does, over seeds."""
-    every = gathered(records, "correlations", "dataset", "blocks")
+    every = concat_tables(records, "correlations", "dataset", "blocks")
     rows = []
     for (dataset, blocks, score), part in every.groupby(["dataset", "blocks", "score"], sort=False):
-        loss, changed = correlation_and_reach(part["added_loss"]), correlation_and_reach(part["changed_answers"])
+        loss, changed = (
+            correlation_with_interval(part["added_loss"]),
+            correlation_with_interval(part["changed_answers"]),
+        )
         rows.append(
             {
                 "dataset": dataset, "blocks": blocks, "score": score, "seeds": len(part),
@@ -127,7 +130,7 @@ def lesion_table(records: Iterable[StudyRecord]) -> pd.DataFrame:
 
 def pruning_table(records: Iterable[StudyRecord], share: float = 0.5) -> pd.DataFrame:
     """A row per data set and depth: accuracy whole, and without a share of the blocks by each way to choose them."""
-    every = gathered(records, "pruning", "dataset", "blocks")
+    every = concat_tables(records, "pruning", "dataset", "blocks")
     rows = []
     for (dataset, blocks), part in every.groupby(["dataset", "blocks"]):
         nearest = min(part["share"], key=lambda value: abs(value - share))
@@ -149,7 +152,7 @@ def growth_table(records: Iterable[StudyRecord], sweep: Sequence[Record]) -> pd.
     Work is counted in training images times the blocks they pass. The sweep's is that of training every depth up to the
     one it answers with, a seed of each.
     """
-    every = gathered(records, "growth", "epsilon")
+    every = concat_tables(records, "growth", "epsilon")
     by_depth = {record.blocks: record for record in sweep if not record.diverged}
     rows = []
     for epsilon in sorted(set(every["epsilon"])):
@@ -187,7 +190,7 @@ def growth_table(records: Iterable[StudyRecord], sweep: Sequence[Record]) -> pd.
 
 def path_sections(records: Iterable[StudyRecord]) -> pd.DataFrame:
     """A row per depth, moment and section, means over seeds of :func:`resperturb.studies.path.section_table`."""
-    every = gathered(records, "sections", "blocks")
+    every = concat_tables(records, "sections", "blocks")
     every = every.rename(columns={"blocks": "in section"})
     every["blocks"] = [
         record.parameters["blocks"] for record in records for _ in range(len(record.table("sections")))
@@ -237,13 +240,13 @@ def text_laws(table: pd.DataFrame) -> pd.DataFrame:
     """A row per moment and part: the exponent over layers, with its interval."""
     rows = []
     for (moment, part), there in table.groupby(["moment", "part"]):
-        law = law_over(there, "layers", "scaled")
+        law = fit_column(there, "layers", "scaled")
         rows.append({"moment": moment, "part": part, "exponent": law.exponent, "low": law.low, "high": law.high})
     return pd.DataFrame(rows)
 
 
 def text_losses(records: Iterable[StudyRecord]) -> pd.DataFrame:
     """A row per number of layers: held-out loss in nats a character before and after training, over seeds."""
-    every = gathered(records, "network", "layers")
+    every = concat_tables(records, "network", "layers")
     columns = ["loss_initialization", "loss", "parameters", "training_seconds"]
     return every.groupby("layers", as_index=False)[columns].mean()

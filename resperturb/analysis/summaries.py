@@ -21,7 +21,7 @@ from resperturb.records.sweeps import default_sweep as default_sweep
 from resperturb.records.sweeps import sweeps as sweeps
 
 ROUGHLY = 0.15  # an exponent this near the claimed one is "roughly" it; the paper names no tolerance
-CLAIMED = {"initialization": -0.5, "end": -1.0}
+CLAIMED_EXPONENTS = {"initialization": -0.5, "end": -1.0}
 SOURCE = {"initialization": "De & Smith 2020", "end": "Hauser 2019"}
 
 
@@ -66,7 +66,7 @@ def exponent_table(found: dict[str, Sweep]) -> pd.DataFrame:
     """A row per sweep and moment: the fitted exponent with its interval, what is claimed, and the verdict."""
     rows = []
     for name, sweep in found.items():
-        for moment, claimed in CLAIMED.items():
+        for moment, claimed in CLAIMED_EXPONENTS.items():
             try:
                 law = fit_power_law(sweep.records, moment=moment)
             except ScalingError:

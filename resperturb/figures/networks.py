@@ -11,10 +11,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resperturb.figures.style import BLUE, GREEN, INK, MEASURE_LABEL, ORANGE, STYLE, finished
+from resperturb.figures.style import BLUE, GREEN, INK, MEASURE_LABEL, ORANGE, STYLE, close
 
 PURPLE = "#aa4499"  # Okabe and Ito's is too light on white
-FEW = 60  # blocks whose points can be told apart
+MARKED_BLOCKS = 60  # blocks whose points can be told apart
 SERIES: tuple[dict[str, Any], ...] = (
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": ORANGE, "marker": "s", "linestyle": "--"},
@@ -38,12 +38,12 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "scaled")
         label = name
         for _, part in blocks.groupby("section"):  # a line is broken where the state changes its shape
             place = part["block"] if len(tables) == 1 else (part["block"] - 0.5) / len(blocks)
-            axes.plot(place, part[measure], label=label, markersize=4 if len(blocks) <= FEW else 0, **style)
+            axes.plot(place, part[measure], label=label, markersize=4 if len(blocks) <= MARKED_BLOCKS else 0, **style)
             label = "_"  # named once
             if f"{measure}_q05" not in part:
                 continue
             low, high = part[f"{measure}_q05"], part[f"{measure}_q95"]
-            if len(blocks) <= FEW:
+            if len(blocks) <= MARKED_BLOCKS:
                 axes.vlines(place, low, high, color=style["color"], alpha=0.4)
             else:
                 axes.fill_between(place, low, high, color=style["color"], alpha=0.15, linewidth=0)
@@ -59,7 +59,7 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "scaled")
     else:
         axes.set(xlabel="relative position of the block", xlim=(0, 1))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(SERIES))  # above, since lines cross all of it
-    return finished(figure)
+    return close(figure)
 
 
 def overview(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

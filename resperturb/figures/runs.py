@@ -21,8 +21,8 @@ from resperturb.figures.style import (
     MOMENT_STYLE,
     ORANGE,
     SIGNED,
+    close,
     depth_ticks,
-    finished,
     legend_above,
 )
 from resperturb.records.record import Record
@@ -39,7 +39,7 @@ def training_curve(record: Record) -> Figure:
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     left.set_yscale("log")
     legend_above(left, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def per_block(record: Record, *, measure: str = "scaled") -> Figure:
@@ -68,7 +68,7 @@ def per_block(record: Record, *, measure: str = "scaled") -> Figure:
     axes.set(xlabel="block $l$", ylabel=MEASURE_LABEL[measure])
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
 def draw_blocks(axes: Axes, table: pd.DataFrame, measure: str, style: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> 
     draw_averages(axes, laws, anchor)
     axes.set(xlabel="number of blocks $L$", ylabel="average scaled perturbation")
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def draw_averages(axes: Axes, laws: dict[str, PowerLaw], anchor: str = "end") -> None:
@@ -163,7 +163,7 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
     if measure not in SIGNED:
         axes.set_yscale("log")
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
 def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:

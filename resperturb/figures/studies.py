@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from resperturb.analysis.architectures import FURTHEST
 from resperturb.analysis.carriers import SIZE_NAMES, SIZES
-from resperturb.analysis.study_tables import initial_laws, mean_and_reach
+from resperturb.analysis.study_tables import initial_laws, mean_with_interval
 from resperturb.analysis.theory import VARIANTS
 from resperturb.figures.style import (
     BLUE,
@@ -24,8 +24,8 @@ from resperturb.figures.style import (
     MOMENT_STYLE,
     ORANGE,
     SECTION_STYLE,
+    close,
     depth_ticks,
-    finished,
     legend_above,
     legend_of_all,
 )
@@ -58,7 +58,7 @@ def initial_blocks(record: StudyRecord) -> Figure:
     if (table["scaled"] > 0).all():
         axes.set_yscale("log")
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
 def loss_without(record: StudyRecord) -> Figure:
@@ -72,7 +72,7 @@ def loss_without(record: StudyRecord) -> Figure:
     axes.set(xscale="log", xlabel=MEASURE_LABEL["scaled"], ylabel="loss that its absence adds (nats)")
     axes.set_yscale("symlog", linthresh=1e-3)
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
 def pruning(table: pd.DataFrame) -> Figure:
@@ -90,7 +90,7 @@ def pruning(table: pd.DataFrame) -> Figure:
             axes.fill_between(rows.index, rows["min"], rows["max"], color=INK, alpha=0.15, linewidth=0)
     axes.set(xlabel="share of blocks removed", ylabel="test accuracy", ylim=(None, 1))
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def directions(record: StudyRecord, column: str) -> Figure:
@@ -109,7 +109,7 @@ def directions(record: StudyRecord, column: str) -> Figure:
     axes.set(xlabel="block $l$", ylabel=labels[column])
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
 def trajectories(record: StudyRecord) -> Figure:
@@ -125,10 +125,10 @@ def trajectories(record: StudyRecord) -> Figure:
         )
     axes.set(xlabel="first principal component", ylabel="second principal component")
     axes.set_aspect("equal", adjustable="datalim")
-    return finished(figure)
+    return close(figure)
 
 
-def growing(records: list[StudyRecord]) -> Figure:
+def growth_phases(records: list[StudyRecord]) -> Figure:
     """Average scaled perturbation after each phase over the blocks of that phase; a line for each network."""
     figure, axes = plt.subplots()
     styles = dict(zip(sorted({r.parameters["epsilon"] for r in records}), SECTION_STYLE, strict=False))
@@ -144,10 +144,10 @@ def growing(records: list[StudyRecord]) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
     depth_ticks(axes, sorted(depths))
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
-def layers(record: StudyRecord) -> Figure:
+def text_layers(record: StudyRecord) -> Figure:
     """Scaled contribution per token of attention and MLP over the layers, before (faint) and after training."""
     table = record.table("blocks")
     figure, axes = plt.subplots()
@@ -159,10 +159,10 @@ def layers(record: StudyRecord) -> Figure:
     axes.set(yscale="log", xlabel="layer", ylabel=MEASURE_LABEL["scaled"])
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
-def carrying(record: StudyRecord) -> Figure:
+def gains_and_weights(record: StudyRecord) -> Figure:
     """Gain of the second batch normalisation and size of the second weights, block by block, at both ends."""
     table = record.table("blocks")
     figure, both = plt.subplots(2, 1, figsize=(6.0, 4.6), sharex=True)
@@ -174,7 +174,7 @@ def carrying(record: StudyRecord) -> Figure:
         axes.set(yscale="log", ylabel=label)
     both[1].set(xlabel="block $l$")
     legend_above(both[0])
-    return finished(figure)
+    return close(figure)
 
 
 VARIANT_STYLE: dict[str, dict[str, Any]] = {
@@ -204,7 +204,7 @@ def initial_figure(table: pd.DataFrame) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
     depth_ticks(axes, sorted(set(table["blocks"])))
     legend_above(axes, 1)
-    return finished(figure)
+    return close(figure)
 
 
 def rank_figure(table: pd.DataFrame) -> Figure:
@@ -223,7 +223,7 @@ def rank_figure(table: pd.DataFrame) -> Figure:
     axes.set(xscale="log", xlabel="number of blocks $L$", ylabel="rank correlation with added loss")
     depth_ticks(axes, sorted(set(table["blocks"])))
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
 def straightness(sections: pd.DataFrame) -> Figure:
@@ -241,15 +241,15 @@ def straightness(sections: pd.DataFrame) -> Figure:
     axes.set(xscale="log", xlabel="number of blocks $L$", ylabel="straightness", ylim=(0, 1.02))
     depth_ticks(axes, sorted(set(end["blocks"])))
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
-def over_depth(table: pd.DataFrame, column: str, label: str, *, level: float | None = None) -> Figure:
+def path_over_depth(table: pd.DataFrame, column: str, label: str, *, level: float | None = None) -> Figure:
     """A column of :func:`resperturb.analysis.study_tables.path_depths` against depth, before and after training."""
     figure, axes = plt.subplots()
     for moment, style in MOMENT_STYLE.items():
         there = table[table["moment"] == moment].groupby("blocks")[column]
-        values = pd.DataFrame([mean_and_reach(part) for _, part in there], columns=["mean", "low", "high"])
+        values = pd.DataFrame([mean_with_interval(part) for _, part in there], columns=["mean", "low", "high"])
         reach = np.nan_to_num([values["mean"] - values["low"], values["high"] - values["mean"]])
         axes.errorbar(sorted(there.groups), values["mean"], yerr=reach, capsize=3, **style)
     if level is not None:
@@ -259,7 +259,7 @@ def over_depth(table: pd.DataFrame, column: str, label: str, *, level: float | N
     axes.set(xscale="log", xlabel="number of blocks $L$", ylabel=label)
     depth_ticks(axes, sorted(set(table["blocks"])))
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
 def text_figure(table: pd.DataFrame) -> Figure:
@@ -279,10 +279,10 @@ def text_figure(table: pd.DataFrame) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="layers", ylabel="scaled contribution per token")
     depth_ticks(axes, sorted(set(table["layers"])))
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
-def products_figure(table: pd.DataFrame) -> Figure:
+def products_over_clock(table: pd.DataFrame) -> Figure:
     """Depth times average over T, a panel for each depth, a line for each number of epochs; crosses learned little."""
     depths = sorted(set(table["blocks"]))
     columns = min(len(depths), 2)
@@ -303,10 +303,10 @@ def products_figure(table: pd.DataFrame) -> Figure:
     for axes in grid[:, 0]:
         axes.set(ylabel=r"$L \times$ average")
     legend_of_all(figure, grid.flat[0], 3)
-    return finished(figure)
+    return close(figure)
 
 
-def exponents_figure(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> Figure:
+def exponents_over_clock(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> Figure:
     """The exponent over T, a line for each map and number of epochs; dotted, what is claimed and where it starts."""
     figure, axes = plt.subplots(figsize=(6.0, 4.4))
     faces: dict[str, dict[str, Any]] = {
@@ -321,7 +321,7 @@ def exponents_figure(tables: dict[str, pd.DataFrame], labels: dict[str, str]) ->
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
     axes.set(xlabel="time under weight decay $T$", ylabel="exponent after training")
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def draw_exponents(axes: Axes, part: pd.DataFrame, style: dict[str, Any]) -> None:
@@ -329,7 +329,7 @@ def draw_exponents(axes: Axes, part: pd.DataFrame, style: dict[str, Any]) -> Non
     axes.errorbar(part["clock"], part["exponent"], yerr=reach, capsize=2, **style)
 
 
-def architecture_figure(table: pd.DataFrame) -> Figure:
+def architecture_exponents(table: pd.DataFrame) -> Figure:
     """Exponents before and after training with their intervals, a row for each architecture; far ones as numbers."""
     figure, axes = plt.subplots(figsize=(6.0, 0.5 * len(table) + 1.2))
     for shift, (moment, style) in zip((0.12, -0.12), MOMENT_STYLE.items(), strict=True):
@@ -347,10 +347,10 @@ def architecture_figure(table: pd.DataFrame) -> Figure:
     axes.invert_yaxis()
     axes.set(xlabel="exponent")
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
-CARRIED_STYLE: dict[str, dict[str, Any]] = {
+CARRIER_STYLE: dict[str, dict[str, Any]] = {
     "absolute": {"color": BLUE, "marker": "o", "linestyle": "-"},
     "gain2": {"color": ORANGE, "marker": "s", "linestyle": "--"},
     "weight2": {"color": GREEN, "marker": "^", "linestyle": "-."},
@@ -358,14 +358,14 @@ CARRIED_STYLE: dict[str, dict[str, Any]] = {
 }
 
 
-def carried_figure(means: pd.DataFrame) -> Figure:
+def carrier_sizes(means: pd.DataFrame) -> Figure:
     """Sizes against depth after training, each over what it is in the shallowest network."""
     figure, axes = plt.subplots()
     end = means[means["moment"] == "end"].groupby("blocks")[list(SIZES)].mean()
-    for column, style in CARRIED_STYLE.items():
+    for column, style in CARRIER_STYLE.items():
         axes.plot(end.index, end[column] / end[column].iloc[0], label=SIZE_NAMES[column], markersize=5, **style)
     axes.plot(end.index, end.index[0] / end.index, color=INK, linestyle=(0, (1, 1)), linewidth=1, label="slope −1")
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="over the shallowest network's")
     depth_ticks(axes, list(end.index))
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from resperturb.records.sweeps import Sweep, spoken
+from resperturb.records.sweeps import Sweep, display_name
 
 INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
 
@@ -44,7 +44,7 @@ MEASURE_LABEL = {
 }
 
 
-FEW = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
+LINE_LENGTH = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
 
 
 SIGNED = ("cosine", "successive_cosine")  # measures of either sign, which no logarithmic axis can show
@@ -67,7 +67,7 @@ def legend_above(axes: Axes, columns: int = 3) -> None:
     )
 
 
-def finished(figure: Figure) -> Figure:
+def close(figure: Figure) -> Figure:
     """Closed for pyplot, so that a notebook shows it once, as the cell's value."""
     figure.tight_layout()
     plt.close(figure)
@@ -84,28 +84,29 @@ def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1
     axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
-def shown(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
+def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
     """A table as the book prints it: no index, numbers in the given formats, a dash where there is none.
 
-    Names of sweeps are spoken, minus signs are no hyphens, and a few words or an interval are not broken over lines.
+    Sweeps have their display names, minus signs are no hyphens, and a few words or an interval stay on one line.
     """
     chosen = formats or {}
     printed: dict[Any, Any] = {
-        name: partial(cell, form=chosen.get(name, "{}"), sweep=name in ("sweep", "data set")) for name in table.columns
+        name: partial(format_cell, form=chosen.get(name, "{}"), sweep=name in ("sweep", "data set"))
+        for name in table.columns
     }
     styled = table.style.hide(axis="index").format(printed, na_rep="–")
     return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
 
 
-def together(words: str) -> str:
+def without_breaks(words: str) -> str:
     """A few words are not broken over lines."""
-    return words.replace(" ", "\u00a0") if len(words) <= FEW else words
+    return words.replace(" ", "\u00a0") if len(words) <= LINE_LENGTH else words
 
 
-def cell(value: Any, form: str, sweep: bool) -> str:
+def format_cell(value: Any, form: str, sweep: bool) -> str:
     """What stands in one cell of a table."""
     if isinstance(value, str):
-        return together(spoken(value) if sweep else value)
+        return without_breaks(display_name(value) if sweep else value)
     if form == "{}" and isinstance(value, float):
         form = "{:.6g}"
     return form.format(value).replace("-", "−")

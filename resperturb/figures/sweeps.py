@@ -25,8 +25,8 @@ from resperturb.figures.style import (
     MOMENT_STYLE,
     ORANGE,
     SECTION_STYLE,
+    close,
     depth_ticks,
-    finished,
     legend_above,
     legend_of_all,
     panels,
@@ -58,7 +58,7 @@ def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
     handles, labels = all_axes[0].get_legend_handles_labels()
     kept = [(h, t) for h, t in zip(handles, labels, strict=True) if not t.startswith("fitted")]
     figure.legend(*zip(*kept, strict=True), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2, fontsize=10)
-    return finished(figure)
+    return close(figure)
 
 
 def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], *, measure: str = "scaled") -> Figure:
@@ -78,7 +78,7 @@ def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], 
         axes.set(xlabel="block $l$", yscale="log")
     all_axes[0].set(ylabel=MEASURE_LABEL[measure])
     legend_of_all(figure, all_axes[0], 2)
-    return finished(figure)
+    return close(figure)
 
 
 def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
@@ -112,7 +112,7 @@ def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
     depth_ticks(axes, sorted(depths), apart=1.7)
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
@@ -130,7 +130,7 @@ def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
     axes.set_ylim(bottom=0)
     depth_ticks(axes, sorted(depths))
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
@@ -147,11 +147,11 @@ def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, 
     axes.set(xscale="log", xlabel="depths used: this and deeper", ylabel="exponent")
     depth_ticks(axes, sorted(depths), apart=1.2)
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], column: str = "share") -> Figure:
-    """One column of :func:`resperturb.analysis.profiles.section_table` against depth: a line a section."""
+    """One column of :func:`resperturb.analysis.profiles.section_summary` against depth: a line a section."""
     labels = {"share": "share of the sum", "path": "share of the path", "scaled": "average in the section"}
     figure, all_axes = panels(len(tables))
     for axes, (name, table) in zip(all_axes, tables.items(), strict=True):
@@ -167,7 +167,7 @@ def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Swee
         depth_ticks(axes, sorted(set(table["blocks"])), apart=1.9)
     all_axes[0].set(ylabel=labels[column])
     legend_of_all(figure, all_axes[0], 3)
-    return finished(figure)
+    return close(figure)
 
 
 def concentration(table: pd.DataFrame) -> Figure:
@@ -183,7 +183,7 @@ def concentration(table: pd.DataFrame) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=MEASURE_LABEL["scaled"])
     depth_ticks(axes, table["blocks"].to_numpy())
     legend_above(axes)
-    return finished(figure)
+    return close(figure)
 
 
 def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
@@ -209,7 +209,7 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
     depth_ticks(axes, depths)
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
@@ -229,7 +229,7 @@ def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, 
     upper.set(xscale="log", yscale="log", ylabel="depth of crossing")
     lower.set(xlabel=r"$\epsilon$", ylabel="accuracy there")
     legend_above(upper, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def depths_left_out(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
@@ -249,7 +249,7 @@ def depths_left_out(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Swe
     axes.yaxis.set_minor_formatter("")
     depth_ticks(axes, sorted(depths))
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)
 
 
 def exponents_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
@@ -272,4 +272,4 @@ def exponents_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], cl
     axes.invert_yaxis()
     axes.set(xlabel="exponent")
     legend_above(axes, 2)
-    return finished(figure)
+    return close(figure)

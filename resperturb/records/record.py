@@ -317,7 +317,7 @@ def load_studies(folder: Path | str) -> list[StudyRecord]:
     return records
 
 
-def gathered(records: Iterable[StudyRecord], table: str, *parameters: str) -> pd.DataFrame:
+def concat_tables(records: Iterable[StudyRecord], table: str, *parameters: str) -> pd.DataFrame:
     """One table of several records below each other, with some of their parameters as first columns."""
     parts = []
     for record in records:

@@ -27,7 +27,7 @@ def in_a_sentence(dataset: str) -> str:
     return TITLES[dataset].replace("digits", "the digits")
 
 
-def spoken(name: str) -> str:
+def display_name(name: str) -> str:
     """A sweep's name as a reader says it: mnist-postactivation is "MNIST, post-activation". Other names stay."""
     dataset, _, rest = name.partition("-")
     if dataset not in TITLES:

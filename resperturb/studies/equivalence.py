@@ -3,7 +3,7 @@
     python -m resperturb.studies.equivalence results/mnist results/cifar10
 
 A record is stale when the sources that decide a result have changed since, and most changes (a faster sum, another
-name) change no result. Training amplifies the smallest difference, so a run that ends with the same numbers has been
+name) change no result. Training amplifies the smallest disagreement, so a run that ends with the same numbers has been
 computed alike. Where all kinds of a sweep do, the old sources are entered in results/equivalent.json as equivalent to
 the present ones, and their records count as fresh. Only numbers of the same machine and versions can agree.
 """
@@ -42,7 +42,7 @@ def kinds(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
     return found
 
 
-def difference(old: Record, new: Record) -> str | None:
+def disagreement(old: Record, new: Record) -> str | None:
     """What two records of one experiment disagree in, or None."""
     for name in ("accuracy", "loss"):
         if not np.isclose(old.run[name], new.run[name], rtol=TOLERANCE, atol=0):
@@ -92,7 +92,7 @@ def show(folders: Sequence[Path], report: Callable[[str], None] = print) -> bool
         for (sources, _), old in kinds(load_records(folder)).items():
             with tempfile.TemporaryDirectory() as place:
                 new = run(old.experiment, place, report=lambda line: None)
-                found = difference(old, new)
+                found = disagreement(old, new)
             report(f"{folder.name}/{old.name}: {found or 'the same numbers'}")
             shown.setdefault(sources, []).append(f"{folder.name}/{old.name}")
             if found:

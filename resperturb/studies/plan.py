@@ -35,7 +35,7 @@ STUDIES = {
     "text": "TextStudy",
 }
 """Notebook and module of each study, and the class in it."""
-KEYS = ("about", "notebook", "parameters", "vary")
+STUDY_KEYS = ("about", "notebook", "parameters", "vary")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def load_plan(name: str | Path) -> Plan:
         raise ExperimentError(f"the preset {path} cannot be read ({str(error).splitlines()[0]}).") from None
     if not isinstance(content, dict) or "notebook" not in content:
         return plan_of_sweep(load_preset(path))
-    reject_unknown(content, KEYS)
+    reject_unknown(content, STUDY_KEYS)
     kind = Experiment if content["notebook"] == "sweep" else study_class(content["notebook"])
     runs = []
     for parameters in varied(path, content.get("parameters") or {}, content.get("vary") or {}):

@@ -16,7 +16,7 @@ from resperturb.training.data import load_images
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 # What trained weights for photographs expect (ImageNet's mean and deviation per channel), unless a network says so.
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 USUAL_SAMPLES = 256
 USUAL_SIZE = 224  # pixels; of photographs, for networks that do not say
 
@@ -32,8 +32,8 @@ class Pictures:
     channels: int
     size: int
     batch_size: int
-    mean: tuple[float, ...] = MEAN
-    deviation: tuple[float, ...] = DEVIATION
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    deviation: tuple[float, ...] = IMAGENET_DEVIATION
 
     @property
     def samples(self) -> int:
@@ -121,8 +121,8 @@ def load_pictures(
         channels=convolution.in_channels if convolution is not None else own_channels,
         size=size or usual,
         batch_size=batch_size,
-        mean=tuple(config.get("mean") or MEAN),
-        deviation=tuple(config.get("std") or DEVIATION),
+        mean=tuple(config.get("mean") or IMAGENET_MEAN),
+        deviation=tuple(config.get("std") or IMAGENET_DEVIATION),
     )
 
 

@@ -28,14 +28,14 @@ def with_table(record: Record, table: pd.DataFrame) -> Record:
 
 
 def test_carriers_are_the_fewest_blocks_that_make_up_the_share() -> None:
-    assert profiles.carriers(np.array([1.0, 1.0, 1.0, 1.0]), 0.5) == 2
-    assert profiles.carriers(np.array([0.1, 8.0, 0.1, 1.8]), 0.5) == 1
-    assert profiles.carriers(np.array([0.1, 8.0, 0.1, 1.8]), 0.9) == 2
-    assert profiles.carriers(np.array([3.0]), 0.9) == 1
+    assert profiles.blocks_for_share(np.array([1.0, 1.0, 1.0, 1.0]), 0.5) == 2
+    assert profiles.blocks_for_share(np.array([0.1, 8.0, 0.1, 1.8]), 0.5) == 1
+    assert profiles.blocks_for_share(np.array([0.1, 8.0, 0.1, 1.8]), 0.9) == 2
+    assert profiles.blocks_for_share(np.array([3.0]), 0.9) == 1
 
 
 def test_shares_of_the_sections_sum_to_one_and_the_path_leaves_room_for_transitions(records: list[Record]) -> None:
-    table = profiles.section_table(records)
+    table = profiles.section_summary(records)
     assert table.groupby("blocks")["share"].sum().to_numpy() == pytest.approx(1)
     assert (table.groupby("blocks")["path"].sum() < 1).all()
     assert (table.groupby("blocks")["count"].sum() == sorted({r.blocks for r in records})).all()
@@ -43,9 +43,9 @@ def test_shares_of_the_sections_sum_to_one_and_the_path_leaves_room_for_transiti
 
 def test_a_record_without_successive_cosines_says_nothing_of_them(records: list[Record]) -> None:
     old = records[0].perturbations.drop(columns="successive_cosine", errors="ignore")
-    assert profiles.section_table([with_table(records[0], old)])["successive"].isna().all()
+    assert profiles.section_summary([with_table(records[0], old)])["successive"].isna().all()
     new = old.assign(successive_cosine=np.where(old["kind"] == "identity", 0.5, np.nan))
-    assert profiles.section_table([with_table(records[0], new)])["successive"].tolist() == pytest.approx([0.5] * 3)
+    assert profiles.section_summary([with_table(records[0], new)])["successive"].tolist() == pytest.approx([0.5] * 3)
 
 
 def test_transitions_are_between_the_blocks_beside_them(records: list[Record]) -> None:
@@ -77,7 +77,7 @@ def test_the_law_of_a_measure_is_that_of_its_mean_over_blocks(records: list[Reco
 
 def test_the_measure_table_has_both_measures_at_both_ends(records: list[Record]) -> None:
     table = profiles.measure_table(records)
-    assert table.groupby("moment")["measure"].apply(list).tolist() == [list(profiles.MEASURES.values())] * 2
+    assert table.groupby("moment")["measure"].apply(list).tolist() == [list(profiles.MEASURE_NAMES.values())] * 2
     assert table["stream"].dropna().between(-1, 1).all()
     assert (table["images"] > 0).all()
 

@@ -185,8 +185,8 @@ def test_bars_of_a_sweep_never_overlap(measured: dict[str, Any]) -> None:
 
 
 def test_a_number_is_compared_with_what_was_aimed_at() -> None:
-    assert benchmarks.verdict(1.15, 1.15) == "within the aim of at most 1.15"
-    assert benchmarks.verdict(0.21, 0.2, " s") == "above the aim of at most 0.2 s"
+    assert benchmarks.against_aim(1.15, 1.15) == "within the aim of at most 1.15"
+    assert benchmarks.against_aim(0.21, 0.2, " s") == "above the aim of at most 0.2 s"
 
 
 @pytest.mark.book
@@ -283,7 +283,7 @@ def test_depth_is_told_with_its_slope_and_what_checkpointing_takes() -> None:
     )
     assert "grows by 32.0 MiB a block" in sentence
     assert "300 blocks take 3.00 GiB, within the aim of at most 8 GiB, and 1.30 times the seconds." in sentence
-    table = benchmarks.depth_table(record)
+    table = benchmarks.depth_cost_table(record)
     assert table["checkpointing"].tolist() == ["no", "no", "yes"]
     assert table["of which training (GiB)"].tolist() == [1.5, 10.5, 2.5]
 

@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT
 
 from _ext import explorer
-from _ext.explorer import DIGITS, GLOBAL, MEASURES, explorer_data, law_of, run_data, script
-from report.runs import MOMENTS, run_table
+from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, explorer_data, law_of, run_data, script
+from report.runs import MOMENTS, sweep_runs
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
@@ -43,7 +43,7 @@ def test_data_are_those_of_the_records(main: dict[str, Sweep], data: dict) -> No
             assert run["accuracy"] == near(record.run["accuracy"])
             for moment in MOMENTS:
                 blocks = record.blocks_at(moment)
-                for measure, column in MEASURES.items():
+                for measure, column in EXPLORER_COLUMNS.items():
                     assert run["profile"][moment][measure] == near(blocks[column].tolist())
                     assert run["averages"][moment][measure] == pytest.approx(blocks[column].mean(), rel=1e-3, abs=1e-4)
                 assert run["profile"][moment]["scaled_high"] == near(blocks["scaled_q95"].tolist())
@@ -83,7 +83,7 @@ def test_sweeps_of_one_kind_are_told_apart(main: dict[str, Sweep]) -> None:
 
 
 def test_the_table_has_every_run(main: dict[str, Sweep]) -> None:
-    table = run_table(main)
+    table = sweep_runs(main)
     assert len(table) == sum(len(sweep.records) for sweep in main.values())
     assert table["after training"].iloc[0] == main["digits"].records[0].run["averages"]["end"]["scaled"]
 

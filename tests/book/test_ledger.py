@@ -42,11 +42,11 @@ def found() -> dict[str, Sweep]:
 
 
 @pytest.fixture(scope="module")
-def rows(found: dict[str, Sweep]) -> dict[str, claims.Row]:
+def rows(found: dict[str, Sweep]) -> dict[str, claims.LedgerRow]:
     return {row.id: row for row in ledger.ledger(found)}
 
 
-def test_every_row_is_still_what_the_records_say(rows: dict[str, claims.Row]) -> None:
+def test_every_row_is_still_what_the_records_say(rows: dict[str, claims.LedgerRow]) -> None:
     written = ledger.read_ledger(ROOT).to_dict("records")
     now = ledger.ledger_table(rows.values()).to_dict("records")
     changed = [row["id"] for row, old in zip(now, written, strict=False) if row != old]
@@ -54,7 +54,7 @@ def test_every_row_is_still_what_the_records_say(rows: dict[str, claims.Row]) ->
     assert len(now) == len(written), "run make ledger"
 
 
-def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, claims.Row]) -> None:
+def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, claims.LedgerRow]) -> None:
     for row in rows.values():
         assert row.verdict in (HOLDS, ROUGH, NOT, OPEN)
         assert row.value
@@ -66,7 +66,7 @@ def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, claims.Row
         assert re.match(r"results/[\w-]+ \(\d+ runs\)", row.records)
 
 
-def test_no_statement_is_made_twice_and_each_is_said_of_every_sweep_it_can(rows: dict[str, claims.Row]) -> None:
+def test_no_statement_is_made_twice_and_each_is_said_of_every_sweep_it_can(rows: dict[str, claims.LedgerRow]) -> None:
     names = [(about, claim.name) for claim in CLAIMS for about in claim.about]
     assert len(names) == len(set(names))
     assert len({claim.sentence for claim in CLAIMS}) == len(CLAIMS)
@@ -91,7 +91,7 @@ def quoted() -> set[tuple[str, str, str]]:
     return keys
 
 
-def test_every_measured_number_in_the_prose_belongs_to_a_row(rows: dict[str, claims.Row]) -> None:
+def test_every_measured_number_in_the_prose_belongs_to_a_row(rows: dict[str, claims.LedgerRow]) -> None:
     for chapter, sweep, quantity in quoted():
         if sweep == "records" or quantity in FACTS:
             continue
@@ -99,10 +99,10 @@ def test_every_measured_number_in_the_prose_belongs_to_a_row(rows: dict[str, cla
         assert f"{sweep}/{MEASURED[quantity]}" in rows
 
 
-def test_prose_and_ledger_have_one_value(rows: dict[str, claims.Row], found: dict[str, Sweep]) -> None:
+def test_prose_and_ledger_have_one_value(rows: dict[str, claims.LedgerRow], found: dict[str, Sweep]) -> None:
     for name, sweep in main_sweeps(found).items():
         said = quantities.quantities(sweep)
-        for moment in summaries.CLAIMED:
+        for moment in summaries.CLAIMED_EXPONENTS:
             row = rows[f"{name}/exponent-{moment}"]
             assert (row.value, row.interval) == (said[f"exponent_{moment}"], said[f"interval_{moment}"])
             assert row.verdict == said[f"verdict_{moment}"]
@@ -112,7 +112,7 @@ def test_prose_and_ledger_have_one_value(rows: dict[str, claims.Row], found: dic
         assert rows[f"{name}/sums"].value == said["worst_reconstruction"]
 
 
-def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.Row]) -> None:
+def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.LedgerRow]) -> None:
     row = rows["digits/small"]
     assert row.shown(None, ())
     assert row.shown("scaling", ["small"])
@@ -121,7 +121,7 @@ def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.Row]) -> Non
 
 
 def test_a_comparison_of_a_sweep_with_itself_holds(found: dict[str, Sweep]) -> None:
-    subject = ledger.compared(found["digits"], found["digits"], changes="nothing changed")
+    subject = ledger.comparison(found["digits"], found["digits"], changes="nothing changed")
     (row,) = claims.rows_about("sensitivity", [subject])
     assert row.verdict == HOLDS
     assert row.statement.startswith("With nothing changed, ")
@@ -138,4 +138,4 @@ def test_a_claim_gets_the_arguments_that_its_function_names() -> None:
         claim.row(Subject("x", "results/x", {"size": size, "more": 1}, {"what": "It"})) for size in (3, 7, 20, 5, 0)
     ]
     assert [row and row.verdict for row in rows] == [HOLDS, ROUGH, NOT, None, None]
-    assert rows[0] == claims.Row("x/small", "us", "It is small.", "3", "", HOLDS, "page#place", "results/x")
+    assert rows[0] == claims.LedgerRow("x/small", "us", "It is small.", "3", "", HOLDS, "page#place", "results/x")

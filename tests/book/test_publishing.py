@@ -17,7 +17,7 @@ from docutils import nodes
 
 from _ext.handouts import first_cell
 from _ext.publishing import CARD, binder_environment, footer, launch_buttons, plain
-from report.repository import FOLDER, Repository, find_repository
+from report.repository import NOTEBOOK_FOLDER, Repository, find_repository
 
 GITHUB = Repository("https://github.com/someone/some-book")
 
@@ -157,12 +157,12 @@ def test_every_chapter_offers_its_executed_notebook(site: Site) -> None:
     for source in (site.tree.root / "book").glob("*.md"):
         if "code-cell" not in source.read_text():
             continue
-        file = site.html / FOLDER / f"{source.stem}.ipynb"
+        file = site.html / NOTEBOOK_FOLDER / f"{source.stem}.ipynb"
         cells = json.loads(file.read_text())["cells"]
         assert "".join(cells[0]["source"]) == code_of(None)
         assert any(cell.get("outputs") for cell in cells), f"{file.name} was not executed"
         page = BeautifulSoup((site.html / f"{source.stem}.html").read_text(), "html.parser")
-        assert page.find("a", href=f"{FOLDER}/{source.stem}.ipynb")
+        assert page.find("a", href=f"{NOTEBOOK_FOLDER}/{source.stem}.ipynb")
         assert not page.find("a", href=lambda address: address and "colab" in address)  # nobody knows the repository
 
 
@@ -173,7 +173,7 @@ def test_a_notebook_taken_along_runs_to_its_end(site: Site, tmp_path: Path) -> N
 
     clone = tmp_path / "resperturb-repository"
     clone.symlink_to(site.tree.root)
-    notebook = nbformat.read(site.html / FOLDER / "hypothesis.ipynb", as_version=4)
+    notebook = nbformat.read(site.html / NOTEBOOK_FOLDER / "hypothesis.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute(
         env={**os.environ, "PYTHONPATH": "", "PIP_NO_INDEX": "1"}
     )

@@ -82,7 +82,7 @@ def test_a_diverged_run_is_drawn_without_an_end(records: list[Record]) -> None:
 
 
 def test_the_fit_is_drawn_from_the_numbers_that_are_offered_as_data(records: list[Record]) -> None:
-    laws = {moment: fit_power_law(records, moment=moment) for moment in summaries.CLAIMED}
+    laws = {moment: fit_power_law(records, moment=moment) for moment in summaries.CLAIMED_EXPONENTS}
     (axes,) = figures.average_against_depth(laws).axes
     data = figures.averages_data(laws)
     drawn = [container.lines[0].get_ydata().tolist() for container in axes.containers]
@@ -97,9 +97,9 @@ def drawn(records: list[Record]) -> dict[str, Figure]:
         "again": Sweep("again", records, True),
         "third": Sweep("third", records, True),
     }
-    laws = {m: fit_power_law(records, moment=m, replicates=50) for m in summaries.CLAIMED}
+    laws = {m: fit_power_law(records, moment=m, replicates=50) for m in summaries.CLAIMED_EXPONENTS}
     epsilons = summaries.epsilons_of(records)
-    sections = profiles.section_table(records)
+    sections = profiles.section_summary(records)
     table = conventions.convention_table(sweeps["digits"], sweeps)
     return {
         "averages": figures.averages_by_sweep(dict.fromkeys(sweeps, laws), sweeps),
@@ -188,7 +188,7 @@ def test_a_table_prints_words_a_reader_would_write() -> None:
             "verdict": ["does not hold", "a verdict of more words than stand on a line"],
         }
     )
-    printed = BeautifulSoup(figures.shown(table, {"exponent": "{:.2f}"}).to_html(), "html.parser")
+    printed = BeautifulSoup(figures.format_table(table, {"exponent": "{:.2f}"}).to_html(), "html.parser")
     cells = [[cell.get_text() for cell in row.find_all("td")] for row in printed.find_all("tr")[1:]]
     assert cells[0] == ["MNIST,\u00a0post-activation", "−0.50", "does\u00a0not\u00a0hold"]
     assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of more words than stand on a line"]

@@ -93,7 +93,7 @@ def test_every_convention_is_what_it_says(found: dict[str, Sweep]) -> None:
     record = found["digits"].records[0]
     end = record.at("end")
     blocks = end[end["kind"] == "identity"]
-    of = {convention.name: convention.of(record, "end") for convention in conventions.conventions_of(found["digits"])}
+    of = {convention.name: convention.of(record, "end") for convention in conventions.all_conventions(found["digits"])}
     assert of["ours"] == pytest.approx(record.run["averages"]["end"]["scaled"], rel=1e-4)
     assert of["ratio of means"] == pytest.approx((blocks["perturbation_norm"] / blocks["state_norm"]).mean())
     assert of["ratio of sums"] == pytest.approx(blocks["perturbation_norm"].mean() / blocks["state_norm"].mean())
@@ -130,7 +130,7 @@ def test_the_choices_name_what_was_run_and_what_was_not(found: dict[str, Sweep])
 
 def test_every_choice_names_fields_that_exist() -> None:
     fields = set(sweeps(DIGITS.parent)["digits"].identity)
-    names = {convention.name for convention in conventions.conventions_of(sweeps(DIGITS.parent)["digits"])}
+    names = {convention.name for convention in conventions.all_conventions(sweeps(DIGITS.parent)["digits"])}
     for choice in choices.CHOICES:
         assert set(choice.fields) <= fields
         assert set(choice.conventions) <= names

@@ -20,7 +20,7 @@ from resperturb.experiment import Experiment
 from resperturb.measurement.measure import measure
 from resperturb.models.residual import ResidualNetwork
 from resperturb.models.transformer import Transformer
-from resperturb.records.record import gathered, load_studies, read_study
+from resperturb.records.record import concat_tables, load_studies, read_study
 from resperturb.studies.base import Study, sections_of
 from resperturb.studies.carriers import sizes
 from resperturb.studies.conduct import keep
@@ -275,10 +275,10 @@ class TestRecords:
     def test_tables_of_several_records_are_told_apart(self, tmp_path: Path) -> None:
         for seed in (0, 1):
             keep(dataclasses.replace(self.study, seed=seed), tmp_path, report=silent)
-        table = gathered(load_studies(tmp_path), "averages", "variant")
+        table = concat_tables(load_studies(tmp_path), "averages", "variant")
         assert table[["seed", "blocks"]].to_numpy().tolist() == [[0, 2], [0, 3], [1, 2], [1, 3]]
         with pytest.raises(RecordError, match="has no table nothing; it has averages, blocks"):
-            gathered(load_studies(tmp_path), "nothing")
+            concat_tables(load_studies(tmp_path), "nothing")
 
     def test_what_is_no_record_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(RecordError, match="holds no records of a study"):
