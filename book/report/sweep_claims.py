@@ -147,7 +147,9 @@ def conventions_agree(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
     return Finding(f"{value}; {far} of {len(table) - 1} by more", truth(far == 0))
 
 
-@claim("largest", OURS, f"In the deepest network every block is a small perturbation, below {SMALL}.", shown=SPREAD_SHOWN)
+@claim(
+    "largest", OURS, f"In the deepest network every block is a small perturbation, below {SMALL}.", shown=SPREAD_SHOWN
+)
 def small_everywhere(sweep: Sweep) -> Finding:
     largest = profiles.concentration_table(sweep.records)["largest"].iloc[-1]
     return Finding(f"{largest:.2g} at {sweep.depths[-1]}", truth(largest < SMALL))
