@@ -12,8 +12,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -140,27 +140,25 @@ def run_command(options: argparse.Namespace) -> int:
 
 def measure_command(options: argparse.Namespace) -> int:
     from resperturb.measurement.measure import measure
-    from resperturb.models import external
+    from resperturb.models.external import load_model, load_weights, one_sentence
     from resperturb.studies.run import device_of
     from resperturb.training.external_data import load_pictures
 
     device = device_of(options.device)
     check_targets(options.csv, options.figure)
-    model = external.load_model(options.spec, options.size)
+    model = load_model(options.spec, options.size)
     if options.weights:
-        external.load_weights(model, options.weights)
+        load_weights(model, options.weights)
     pictures = load_pictures(
         options.data, model, samples=options.samples, batch_size=options.batch_size, size=options.size
     )
-    form = f"{pictures.channels}×{pictures.size}×{pictures.size}"
-    with progress(pictures) as batches:
-        table = external.built(
-            f"measuring {options.spec} on images of {form} on {device}",
-            lambda: measure(model.to(device), batches, device=device, sequences=options.sequences),
-        )
+    form = "×".join(map(str, pictures.dataset[0].shape))
+    doing = f"measuring {options.spec} on images of {form} on {device}"
+    with one_sentence(doing, options.spec.rpartition(":")[0]), progress(pictures) as batches:
+        table = measure(model.to(device), batches, device=device, sequences=options.sequences)
     weights = "the function's own weights" if ".py:" in options.spec else "random weights (seed 0)"
     print(
-        f"{options.spec}, {options.weights or weights}; {pictures.samples} images of "
+        f"{options.spec}, {options.weights or weights}; {table['samples'].iloc[0]} images of "
         f"{options.data}, {form}; batch statistics: {'yes' if table.attrs['batch_statistics'] else 'no'}"
     )
     columns = ["name", "kind", "state_norm", "perturbation_norm", "scaled", "cosine", "step_scaled", "influence"]
@@ -182,13 +180,10 @@ def measure_command(options: argparse.Namespace) -> int:
 
 
 def check_targets(csv: str | None, figure: str | None) -> None:
-    """Refuse what could not be written before anything is computed.
-
-    Raises:
-        ResperturbError: no such folder, no right to write, a format that is none, or no matplotlib.
-    """
+    """Refuse a file that could not be written before anything is computed."""
     for path in map(Path, filter(None, (csv, figure))):
-        if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        target = path if path.exists() else path.parent
+        if path.is_dir() or not path.parent.is_dir() or not os.access(target, os.W_OK):
             raise ResperturbError(
                 f"{path} cannot be written; name a file in a folder that exists and can be written to."
             )
@@ -198,22 +193,13 @@ def check_targets(csv: str | None, figure: str | None) -> None:
         raise ResperturbError("--figure needs matplotlib: pip install 'resperturb[book]'.")
 
 
-@contextmanager
-def progress(batches: Any) -> Iterator[Iterable[Any]]:
-    """The batches, with a bar on standard error that is gone when they are done with."""
+def progress(batches: Any) -> AbstractContextManager[Iterable[Any]]:
+    """The batches, with a bar on standard error where tqdm is installed."""
     try:
         from tqdm import tqdm
-    except ImportError:  # it comes with the packages of the book, not with ours
-        yield counted(batches)
-    else:
-        with tqdm(batches, unit="batch", file=sys.stderr, leave=False) as bar:
-            yield bar
-
-
-def counted(batches: Any) -> Iterator[Any]:
-    for number, batch in enumerate(batches, start=1):
-        print(f"batch {number} of {len(batches)}", file=sys.stderr)
-        yield batch
+    except ImportError:  # it comes with the packages of the book
+        return nullcontext(batches)
+    return tqdm(batches, unit="batch", leave=False)
 
 
 def depth_command(options: argparse.Namespace) -> int:

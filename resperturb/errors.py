@@ -1,10 +1,6 @@
-"""What is raised where a request cannot be met: one clear sentence each."""
+"""Exceptions: each one clear sentence about a request that cannot be met."""
 
 from __future__ import annotations
-
-import sys
-import traceback
-from pathlib import Path
 
 
 class ResperturbError(ValueError):
@@ -27,23 +23,8 @@ class ActivationError(MeasurementError):
     """Activations that have no scaled perturbation: not finite, or a state that is zero."""
 
 
-PREFIX = "resperturb_subject_"  # of the modules that named files become
-
-
-class SubjectError(ResperturbError):
-    """A network, weights or images that cannot be had; the message says which and what to do."""
-
-
-def files_of_subjects() -> set[str]:
-    return {str(module.__file__) for name, module in list(sys.modules.items()) if name.startswith(PREFIX)}
-
-
-def in_one_line(error: BaseException) -> str:
-    """Kind, first sentence, and place in a file that was named: "ValueError: too small (model.py, line 12)"."""
-    text = next(iter(str(error).strip().splitlines()), "").split(". ")[0][:200].rstrip(".! ")
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files_of_subjects()]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{': ' if text else ''}{text}{place}"
+class ExternalError(ResperturbError):
+    """A network, weights or images of a user that cannot be loaded; the message says which and what to do."""
 
 
 class RecordError(ExperimentError):
