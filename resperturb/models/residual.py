@@ -9,6 +9,8 @@ Networks" (arXiv 1603.05027; pre-activation blocks).
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +59,15 @@ class Block(nn.Module):
         self.scale = scale
         self.after = nn.ReLU() if kind == "postactivation" else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def shortcut(self, x: Tensor) -> Tensor:
+        return x
+
+    def perturbation(self, x: Tensor) -> Tensor:
         f = self.branch(x)
-        return self.after(x + (f if self.scale == 1.0 else self.scale * f))
+        return f if self.scale == 1.0 else self.scale * f
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(x + self.perturbation(x))
 
 
 class Transition(nn.Module):
@@ -78,9 +86,23 @@ class Transition(nn.Module):
         self.projection = convolution(inputs, outputs, 1, 1 if self.narrow else 2, bias=norm == "none")
         self.after = nn.ReLU() if kind == "postactivation" else nn.Identity()
 
+    def shortcut(self, x: Tensor) -> Tensor:
+        return self.projection(x[:, :, ::2, ::2] if self.narrow else x)
+
+    def perturbation(self, x: Tensor) -> Tensor:
+        return self.branch(x)
+
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.projection(x[:, :, ::2, ::2] if self.narrow else x)
-        return self.after(shortcut + self.branch(x))
+        return self.after(self.shortcut(x) + self.perturbation(x))
+
+
+class ResidualStep(NamedTuple):
+    """One residual addition of a forward pass: next_state is state + perturbation, after any activation."""
+
+    layer: Block | Transition
+    state: Tensor  # of a transition the projected one
+    perturbation: Tensor
+    next_state: Tensor
 
 
 class ResidualNetwork(nn.Module):
@@ -149,7 +171,25 @@ class ResidualNetwork(nn.Module):
             if index:
                 x = self.transitions[index - 1](x)
             x = recomputed(section, x) if self.checkpointing and torch.is_grad_enabled() else section(x)
-        return self.head(self.norm(x).mean(dim=(2, 3)))  # average over the image
+        return self.classify(x)
+
+    def classify(self, state: Tensor) -> Tensor:
+        """Scores (N, classes) from the state behind the last block."""
+        return self.head(self.norm(state).mean(dim=(2, 3)))  # average over the image
+
+    def layers(self) -> list[Block | Transition]:
+        """Blocks and transitions in the order of execution."""
+        joints = [[], *([transition] for transition in self.transitions)]
+        groups = ((*joint, *section.children()) for joint, section in zip(joints, self.sections, strict=True))
+        return [layer for layer in itertools.chain.from_iterable(groups) if isinstance(layer, Block | Transition)]
+
+    def states(self, images: Tensor) -> Iterator[ResidualStep]:
+        """Run the forward pass addition by addition, up to the state that :meth:`classify` takes."""
+        x = self.stem(images)
+        for layer in self.layers():
+            state, f = layer.shortcut(x), layer.perturbation(x)
+            x = layer.after(state + f)
+            yield ResidualStep(layer, state, f, x)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ influence, 1 - cos(x_l, x_{l+1}) (Men et al. 2024, arXiv 2403.03853); angular di
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from resperturb.measurement.measure import measurement
-from resperturb.models.residual import ResidualNetwork
-from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
+from resperturb.models.residual import Block, ResidualNetwork, Transition
+from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, trained
 
 SCORES = ("scaled", "influence", "angular")
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the blocks, removed together
@@ -60,43 +60,22 @@ class Lesion(TrainedStudy):
 
 
 @torch.no_grad()
-def states(network: ResidualNetwork, images: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """(section, state that enters the block) of every block in order; then the state that enters the head.
-
-    Shapes: images (N, C, H, W); states (N, channels of the section, side, side).
-    """
-    x = network.stem(images)
-    for number, section in enumerate(sections_of(network)):
-        x = network.transitions[number - 1](x) if number else x
-        for block in section:
-            yield number, x
-            x = block(x)
-    yield len(network.sections), x
-
-
-@torch.no_grad()
-def scores_from(network: ResidualNetwork, x: Tensor, section: int, skip: int, without: Collection[int] = ()) -> Tensor:
+def scores_from(network: ResidualNetwork, x: Tensor, first: int, without: Collection[Block] = ()) -> Tensor:
     """Scores (N, classes) of a network from a state on.
 
     Args:
         network: in evaluation mode.
-        x: the state that enters block `skip` (counted from 0 within its section).
-        section: the section it enters.
-        skip: the first block of that section to run.
-        without: numbers of blocks to leave out, counted from 0 over the whole network.
+        x: the state that enters the layer `first`.
+        first: the first layer to run, as counted from 0 by `network.layers()`.
+        without: blocks to leave out.
     """
-    sections = sections_of(network)
-    number = sum(map(len, sections[:section])) + skip
-    for place in range(section, len(sections)):
-        if place > section:
-            x = network.transitions[place - 1](x)
-        for block in sections[place][skip if place == section else 0 :]:
-            if number not in without:
-                x = block(x)
-            number += 1
-    return network.head(network.norm(x).mean(dim=(2, 3)))
+    for layer in network.layers()[first:]:
+        if layer not in without:
+            x = layer(x)
+    return network.classify(x)
 
 
+@torch.no_grad()
 def removed_singly(network: ResidualNetwork, images: Tensor, labels: Tensor) -> pd.DataFrame:
     """What each block's absence does, beside its angular distance.
 
@@ -104,22 +83,18 @@ def removed_singly(network: ResidualNetwork, images: Tensor, labels: Tensor) -> 
         A row per block: loss and accuracy without it, how much loss that adds, how often the answer stays that of the
         whole network, and angular, the mean over images of arccos(cos(x_l, x_{l+1})) / pi.
     """
-    every = list(states(network, images))
-    whole = network.head(network.norm(every[-1][1]).mean(dim=(2, 3))).detach()
+    whole = network(images)
     loss, answers = cross_entropy(whole, labels).item(), whole.argmax(1)
-    blocks = [block for section in sections_of(network) for block in section]
     rows: list[dict[str, float]] = []
-    place = 0
-    for index, ((section, x), block) in enumerate(zip(every[:-1], blocks, strict=True)):
-        place = place + 1 if index and every[index - 1][0] == section else 0
-        with torch.no_grad():
-            after = block(x)
-        cosine = cosine_similarity(x.flatten(1), after.flatten(1), dim=1).clamp(-1, 1)
-        without = scores_from(network, x, section, place + 1)
+    for place, step in enumerate(network.states(images)):
+        if isinstance(step.layer, Transition):
+            continue
+        cosine = cosine_similarity(step.state.flatten(1), step.next_state.flatten(1), dim=1).clamp(-1, 1)
+        without = scores_from(network, step.state, place + 1)
         lesioned = cross_entropy(without, labels).item()
         rows.append(
             {
-                "block": index + 1,
+                "block": len(rows) + 1,
                 "loss": lesioned,
                 "added_loss": lesioned - loss,
                 "accuracy": (without.argmax(1) == labels).float().mean().item(),
@@ -164,13 +139,14 @@ def pruned(
         A row per way, k and draw: way (a score, "added loss", "random"), removed, draw, accuracy, agreement.
     """
     stem = network.stem(images).detach()
-    answers = scores_from(network, stem, 0, 0).argmax(1)
+    answers = scores_from(network, stem, 0).argmax(1)
+    layers = [layer for layer in network.layers() if isinstance(layer, Block)]
     generator = np.random.default_rng(seed)
     counts = sorted({round(share * len(blocks)) for share in SHARES} - {0})
     rows = []
 
     def row(way: str, removed: Sequence[int], draw: int) -> None:
-        predicted = scores_from(network, stem, 0, 0, set(removed)).argmax(1)
+        predicted = scores_from(network, stem, 0, {layers[number] for number in removed}).argmax(1)
         rows.append(
             {
                 "way": way,

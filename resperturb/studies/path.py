@@ -12,6 +12,7 @@ For the states x_1 ... x_{n+1} of a section and its steps x_{l+1} - x_l:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from resperturb.models.residual import ResidualNetwork, network_of
-from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
+from resperturb.models.residual import ResidualNetwork, ResidualStep, Transition, network_of
+from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, trained
 
 PICTURED = 40  # points at most on each trajectory of the picture
 
@@ -77,32 +78,29 @@ class Walk:
 
 def walked(network: ResidualNetwork, images: Tensor, labels: Tensor) -> Walk:
     """One forward and backward pass that keeps every state. Memory grows with blocks and images."""
-    kept: list[list[Tensor]] = []
-    added: list[list[Tensor]] = []
+    sections: list[list[ResidualStep]] = [[]]
     with torch.enable_grad():
-        x = network.stem(images).requires_grad_()
-        for number, section in enumerate(sections_of(network)):
-            x = network.transitions[number - 1](x) if number else x
-            x.retain_grad()
-            kept.append([x])
-            added.append([])
-            for block in section:
-                f = block.branch(x) * block.scale
-                x = block.after(x + f)
-                x.retain_grad()
-                kept[-1].append(x)
-                added[-1].append(f.detach())
-        scores = network.head(network.norm(x).mean(dim=(2, 3)))
+        for step in network.states(images):
+            if isinstance(step.layer, Transition):
+                sections.append([])
+            else:
+                step.state.retain_grad()
+                sections[-1].append(step)
+        scores = network.classify(step.next_state)
         cross_entropy(scores, labels, reduction="sum").backward()
     network.zero_grad(set_to_none=True)
 
-    def stacked(tensors: list[Tensor]) -> Tensor:
-        return torch.stack([tensor.detach().flatten(1) for tensor in tensors])
+    def stacked(tensors: Iterable[Tensor | None]) -> Tensor:
+        return torch.stack([tensor.detach().flatten(1) for tensor in tensors if tensor is not None])
 
     return Walk(
         [
-            Section(stacked(states), stacked([state.grad for state in states[:-1]]), stacked(f))  # type: ignore[misc]
-            for states, f in zip(kept, added, strict=True)
+            Section(
+                stacked([*(step.state for step in steps), steps[-1].next_state]),
+                stacked(step.state.grad for step in steps),
+                stacked(step.perturbation for step in steps),
+            )
+            for steps in sections
         ]
     )
 

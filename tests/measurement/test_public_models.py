@@ -192,17 +192,8 @@ def mobilenet_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
 
 
 def our_steps(model: ResidualNetwork, x: Tensor) -> Iterator[Step]:
-    x = model.stem(x)
-    for index, section in enumerate(model.sections):
-        if index:
-            joint = model.transitions[index - 1]
-            state, f = joint.projection(x), joint.branch(x)
-            x = joint.after(state + f)
-            yield state, f, x
-        for block in section:
-            f = block.scale * block.branch(x)
-            state, x = x, block.after(x + f)
-            yield state, f, x
+    for _, state, f, after in model.states(x):
+        yield state, f, after
 
 
 def encoder_steps(model: nn.TransformerEncoder, x: Tensor) -> Iterator[Step]:

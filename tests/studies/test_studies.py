@@ -98,7 +98,7 @@ class TestLesion:
         network = network_with_statistics()
         x = torch.randn(6, 1, 8, 8)
         with torch.no_grad():
-            torch.testing.assert_close(scores_from(network, network.stem(x), 0, 0), network(x))
+            torch.testing.assert_close(scores_from(network, network.stem(x), 0), network(x))
 
     def test_the_angle_is_that_of_the_states(self) -> None:
         network = network_with_statistics(blocks=3)
@@ -181,7 +181,7 @@ class TestPath:
 
         def loss(step: float) -> float:
             with torch.no_grad():
-                scores = scores_from(network, (section.states[0] + step * direction).view(shape), 1, 0)
+                scores = scores_from(network, (section.states[0] + step * direction).view(shape), 2)
                 return nn.functional.cross_entropy(scores, labels, reduction="sum").item()
 
         slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
