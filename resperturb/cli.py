@@ -1,4 +1,4 @@
-"""The command line: `resperturb run`, `resperturb measure`, `resperturb depth`, `resperturb report`.
+"""The command line: `resperturb run`, `measure`, `depth`, `report` and `verify`.
 
 PyTorch and pandas are imported by the command that needs them, so `resperturb --help` answers at once.
 """
@@ -71,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="a table of a sweep's runs and its fitted exponents")
     report.add_argument("results", help="folder of a sweep's records")
+
+    verify = commands.add_parser("verify", help="compare the numbers of the present code with those of a commit's code")
+    verify.add_argument("revisions", nargs="+", metavar="COMMIT", help="what git calls it: a hash, a branch, HEAD~2")
+    verify.add_argument("--results", type=Path, default=Path("results"), help="folder of all sweeps (results)")
     return top
 
 
@@ -241,7 +245,19 @@ def report_command(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"run": run_command, "measure": measure_command, "depth": depth_command, "report": report_command}
+def verify_command(options: argparse.Namespace) -> int:
+    from resperturb.studies.equivalence import verify
+
+    return 0 if verify(options.revisions, options.results) else 1
+
+
+COMMANDS = {
+    "run": run_command,
+    "measure": measure_command,
+    "depth": depth_command,
+    "report": report_command,
+    "verify": verify_command,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

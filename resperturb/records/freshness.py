@@ -11,7 +11,7 @@ import ast
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ DECIDING = (
     "training/precision.py",
 )
 """Files and patterns of files that decide every result."""
-DECIDING_STUDY = {
+DECIDING_BESIDE = {
+    "run": (),
     "carriers": ("studies/carriers.py", "studies/base.py"),
     "growth": ("studies/growth.py", "studies/base.py"),
     "initialization": ("studies/initialization.py", "analysis/theory.py", "studies/base.py"),
@@ -38,39 +39,63 @@ DECIDING_STUDY = {
     "published": ("studies/published.py", "models/published.py", "studies/base.py"),
     "text": ("studies/text.py", "models/transformer.py", "studies/base.py"),
 }
-"""What decides the results of a study beside them, by the study's name."""
+"""Files that decide beside them, by kind of record: a run, or a study's name."""
+SIZES = (
+    "blocks", "seed", "epochs", "train_size", "test_size", "measured_images", "threads", "depths", "deepest",
+    "layers", "steps", "measured_sequences", "network",
+)  # fmt: skip
+"""Parameters that say how much is computed: another value takes no other way through the code."""
 
 
-def is_fresh(recorded: str, results: Path, study: str | None = None) -> bool:
-    """Whether a recorded hash is the present one, or that of sources shown to give the same numbers.
+def is_fresh(recorded: str, results: Path, kind: str, settings: str) -> bool:
+    """Whether code of that hash is the present code, or was shown to give the same numbers as the present code.
 
     Args:
         recorded: the hash in the record.
         results: the folder of all sweeps, where equivalent.json lies.
-        study: the study's name; None for a run.
+        kind: "run", or the name of a study.
+        settings: of the record, as :func:`settings_hash` gives them.
     """
-    return recorded == source_hash(study) or recorded in equivalent_sources(results, study)
+    present, reached, waiting = source_hash(kind), {recorded}, [recorded]
+    comparisons = read_comparisons(results).get(kind, []) if recorded != present else []
+    comparisons = [entry for entry in comparisons if settings in entry.get("settings", [settings])]
+    while waiting:
+        one = waiting.pop()
+        new = {other for entry in comparisons if one in entry["hashes"] for other in entry["hashes"]} - reached
+        reached |= new
+        waiting += new
+    return present in reached
 
 
-def equivalent_sources(results: Path, study: str | None = None) -> set[str]:
-    """Hashes of earlier sources that were shown to give the numbers of the present ones."""
+def read_comparisons(results: Path) -> dict[str, list[dict[str, Any]]]:
+    """The comparisons of code with code in equivalent.json, by kind of record.
+
+    Each has "hashes", the two that gave the same numbers; "settings", those compared (without it: all there were); and
+    "shown", how.
+    """
     try:
-        shown = json.loads((results / EQUIVALENT).read_text(encoding="utf-8"))
+        return dict(json.loads((results / EQUIVALENT).read_text(encoding="utf-8")))
     except (OSError, json.JSONDecodeError):
-        return set()
-    return set(shown.get(source_hash(study), {}))
+        return {}
 
 
-def deciding_files(study: str | None = None) -> tuple[Path, ...]:
+def settings_hash(parameters: Mapping[str, Any]) -> str:
+    """Six hexadecimal digits for all parameters but sizes; no block at all is a setting of its own."""
+    none = {"blocks": 0} if parameters.get("blocks") == 0 else {}
+    settings = {name: value for name, value in parameters.items() if name not in SIZES} | none
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def deciding_files(kind: str = "run") -> tuple[Path, ...]:
     """The files whose definitions decide a run, or the study of that name."""
-    patterns = (*DECIDING, *(DECIDING_STUDY[study] if study else ()))
+    patterns = (*DECIDING, *DECIDING_BESIDE[kind])
     return tuple(path for pattern in patterns for path in sorted(PACKAGE.glob(pattern)))
 
 
 @functools.cache
-def source_hash(study: str | None = None) -> str:
+def source_hash(kind: str = "run") -> str:
     """SHA-256, in 16 hexadecimal digits, of the definitions that decide a run, or the study of that name."""
-    return hash_of(path.read_text(encoding="utf-8") for path in deciding_files(study))
+    return hash_of(path.read_text(encoding="utf-8") for path in deciding_files(kind))
 
 
 def hash_of(sources: Iterable[str]) -> str:

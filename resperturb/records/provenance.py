@@ -40,11 +40,11 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def git_commit(study: str | None = None) -> dict[str, Any]:
+def git_commit(kind: str = "run") -> dict[str, Any]:
     """The commit of the checkout this package lies in, and whether the deciding sources differ from it; {} outside.
 
     Args:
-        study: the name of a study, whose own sources decide its result too.
+        kind: "run", or the name of a study, whose own sources decide its result too.
     """
     here = Path(__file__).parent
 
@@ -55,7 +55,7 @@ def git_commit(study: str | None = None) -> dict[str, Any]:
     try:
         return {
             "commit": git("rev-parse", "HEAD"),
-            "modified": bool(git("status", "--porcelain", "--", *map(str, deciding_files(study)))),
+            "modified": bool(git("status", "--porcelain", "--", *map(str, deciding_files(kind)))),
         }
     except (OSError, subprocess.SubprocessError):
         return {}

@@ -26,7 +26,7 @@ import pandas as pd
 
 from resperturb.errors import RecordError
 from resperturb.experiment.experiment import Experiment
-from resperturb.records.freshness import is_fresh
+from resperturb.records.freshness import is_fresh, settings_hash
 
 if TYPE_CHECKING:
     pass
@@ -45,6 +45,15 @@ class Record:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def kind(self) -> str:
+        return "run"
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The parameters that choose a way through the code."""
+        return {**self.experiment.identity, "checkpointing": self.experiment.checkpointing}
 
     @functools.cached_property
     def experiment(self) -> Experiment:
@@ -68,7 +77,8 @@ class Record:
 
         See :mod:`resperturb.studies.equivalence`.
         """
-        return is_fresh(self.run["provenance"]["source_hash"], self.folder.parent.parent)
+        recorded, results = self.run["provenance"]["source_hash"], self.folder.parent.parent
+        return is_fresh(recorded, results, self.kind, settings_hash(self.decisive))
 
     @functools.cached_property
     def perturbations(self) -> pd.DataFrame:
@@ -266,13 +276,20 @@ class StudyRecord:
         return self.folder.name
 
     @property
+    def kind(self) -> str:
+        return str(self.run["study"])
+
+    @property
     def parameters(self) -> dict[str, Any]:
         return dict(self.run["parameters"])
+
+    decisive = parameters
 
     @property
     def fresh(self) -> bool:
         """Whether the sources that decide the result are those it was made with, or were shown to be equivalent."""
-        return is_fresh(self.run["provenance"]["source_hash"], self.folder.parent.parent, self.run["study"])
+        recorded, results = self.run["provenance"]["source_hash"], self.folder.parent.parent
+        return is_fresh(recorded, results, self.kind, settings_hash(self.decisive))
 
     def table(self, name: str) -> pd.DataFrame:
         """The table of that name.

@@ -1,126 +1,199 @@
-"""Whether changed sources still give the same numbers: run the cheapest record of every kind again, and compare.
+"""Whether changed code still gives the same numbers: old code and present code, compared bit for bit on one machine.
 
-    python -m resperturb.studies.equivalence results/mnist results/cifar10
-
-A record is stale when the sources that decide a result have changed since, and most changes (a faster sum, another
-name) change no result. Training amplifies the smallest disagreement, so a run that ends with the same numbers has been
-computed alike. Where all kinds of a sweep do, the old sources are entered in results/equivalent.json as equivalent to
-the present ones, and their records count as fresh. Only numbers of the same machine and versions can agree.
+A record is stale when the code that decides it has changed since, and most changes (a faster sum, another name) change
+no result. So every setting of runs and studies, on file or in a preset, is shrunk to seconds and conducted by both.
+Training amplifies the smallest difference: equal numbers have been computed alike. Only where all agree is the pair of
+hashes entered in results/equivalent.json, with the settings compared; records of other settings stay stale.
 """
 
 from __future__ import annotations
 
-import argparse
+import csv
+import inspect
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
+import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from resperturb.errors import ExperimentError, ResperturbError
-from resperturb.records.freshness import EQUIVALENT, source_hash
+from resperturb.errors import ExperimentError
+from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.presets import sweep_names
+from resperturb.records.freshness import EQUIVALENT, PACKAGE, SIZES, read_comparisons, settings_hash
 from resperturb.records.provenance import versions
-from resperturb.records.record import Record, load_records
+from resperturb.records.record import records_in
+from resperturb.studies.plan import load_plan, study_class, study_names
+from resperturb.training.data import data_folder
 
-TOLERANCE = 1e-5  # relative; files hold six digits
-TABLES = ("perturbations", "samples", "history", "conventions")
-COSTS = ("images_per_second",)  # of the history: no results
-
-
-def kinds(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
-    """The shallowest stale record for each source hash and each experiment but for depth and seed."""
-    found: dict[tuple[str, str], Record] = {}
-    for record in sorted(records, key=lambda record: (record.blocks, record.seed)):
-        if record.fresh or record.diverged:
-            continue
-        facts = {k: v for k, v in record.experiment.identity.items() if k not in ("blocks", "seed")}
-        found.setdefault((record.run["provenance"]["source_hash"], json.dumps(facts, sort_keys=True)), record)
-    return found
+COSTS = re.compile(r"seconds|images_per_second|peak_memory_bytes|provenance|sources")  # no results
+CODE = ("resperturb", "notebooks", "config")  # folders of a checkout
+Case = tuple[str, dict[str, Any]]  # kind of record, parameters
 
 
-def disagreement(old: Record, new: Record) -> str | None:
-    """What two records of one experiment disagree in, or None."""
-    for name in ("accuracy", "loss"):
-        if not np.isclose(old.run[name], new.run[name], rtol=TOLERANCE, atol=0):
-            return f"{name} {old.run[name]:.6g} is {new.run[name]:.6g} now"
-    for table in TABLES:
-        before, after = (getattr(record, table).drop(columns=list(COSTS), errors="ignore") for record in (old, new))
-        if list(before.columns) != list(after.columns) or len(before) != len(after):
-            return f"{table}.csv has other columns or rows now"
-        for column in before:
-            if not alike(before[column], after[column]):
-                return f"{column} in {table}.csv differs"
-    return None
-
-
-def alike(before: pd.Series, after: pd.Series) -> bool:
-    if not (pd.api.types.is_numeric_dtype(before) and pd.api.types.is_numeric_dtype(after)):
-        return bool((before.fillna("") == after.fillna("")).all())
-    if before.name == "reconstruction_error":  # rounding itself, and nothing else
-        return True
-    x, y = before.to_numpy(dtype=float), after.to_numpy(dtype=float)
-    scale = np.nanmax(np.abs(x), initial=0.0)  # what is small beside its column, as a cosine near zero, is rounding
-    return bool(np.isclose(x, y, rtol=TOLERANCE, atol=TOLERANCE * scale * 1e-1, equal_nan=True).all())
-
-
-def equivalents(results: Path) -> dict[str, dict[str, Any]]:
-    try:
-        return json.loads((results / EQUIVALENT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-
-
-def show(folders: Sequence[Path], report: Callable[[str], None] = print) -> bool:
-    """Rerun and compare; enter what agrees. True if nothing differed.
+def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None] = print) -> bool:
+    """Compare the present code with that of commits; enter each commit where nothing differs. True if nothing does.
 
     Raises:
-        ResperturbError: no records, or the folders lie in different results folders.
+        ExperimentError: no such commit.
     """
-    from resperturb.studies.run import run
-
-    homes = {folder.resolve().parent for folder in folders}
-    if len(homes) != 1:
-        raise ExperimentError(f"the sweeps must lie in one folder, but lie in {', '.join(map(str, sorted(homes)))}.")
-    results = homes.pop()
-    shown: dict[str, list[str]] = {}
-    refuted: set[str] = set()
-    for folder in folders:
-        for (sources, _), old in kinds(load_records(folder)).items():
-            with tempfile.TemporaryDirectory() as place:
-                new = run(old.experiment, place, report=lambda line: None)
-                found = disagreement(old, new)
-            report(f"{folder.name}/{old.name}: {found or 'the same numbers'}")
-            shown.setdefault(sources, []).append(f"{folder.name}/{old.name}")
-            if found:
-                refuted.add(sources)
-    kept = equivalents(results)
-    present = kept.setdefault(source_hash(), {})
-    for sources, runs in shown.items():
-        if sources not in refuted:
-            present[sources] = {"shown by": runs, "versions": versions()}
-    if shown:
-        (results / EQUIVALENT).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    else:
-        report("no record is stale")
-    return not refuted
+    cases = {(kind, settings_hash(given)): (kind, shrunk(given)) for kind, given in parameters_in(results)}
+    with tempfile.TemporaryDirectory() as place:
+        codes = [checkout(revision, Path(place, f"code-{number}")) for number, revision in enumerate(revisions)]
+        codes.append(Path(place, "present"))
+        for folder in CODE:
+            shutil.copytree(PACKAGE.parent / folder, codes[-1] / folder)
+        processes = [conducting(code, list(cases.values())) for code in codes]
+        failures = [process.wait() for process in processes]  # all of them, before the folder goes
+        if any(failures):
+            raise ExperimentError("the code of one of the commits cannot be run; its error stands above.")
+        old = zip(revisions, codes[:-1], strict=True)
+        alike = [compare_codes(revision, code, codes[-1], list(cases), results, report) for revision, code in old]
+    return all(alike)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m resperturb.studies.equivalence", description=str(__doc__).splitlines()[0]
-    )
-    parser.add_argument("folders", nargs="+", type=Path, help="results/<sweep>")
-    options = parser.parse_args(arguments)
-    try:
-        return 0 if show(options.folders) else 1
-    except ResperturbError as error:
-        print(f"equivalence: {error}", file=sys.stderr)
-        return 2
+def parameters_in(results: Path) -> Iterator[Case]:
+    """Kind and parameters of every record on file, of every run in a preset, and of a run with checkpointing."""
+    yield "run", {**Experiment().identity, "checkpointing": True}
+    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
+        yield from ((record.kind, record.decisive) for record in records_in(folder))
+    for plan in map(load_plan, (*sweep_names(), *study_names())):
+        for run in plan.runs:
+            if plan.notebook == "sweep":
+                experiment = Experiment.from_mapping(run.parameters)
+                yield "run", {**experiment.identity, "checkpointing": experiment.checkpointing}
+            else:
+                yield plan.notebook, study_class(plan.notebook).from_mapping(run.parameters).identity
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def shrunk(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The same settings at a size of seconds: two epochs of two steps, sections of unequal length, few images."""
+    batch = parameters.get("batch_size", 64)
+    sizes = {
+        "blocks": parameters.get("sections", 1) + 2 if parameters.get("blocks") else 0,
+        "epochs": 2,
+        "train_size": min(2 * batch + 3, parameters.get("train_size") or batch),
+        "test_size": 32,
+        "measured_images": 32,
+        "seed": 0,
+        "depths": [3, 9, 200],
+        "deepest": 10,
+        "layers": 2,
+        "steps": 5,
+        "measured_sequences": 4,
+        "network": "resnet20",
+        "threads": 1,
+    }
+    return {**parameters, **{name: sizes[name] for name in parameters if name in SIZES}}
+
+
+def checkout(revision: str, folder: Path) -> Path:
+    """The code of a commit, in a folder of its own.
+
+    Raises:
+        ExperimentError: no such commit.
+    """
+    folder.mkdir()
+    archive = folder / "code.tar"
+    command = ["git", "archive", "--output", str(archive), revision, *CODE]
+    done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
+    if done.returncode:
+        raise ExperimentError(f"{revision} is no commit to compare with ({done.stderr.strip()}).")
+    with tarfile.open(archive) as members:
+        members.extractall(folder, filter="data")
+    return folder
+
+
+def conducting(code: Path, cases: Sequence[Case]) -> subprocess.Popen[bytes]:
+    """The process in which the code of a folder conducts all cases."""
+    (code / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
+    settings = {"PYTHONPATH": str(code), "RESPERTURB_DATA": str(data_folder()), "MPLBACKEND": "agg"}
+    environment = {**os.environ, **settings, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", f"{inspect.getsource(conduct_cases)}\nconduct_cases()"]
+    return subprocess.Popen(command, cwd=code, env=environment, stdout=subprocess.DEVNULL)
+
+
+def conduct_cases() -> None:
+    """Conduct the cases in cases.json by the notebooks of the working folder, with all digits in the records.
+
+    Runs from its source text, in a process and with the package of another commit: it uses nothing of this module.
+    """
+    import json
+    from pathlib import Path
+
+    import pandas as pd
+
+    to_csv = pd.DataFrame.to_csv
+    pd.DataFrame.to_csv = lambda *given, **named: to_csv(*given, **{**named, "float_format": None})  # type: ignore
+    for number, (kind, parameters) in enumerate(json.loads(Path("cases.json").read_text())):
+        names: dict[str, object] = {}
+        try:
+            text = Path("notebooks", f"{'sweep' if kind == 'run' else kind}.ipynb").read_text(encoding="utf-8")
+            for cell in (cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"):
+                exec("".join(cell["source"]), names)
+                if "parameters" in cell["metadata"].get("tags", []):
+                    names |= {**parameters, "results": f"records/{number}", "threads": 1}
+                if "record" in names:
+                    break
+        except (OSError, ValueError) as error:  # every error of ours is a ValueError
+            Path(f"{number}.txt").write_text(str(error), encoding="utf-8")
+
+
+def compare_codes(
+    revision: str, old: Path, new: Path, cases: Sequence[tuple[str, str]], results: Path, report: Callable[[str], None]
+) -> bool:
+    """Compare what two codes recorded, and enter it where nothing differs. A case the old one refuses is left out."""
+    same: dict[tuple[str, str, str], list[str]] = {}
+    differing = 0
+    for number, (kind, settings) in enumerate(cases):
+        before, after = facts_of(old, number), facts_of(new, number)
+        found = next((name for name in before if name != "hash" and before[name] != after.get(name)), None)
+        if "refused" in before:
+            report(f"{revision} {kind} {settings} is left out: {before['refused']}")
+        elif found:
+            differing += 1
+            report(f"{revision} {kind} {settings} differs: {found} {after.get('refused', '')}")
+        else:
+            same.setdefault((kind, str(before["hash"]), str(after["hash"])), []).append(settings)
+    report(f"{revision}: {sum(map(len, same.values()))} settings give the same numbers, {differing} others")
+    if not differing:
+        enter(results, same, f"bit for bit, the code of {revision} and of its day on one machine")
+    return not differing
+
+
+def facts_of(code: Path, number: int) -> dict[str, Any]:
+    """All that a record holds but costs, as text: numbers of run.json and columns of tables, by name."""
+    if (refusal := code / f"{number}.txt").is_file():
+        return {"refused": refusal.read_text(encoding="utf-8")}
+    (path,) = code.glob(f"records/{number}/*/run.json")
+    run = json.loads(path.read_text(encoding="utf-8"))
+    facts: dict[str, Any] = {"hash": run["provenance"]["source_hash"]}
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                add(f"{name} {key}", item)
+        elif not COSTS.search(name):
+            facts[name] = repr(value)
+
+    add("run.json", run)
+    for table in path.parent.glob("*.csv"):
+        with table.open(encoding="utf-8", newline="") as lines:
+            for column in zip(*csv.reader(lines), strict=True):
+                add(f"{table.name} {column[0]}", column[1:])
+    return facts
+
+
+def enter(results: Path, same: Mapping[tuple[str, str, str], list[str]], shown: str) -> None:
+    """Add pairs of hashes to equivalent.json; all that stands there stays."""
+    register = read_comparisons(results)
+    for (kind, old, new), settings in same.items():
+        entry = {"hashes": [old, new], "settings": settings, "shown": shown, "versions": versions()}
+        if old != new and entry not in register.setdefault(kind, []):
+            register[kind].append(entry)
+    (results / EQUIVALENT).write_text(json.dumps(register, indent=1) + "\n", encoding="utf-8")

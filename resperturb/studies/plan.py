@@ -98,7 +98,7 @@ def load_plan(name: str | Path) -> Plan:
         run = kind.from_mapping(parameters)
         runs.append(Planned(run.name, parameters, int(getattr(run, "blocks", 0))))
     runs.sort(key=lambda run: -run.blocks)
-    sources = deciding_files(getattr(kind, "study", None))
+    sources = deciding_files(getattr(kind, "study", "run"))
     return Plan(path.stem, str(content.get("about", "")), content["notebook"], sources, tuple(runs))
 
 

@@ -10,13 +10,13 @@ from conftest import ROOT
 
 from resperturb.records.freshness import (
     DECIDING,
-    DECIDING_STUDY,
+    DECIDING_BESIDE,
     EQUIVALENT,
     PACKAGE,
     deciding_files,
-    equivalent_sources,
     hash_of,
     is_fresh,
+    settings_hash,
     source_hash,
 )
 from resperturb.records.record import Record, StudyRecord, read_record, read_study
@@ -99,9 +99,9 @@ def test_the_package_cut_up_and_shuffled_has_its_hash() -> None:
 
 
 def test_every_deciding_file_is_there() -> None:
-    for pattern in (*DECIDING, *(pattern for patterns in DECIDING_STUDY.values() for pattern in patterns)):
+    for pattern in (*DECIDING, *(pattern for patterns in DECIDING_BESIDE.values() for pattern in patterns)):
         assert list(PACKAGE.glob(pattern)), pattern
-    assert set(DECIDING_STUDY) == set(STUDIES)
+    assert set(DECIDING_BESIDE) == {"run", *STUDIES}
 
 
 def shipped() -> list[Record | StudyRecord]:
@@ -120,13 +120,31 @@ def test_all_shipped_records_are_fresh() -> None:
     assert [f"{record.folder.parent.name}/{record.name}" for record in records if not record.fresh] == []
 
 
-def test_runs_and_studies_ask_the_same_register(tmp_path: Path) -> None:
-    old = "0123456789abcdef"
-    register = {source_hash(): {old: {}}, source_hash("lesion"): {old[::-1]: {}}}
-    (tmp_path / EQUIVALENT).write_text(json.dumps(register), encoding="utf-8")
-    assert is_fresh(source_hash(), tmp_path)
-    assert is_fresh(source_hash("lesion"), tmp_path, "lesion")
-    assert is_fresh(old, tmp_path)
-    assert not is_fresh(old, tmp_path, "lesion")
-    assert is_fresh(old[::-1], tmp_path, "lesion")
-    assert equivalent_sources(tmp_path, "path") == set()
+OLD, OLDER = "0123456789abcdef", "fedcba9876543210"
+
+
+def write_register(results: Path, **comparisons: list[dict[str, object]]) -> None:
+    (results / EQUIVALENT).write_text(json.dumps(comparisons), encoding="utf-8")
+
+
+def test_a_comparison_counts_for_its_kind_and_its_settings_alone(tmp_path: Path) -> None:
+    write_register(tmp_path, run=[{"hashes": [OLD, source_hash()], "settings": ["aaaaaa"]}])
+    assert is_fresh(OLD, tmp_path, "run", "aaaaaa")
+    assert not is_fresh(OLD, tmp_path, "run", "bbbbbb")
+    assert not is_fresh(OLD, tmp_path, "lesion", "aaaaaa")
+    assert is_fresh(source_hash("lesion"), tmp_path, "lesion", "aaaaaa")
+
+
+def test_comparisons_are_chained_so_that_none_is_written_anew(tmp_path: Path) -> None:
+    chain = [{"hashes": [OLDER, OLD]}, {"hashes": [source_hash(), OLD], "settings": ["aaaaaa"]}]
+    write_register(tmp_path, run=chain)
+    assert is_fresh(OLDER, tmp_path, "run", "aaaaaa")
+    assert not is_fresh(OLDER, tmp_path, "run", "bbbbbb")
+    assert not is_fresh("another", tmp_path, "run", "aaaaaa")
+
+
+def test_sizes_are_no_settings_but_to_have_no_block_is() -> None:
+    given = {"blocks": 6, "seed": 0, "clock": 5.0}
+    assert settings_hash(given) == settings_hash({"clock": 5.0, "blocks": 300, "seed": 2, "epochs": 9})
+    assert settings_hash(given) != settings_hash({**given, "clock": 2.0})
+    assert settings_hash(given) != settings_hash({**given, "blocks": 0})

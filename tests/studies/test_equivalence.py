@@ -1,69 +1,66 @@
-"""Changed sources that give the same numbers leave records fresh; those that do not leave them stale."""
+"""Code compared with code: what agrees is entered for what was compared, what differs is not."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
+from conftest import ROOT
 
-from resperturb import Experiment, load_records, run
-from resperturb.records.freshness import EQUIVALENT, source_hash
-from resperturb.records.record import Record, read_record
+from resperturb.errors import ExperimentError
+from resperturb.experiment import Experiment
+from resperturb.records.freshness import EQUIVALENT, settings_hash, source_hash
 from resperturb.studies import equivalence
+from resperturb.studies.equivalence import CODE, parameters_in, shrunk, verify
+from resperturb.studies.plan import STUDIES
 
-TINY = {"blocks": 3, "width": 4, "epochs": 1, "train_size": 128, "test_size": 64, "measured_images": 32, "threads": 1}
-OLD = "0123456789abcdef"
-
-
-@pytest.fixture
-def stale(tmp_path: Path) -> Record:
-    """A record of sources that are no more."""
-    folder = tmp_path / "sweep"
-    for blocks in (3, 4):
-        record = run(Experiment(**TINY | {"blocks": blocks}), folder, report=lambda line: None)
-        facts = json.loads((record.folder / "run.json").read_text())
-        facts["provenance"]["source_hash"] = OLD
-        (record.folder / "run.json").write_text(json.dumps(facts))
-    assert not any(record.fresh for record in load_records(folder))
-    return load_records(folder)[0]
+TINY = {"blocks": 3, "width": 4, "epochs": 1, "train_size": 128, "test_size": 64, "measured_images": 32}
 
 
-def test_the_same_numbers_make_records_fresh(stale: Record, capsys: pytest.CaptureFixture[str]) -> None:
-    assert equivalence.main([str(stale.folder.parent)]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"sweep/{stale.name}: the same numbers"]  # the shallowest alone
-    assert all(record.fresh for record in load_records(stale.folder.parent))
-    shown = json.loads((stale.folder.parent.parent / EQUIVALENT).read_text())
-    assert shown[source_hash()][OLD]["shown by"] == [f"sweep/{stale.name}"]
+def altered(revision: str, folder: Path) -> Path:
+    """The present code with one number changed, or one that changes nothing."""
+    for name in CODE:
+        shutil.copytree(ROOT / name, folder / name)
+    loop = folder / "resperturb" / "training" / "loop.py"
+    text = loop.read_text(encoding="utf-8")
+    assert "WARMUP = 0.25" in text
+    loop.write_text(text.replace("WARMUP = 0.25", {"alike": "WARMUP = 1 / 4", "other": "WARMUP = 0.2"}[revision]))
+    return folder
 
 
-@pytest.mark.parametrize("table", ["perturbations", "samples", "conventions"])
-def test_one_other_number_leaves_them_stale(stale: Record, table: str) -> None:
-    path = stale.folder / f"{table}.csv"
-    numbers = pd.read_csv(path)
-    column = "scaled" if "scaled" in numbers else numbers.columns[0]
-    numbers.loc[numbers[column].idxmax(), column] *= 1.001
-    numbers.to_csv(path, index=False)
-    assert equivalence.main([str(stale.folder.parent)]) == 1
-    assert not read_record(stale.folder).fresh
+def test_equal_numbers_are_entered_and_others_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"run": [{"hashes": ["a", "b"], "shown": "earlier"}], "lesion": [{"hashes": ["c", "d"]}]}
+    (tmp_path / EQUIVALENT).write_text(json.dumps(there), encoding="utf-8")
+    experiment = Experiment(**TINY).identity | {"checkpointing": True}
+    monkeypatch.setattr(equivalence, "parameters_in", lambda results: [("run", experiment)])
+    monkeypatch.setattr(equivalence, "checkout", altered)
+    lines: list[str] = []
+    assert not verify(["alike", "other"], tmp_path, lines.append)
+    assert lines[0] == "alike: 1 settings give the same numbers, 0 others"
+    assert lines[1].startswith(f"other run {settings_hash(experiment)} differs: ")
+    entered = json.loads((tmp_path / EQUIVALENT).read_text())
+    assert entered["lesion"] == there["lesion"]
+    kept, new = entered["run"]
+    assert kept == there["run"][0]
+    assert new["hashes"][1] == source_hash() != new["hashes"][0]
+    assert new["settings"] == [settings_hash(experiment)]
 
 
-def test_what_was_shown_of_other_sources_is_kept(stale: Record) -> None:
-    register = stale.folder.parent.parent / EQUIVALENT
-    other = {"fedcba9876543210": {OLD: {"shown by": ["another study"]}}}
-    register.write_text(json.dumps(other))
-    assert equivalence.main([str(stale.folder.parent)]) == 0
-    assert json.loads(register.read_text()).items() > other.items()
+def test_every_setting_on_file_and_in_a_preset_is_compared() -> None:
+    cases = list(parameters_in(ROOT / "results"))
+    runs = [parameters for kind, parameters in cases if kind == "run"]
+    for name, value in (("checkpointing", True), ("precision", "bfloat16"), ("blocks", 0), ("normalization", "none")):
+        assert any(run[name] == value for run in runs), name
+    assert {kind for kind, _ in cases} == {"run", *STUDIES}
+    for kind, parameters in cases:
+        small = shrunk(parameters)
+        assert settings_hash(small) == settings_hash(parameters)
+        if kind == "run":
+            Experiment.from_mapping(small)
 
 
-def test_nothing_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(Experiment(**TINY), tmp_path / "sweep", report=lambda line: None)
-    assert equivalence.main([str(tmp_path / "sweep")]) == 0
-    assert capsys.readouterr().out == "no record is stale\n"
-    assert not (tmp_path / EQUIVALENT).exists()
-
-
-def test_no_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert equivalence.main([str(tmp_path)]) == 2
-    assert "holds no records" in capsys.readouterr().err
+def test_a_commit_that_is_none_is_named() -> None:
+    with pytest.raises(ExperimentError, match="nothing-such is no commit to compare with"):
+        verify(["nothing-such"], ROOT / "results")
