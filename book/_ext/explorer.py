@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ import pandas as pd
 from report.cache import fingerprint
 from report.run_facts import command_of
 from report.runs import MOMENTS
-from resperturb.analysis.power_law import PowerLaw, fit_power_law
-from resperturb.analysis.profiles import measure_law
-from resperturb.errors import ScalingError
+from resperturb.analysis.power_law import PowerLaw
+from resperturb.analysis.profiles import fit_measure
+from resperturb.analysis.summaries import laws_by_moment
 from resperturb.records.record import Record
 from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sweeps
 
@@ -58,33 +59,24 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "dataset": sweep.dataset,
         "data": TITLES[sweep.dataset],
         "folder": Path(sweep.folder).name,
-        "laws": {measure: laws_of(sweep.records, measure) for measure in LAWFUL},
+        "laws": {measure: law_data(sweep.records, measure) for measure in LAWFUL},
         "runs": [run_data(record) for record in sweep.records],
     }
 
 
-def laws_of(records: Iterable[Record], measure: str) -> dict[str, Any]:
-    """The fitted laws of one measure by moment, as the chapters have them; without those that cannot be fitted."""
-    found = {}
-    for moment in MOMENTS:
-        try:
-            law = law_of(list(records), measure, moment)
-        except ScalingError:
-            continue
-        numbers = (law.exponent, law.low, law.high, law.prefactor)
-        found[moment] = dict(zip(("exponent", "low", "high", "prefactor"), map(significant, numbers), strict=True))
-    return found
+def law_data(records: Sequence[Record], measure: str) -> dict[str, dict[str, float | None]]:
+    """The power laws of a measure by moment, as the chapters have them; without those that cannot be fitted."""
+    return {
+        moment: {name: significant(number) for name, number in (*law.columns.items(), ("prefactor", law.prefactor))}
+        for moment, law in fitted_laws(records, measure).items()
+    }
 
 
-def law_of(records: Iterable[Record], measure: str, moment: str) -> PowerLaw:
-    """The law of the average of a measure in LAWFUL, with the interval that the chapters give.
-
-    Raises:
-        ScalingError: it cannot be fitted.
-    """
+def fitted_laws(records: Sequence[Record], measure: str) -> dict[str, PowerLaw]:
+    """The power laws of the average of a measure in LAWFUL by moment, with the intervals that the chapters give."""
     if measure == "scaled":
-        return fit_power_law(records, moment=moment)  # over images too, which only this measure is kept for
-    return measure_law(records, EXPLORER_COLUMNS[measure], moment)
+        return laws_by_moment(records)  # over images too, which only this measure is kept for
+    return laws_by_moment(records, partial(fit_measure, column=EXPLORER_COLUMNS[measure]))
 
 
 def run_data(record: Record) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from resperturb.analysis import study_tables
 from resperturb.analysis.architectures import architecture_table
-from resperturb.analysis.carriers import SIZE_NAMES, carrier_averages, carrier_exponents
 from resperturb.analysis.clock import LABELS, clock_exponents, clock_records, clock_table, collapse
+from resperturb.analysis.study_tables import SIZE_NAMES, carrier_averages, carrier_exponents
 from resperturb.analysis.summaries import interval, signed
 from resperturb.records.record import Record, StudyRecord
 from resperturb.records.sweeps import Sweep, in_a_sentence

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from resperturb.analysis.curves import by_range
-from resperturb.analysis.power_law import fit_power_law, power_law
+from resperturb.analysis.power_law import power_law
 from resperturb.analysis.profiles import concentration_table
-from resperturb.analysis.summaries import CLAIMED_EXPONENTS, depth_table, interval, signed, verdict
-from resperturb.errors import ScalingError
+from resperturb.analysis.summaries import CLAIMED_EXPONENTS, depth_table, interval, laws_by_moment, signed, verdict
 from resperturb.records.record import StudyRecord
 from resperturb.records.sweeps import Sweep, records_of, stale_words
 
@@ -23,7 +22,7 @@ def records_of_all(sweeps: Iterable[Sweep]) -> str:
 
 def quantities(sweep: Sweep) -> dict[str, str]:
     """What the prose of the chapters quotes from one sweep, ready to print."""
-    records = [record for record in sweep.records if not record.diverged]
+    records = sweep.finished
     table = depth_table(sweep.records)
     said: dict[str, str] = {
         "depths": ", ".join(map(str, table["blocks"][:-1])) + f" and {table['blocks'].iloc[-1]}",
@@ -60,16 +59,12 @@ def quantities(sweep: Sweep) -> dict[str, str]:
         "exponent_median": signed(float(power_law(spread["blocks"].to_numpy(), spread["median"].to_numpy())[0])),
         "exponent_largest": signed(float(power_law(spread["blocks"].to_numpy(), spread["largest"].to_numpy())[0])),
     }
-    for moment, claimed in CLAIMED_EXPONENTS.items():
-        try:
-            law = fit_power_law(sweep.records, moment=moment)
-        except ScalingError:
-            continue  # branches that start at f = 0 have no exponent
+    for moment, law in laws_by_moment(sweep.records).items():
         ranges = by_range(sweep.records, moment=moment, replicates=2)
         said |= {
             f"exponent_{moment}": signed(law.exponent),
             f"interval_{moment}": interval(law),
-            f"verdict_{moment}": verdict(law, claimed, ranges["exponent"]),
+            f"verdict_{moment}": verdict(law, CLAIMED_EXPONENTS[moment], ranges["exponent"]),
         }
     return said
 

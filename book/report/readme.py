@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from report.quantities import quantities
-from resperturb.analysis.power_law import PowerLaw, fit_power_law
-from resperturb.analysis.summaries import CLAIMED_EXPONENTS
+from resperturb.analysis.summaries import laws_by_moment
 from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
@@ -46,13 +45,6 @@ def pre_activation(found: dict[str, Sweep]) -> dict[str, Sweep]:
     return {name: sweep for name, sweep in found.items() if sweep.block == "preactivation"}
 
 
-def laws_of(found: dict[str, Sweep]) -> dict[str, dict[str, PowerLaw]]:
-    return {
-        name: {moment: fit_power_law(sweep.records, moment=moment) for moment in CLAIMED_EXPONENTS}
-        for name, sweep in pre_activation(found).items()
-    }
-
-
 def sentence(found: dict[str, Sweep]) -> str:
     parts, before = [], []
     for sweep in pre_activation(found).values():
@@ -71,8 +63,8 @@ def digest(found: dict[str, Sweep]) -> str:
     """Stands for the numbers in the figure."""
     text = ";".join(
         f"{name}:{moment}:{law.averages.means.round(8).tolist()}"
-        for name, laws in laws_of(found).items()
-        for moment, law in laws.items()
+        for name, sweep in pre_activation(found).items()
+        for moment, law in laws_by_moment(sweep.records).items()
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -90,7 +82,8 @@ def draw_headline(found: dict[str, Sweep], path: Path) -> None:
     from resperturb import figures
 
     with mpl.style.context(figures.STYLE):
-        figure = figures.averages_together(laws_of(found), found)
+        laws = {name: laws_by_moment(sweep.records) for name, sweep in pre_activation(found).items()}
+        figure = figures.averages_together(laws, found)
         figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest(found)})
 
 

@@ -8,9 +8,8 @@ import pandas as pd
 
 from report.claims import HOLDS, NOT, OPEN, OURS, POINT, Finding, across, claim, exponent_is, truth
 from resperturb.analysis import clock, study_tables
-from resperturb.analysis.carriers import carrier_averages
 from resperturb.analysis.power_law import PowerLaw, fit_power_law
-from resperturb.analysis.study_tables import fit_column
+from resperturb.analysis.study_tables import carrier_averages, fit_column
 from resperturb.analysis.summaries import ROUGHLY, interval, signed
 from resperturb.analysis.theory import VARIANTS, Variant
 from resperturb.records.record import Record, StudyRecord

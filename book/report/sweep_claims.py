@@ -125,17 +125,14 @@ def one_for_all_ranges(sweep: Sweep) -> Finding:
 def one_for_all_sections(sweep: Sweep) -> Finding:
     laws = section_laws(sweep)
     exponents = [law.exponent for law in laws]
-    whole = profiles.measure_law(sweep.records, "scaled").exponent
+    whole = profiles.fit_measure(sweep.records, "scaled").exponent
     furthest = max(abs(exponent - whole) for exponent in exponents)
     return Finding(listed(exponents), truth(furthest <= ROUGHLY), "; ".join(map(interval, laws)))
 
 
 def section_laws(sweep: Sweep) -> list[PowerLaw]:
     """The power law of each section, over the depth of the whole network."""
-    return [
-        fit_power_law(profiles.section_runs(sweep.records, section), replicates=500)
-        for section in profiles.section_numbers(sweep.records)
-    ]
+    return [profiles.fit_measure(sweep.records, section=section) for section in profiles.section_numbers(sweep.records)]
 
 
 @claim("conventions", OURS, f"No convention moves it by more than {ROUGHLY}.", shown="conventions#one-table")
@@ -238,7 +235,7 @@ def transitions_are_large(sweep: Sweep) -> Finding | None:
     shown=BOTH,
 )
 def absolute_level_before(sweep: Sweep) -> Finding:
-    return exponent_is(profiles.measure_law(sweep.records, "perturbation_norm", "initialization"), 0.0)
+    return exponent_is(profiles.fit_measure(sweep.records, "perturbation_norm", "initialization"), 0.0)
 
 
 @claim(
@@ -248,19 +245,19 @@ def absolute_level_before(sweep: Sweep) -> Finding:
     shown=BOTH,
 )
 def absolute_as_scaled_after(sweep: Sweep) -> Finding:
-    absolute, scaled = (profiles.measure_law(sweep.records, c, "end") for c in ("perturbation_norm", "scaled"))
+    absolute, scaled = (profiles.fit_measure(sweep.records, c, "end") for c in ("perturbation_norm", "scaled"))
     near = abs(absolute.exponent - scaled.exponent) <= ROUGHLY
     return Finding(f"{signed(absolute.exponent)} against {signed(scaled.exponent)}", truth(near), interval(absolute))
 
 
 @claim("stream-before", OURS, "Before training the norm of the state grows as √L.", shown=BOTH)
 def stream_grows_before(sweep: Sweep) -> Finding:
-    return exponent_is(profiles.measure_law(sweep.records, "state_norm", "initialization"), 0.5)
+    return exponent_is(profiles.fit_measure(sweep.records, "state_norm", "initialization"), 0.5)
 
 
 @claim("stream-after", OURS, "After training the norm of the state does not depend on depth (exponent 0).", shown=BOTH)
 def stream_level_after(sweep: Sweep) -> Finding:
-    return exponent_is(profiles.measure_law(sweep.records, "state_norm", "end"), 0.0)
+    return exponent_is(profiles.fit_measure(sweep.records, "state_norm", "end"), 0.0)
 
 
 @claim(
@@ -273,7 +270,7 @@ def stream_level_after(sweep: Sweep) -> Finding:
 def less_over_images(sweep: Sweep, moment: str) -> Finding:
     runs = [record for record in sweep.finished if record.blocks == sweep.depths[-1]]
     scaled, absolute = (
-        float(np.mean([profiles.over_images(run, column, moment) for run in runs]))
+        float(np.mean([profiles.image_variation(run, column, moment) for run in runs]))
         for column in ("scaled", "perturbation_norm")
     )
     return Finding(f"{scaled:.2f} against {absolute:.2f}", truth(scaled < absolute))

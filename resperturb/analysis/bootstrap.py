@@ -1,4 +1,4 @@
-"""The average scaled perturbation by depth, over the seeds and images of a sweep, with bootstrap replicates of it."""
+"""Hierarchical bootstrap: the average scaled perturbation by depth, resampled over the seeds and images of a sweep."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,10 +14,11 @@ from resperturb.errors import ScalingError
 
 CONFIDENCE = 0.95  # of every interval
 REPLICATES = 2000  # of every bootstrap
+TABLE_REPLICATES = 500  # of the bootstraps of tables with many fits
 
 
 class Run(Protocol):
-    """What a fit needs of a run; :class:`resperturb.records.record.Record` has it."""
+    """The part of a run that a fit reads; :class:`resperturb.records.record.Record` has it."""
 
     @property
     def blocks(self) -> int: ...
@@ -32,7 +33,7 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """A run of which one number is known: another measure, another convention, one section.
+    """A run reduced to one number: another measure, another convention, one section.
 
     A fit over such runs has an interval over seeds, and none over images.
     """
@@ -69,7 +70,16 @@ class Averages:
         return np.quantile(self.replicates, tails(), axis=0)
 
 
+RunType = TypeVar("RunType", bound=Run)
+
+
+def finished(runs: Iterable[RunType]) -> list[RunType]:
+    """The runs that did not diverge."""
+    return [run for run in runs if not run.diverged]
+
+
 def tails(level: float = CONFIDENCE) -> tuple[float, float]:
+    """The two quantiles that bound an interval of this level."""
     return (1 - level) / 2, (1 + level) / 2
 
 
@@ -85,9 +95,8 @@ def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: i
         ScalingError: no run is left.
     """
     by_depth: dict[int, list[np.ndarray]] = {}
-    for run in runs:
-        if not run.diverged:
-            by_depth.setdefault(run.blocks, []).append(np.asarray(run.scaled_per_sample(moment), dtype=float))
+    for run in finished(runs):
+        by_depth.setdefault(run.blocks, []).append(np.asarray(run.scaled_per_sample(moment), dtype=float))
     if not by_depth:
         raise ScalingError("there is no run to average: give at least one that has not diverged.")
     depths = tuple(sorted(by_depth))
@@ -97,11 +106,11 @@ def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: i
 
 @functools.lru_cache(maxsize=1024)
 def bootstrapped(depths: tuple[int, ...], groups: tuple[tuple[bytes, ...], ...], replicates: int) -> Averages:
-    """What :func:`averages_by_depth` says, remembered: tables and figures ask for the same averages many times.
+    """:func:`averages_by_depth`, cached: tables and figures ask for the same averages many times.
 
     Args:
         depths: distinct numbers of blocks, increasing.
-        groups: for each depth its runs, each float64 values over images as bytes, which can be told apart quickly.
+        groups: for each depth its runs, each the bytes of float64 values over images, which hash quickly.
         replicates: of the bootstrap.
     """
     values = [[np.frombuffer(run) for run in group] for group in groups]
@@ -131,8 +140,8 @@ def bootstrapped(depths: tuple[int, ...], groups: tuple[tuple[bytes, ...], ...],
 
 @functools.lru_cache(maxsize=16)
 def image_weights(sizes: tuple[int, ...], replicates: int) -> tuple[dict[int, np.ndarray], dict[str, Any]]:
-    """How often each image is drawn, as a share, for each number of images: one matrix product instead of many
-    gathers. Each [replicates, size]. With it the state of the generator (seed 0) after the draws."""
+    """Share of the draws that falls on each image, by number of images, each of shape (replicates, size), and the state
+    of the generator (seed 0) after the draws. Shares make a replicate a matrix product instead of many gathers."""
     generator = np.random.default_rng(0)
     weights = {size: generator.multinomial(size, np.full(size, 1 / size), size=replicates) / size for size in sizes}
     return weights, dict(generator.bit_generator.state)

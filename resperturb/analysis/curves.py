@@ -1,4 +1,4 @@
-"""Which curve the averages follow: candidates compared, the exponent by range of depths, and depths left out.
+"""Comparison of curves: which law the averages follow, the exponent by range of depths, and depths left out.
 
 The candidates are the laws that the literature names: 1/L (Hauser 2019, arXiv 1902.04106, after training), 1/sqrt(L)
 (De & Smith 2020, arXiv 2002.10444, at initialisation), H_L / L, which is what a state that grows by the same amount in
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.bootstrap import Run
+from resperturb.analysis.bootstrap import TABLE_REPLICATES, Run, finished
 from resperturb.analysis.power_law import crossing, fit_power_law
 from resperturb.errors import ScalingError
 
@@ -35,22 +35,21 @@ def harmonic(depths: np.ndarray) -> np.ndarray:
     return np.array([(1 / np.arange(1, int(depth) + 1)).sum() for depth in depths])
 
 
-def none(depths: np.ndarray) -> list[np.ndarray]:
+def no_columns(depths: np.ndarray) -> list[np.ndarray]:
     return []
 
 
 CURVES = (
-    Curve("1/L", lambda depths: -np.log(depths), none),
-    Curve("1/√L", lambda depths: -np.log(depths) / 2, none),
-    Curve("H_L/L", lambda depths: np.log(harmonic(depths) / depths), none),
+    Curve("1/L", lambda depths: -np.log(depths), no_columns),
+    Curve("1/√L", lambda depths: -np.log(depths) / 2, no_columns),
+    Curve("H_L/L", lambda depths: np.log(harmonic(depths) / depths), no_columns),
     Curve("power of L", np.zeros_like, lambda depths: [np.log(depths)]),
     Curve("power of L, bending", np.zeros_like, lambda depths: [np.log(depths), np.log(depths) ** 2]),
 )
 
 
 def aicc(squares: float, points: int, parameters: int) -> float:
-    """Akaike's information criterion with the correction for few points (Hurvich & Tsai 1989); infinite where there
-    are too few.
+    """Akaike's information criterion, corrected for few points (Hurvich & Tsai 1989); infinite with too few.
 
     Args:
         squares: sum of squared distances of the logarithms.
@@ -65,7 +64,7 @@ def aicc(squares: float, points: int, parameters: int) -> float:
 
 
 def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
-    """The candidate curves on the averages of a sweep, the best first.
+    """Compare the candidate curves on the averages of a sweep, the best first.
 
     Args:
         depths: shape (D,); at least four of them, so that the fixed laws have a criterion.
@@ -104,32 +103,23 @@ def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.n
     return table
 
 
-def by_range(runs: Iterable[Run], *, moment: str = "end", replicates: int = 500) -> pd.DataFrame:
+def by_range(runs: Iterable[Run], *, moment: str = "end", replicates: int = TABLE_REPLICATES) -> pd.DataFrame:
     """The exponent over the depths from each one on, as long as FEWEST depths are left (all of them in any case).
 
     Returns:
         Columns from, to, depths (how many), exponent, low, high.
     """
-    kept = [run for run in runs if not run.diverged]
+    kept = finished(runs)
     depths = sorted({run.blocks for run in kept})
     rows = []
     for first in depths[: max(1, len(depths) - FEWEST + 1)]:
         law = fit_power_law([run for run in kept if run.blocks >= first], moment=moment, replicates=replicates)
-        rows.append(
-            {
-                "from": first,
-                "to": depths[-1],
-                "depths": len(law.averages.depths),
-                "exponent": law.exponent,
-                "low": law.low,
-                "high": law.high,
-            }
-        )
+        rows.append({"from": first, "to": depths[-1], "depths": len(law.averages.depths), **law.columns})
     return pd.DataFrame(rows)
 
 
 def leave_one_out(runs: Iterable[Run], *, replicates: int = 200) -> pd.DataFrame:
-    """Each depth predicted from the others, as the stopping rule would: the validation of the rule.
+    """Predict each depth from the others, as the stopping rule would: leave-one-out validation of the rule.
 
     A depth's own average is taken as epsilon, and the rule asked for the depth at which it is reached, from the other
     depths alone: between two of them along the straight line on logarithms, outside them along the power law.
@@ -141,7 +131,7 @@ def leave_one_out(runs: Iterable[Run], *, replicates: int = 200) -> pd.DataFrame
     Raises:
         ScalingError: fewer than four depths.
     """
-    kept = [run for run in runs if not run.diverged]
+    kept = finished(runs)
     depths = sorted({run.blocks for run in kept})
     if len(depths) < FEWEST:
         raise ScalingError(f"a depth can be left out of at least {FEWEST}, but there are {len(depths)}: run more.")

@@ -1,4 +1,4 @@
-"""How the average scaled perturbation falls with depth: power-law fits with honest intervals, and the stopping rule.
+"""Power laws of the average scaled perturbation over depth, with intervals, and the stopping rule.
 
 The claim under test (Hauser 2019, abstract): the average scaled perturbation is "roughly inversely proportional" to
 the number of blocks, average = a L^(-p) with p = 1, and a network is deep enough where it is "less than a given
@@ -42,9 +42,13 @@ class PowerLaw:
         """The fitted average at `blocks` (a number or an array)."""
         return self.prefactor * np.asarray(blocks, dtype=float) ** self.exponent
 
+    @property
+    def columns(self) -> dict[str, float]:
+        """The exponent and its interval, as columns of a table."""
+        return {"exponent": self.exponent, "low": self.low, "high": self.high}
+
     def band(self, blocks: Any) -> tuple[Any, Any]:
-        """Where the average of one more depth is expected, by Student's prediction interval; as wide as can be (0,
-        infinity) with two depths."""
+        """Student's prediction interval for the average of one more depth; (0, infinity) with two depths."""
         x, count = np.log(self.averages.depths), len(self.averages.depths)
         if count < 3:
             return np.zeros_like(self(blocks)), np.full_like(self(blocks), np.inf)
@@ -136,7 +140,7 @@ def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int =
 
 
 def crossing(depths: np.ndarray, averages: np.ndarray, epsilon: float) -> tuple[int | None, float]:
-    """Where averages over increasing depths first go below epsilon.
+    """Find the depth at which averages over increasing depths first go below epsilon.
 
     Returns:
         The position of the first depth below epsilon, and where a straight line on logarithms from the depth before
@@ -152,7 +156,7 @@ def crossing(depths: np.ndarray, averages: np.ndarray, epsilon: float) -> tuple[
     return first, float(np.exp(x0 + (math.log(epsilon) - y0) * (x1 - x0) / (y1 - y0)))
 
 
-def reach_of(law: PowerLaw, epsilon: float, side: int) -> float:
+def band_crossing(law: PowerLaw, epsilon: float, side: int) -> float:
     """The first depth at which one end of the law's band (0: lower, 1: upper) is below epsilon; infinite beyond a
     million blocks."""
     depths = np.geomspace(1, 1e6, 20_001)
@@ -160,15 +164,15 @@ def reach_of(law: PowerLaw, epsilon: float, side: int) -> float:
     return float(depths[below[0]]) if len(below) else math.inf
 
 
-def by_law(exponents: np.ndarray, prefactors: np.ndarray, epsilon: float) -> np.ndarray:
-    """Where each law is epsilon; infinite where it does not fall."""
+def law_crossing(exponents: np.ndarray, prefactors: np.ndarray, epsilon: float) -> np.ndarray:
+    """The depth at which each law is epsilon; infinite where it does not fall."""
     with np.errstate(over="ignore", divide="ignore"):
         return np.where(exponents < 0, (epsilon / prefactors) ** (1 / np.minimum(exponents, -1e-9)), np.inf)
 
 
-def reached_in(averages: Averages, epsilon: float) -> list[float]:
-    """Where each replicate goes below epsilon: between its depths, or, if at none of them, where its own law does."""
-    laws = by_law(*power_law(averages.depths, averages.replicates), epsilon)
+def replicate_crossings(averages: Averages, epsilon: float) -> list[float]:
+    """The depth at which each replicate goes below epsilon: between its depths, or, if at none, by its own law."""
+    laws = law_crossing(*power_law(averages.depths, averages.replicates), epsilon)
     ends = (crossing(averages.depths, row, epsilon)[1] for row in averages.replicates)
     return [
         end if math.isfinite(end) else max(float(law), averages.depths[-1]) for end, law in zip(ends, laws, strict=True)
@@ -176,7 +180,7 @@ def reached_in(averages: Averages, epsilon: float) -> list[float]:
 
 
 def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REPLICATES) -> StoppingDepth:
-    """The smallest depth whose average scaled perturbation is below epsilon (Hauser 2019, abstract).
+    """Find the smallest depth whose average scaled perturbation is below epsilon (Hauser 2019, abstract).
 
     Measured where the sweep brackets epsilon; else taken from the fitted power law and marked as extrapolated.
 
@@ -195,7 +199,7 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
     depths, averages = law.averages.depths, law.averages
     first, where = crossing(depths, averages.means, epsilon)
     if first:  # neither none nor the shallowest: the sweep has a depth on either side
-        ends = reached_in(averages, epsilon)
+        ends = replicate_crossings(averages, epsilon)
         low, high = np.quantile(ends, tails(), method="nearest")
         return StoppingDepth(epsilon, int(depths[first]), float(low), float(high), True, int(depths[first - 1]), where)
     if law.exponent >= 0:
@@ -203,8 +207,8 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
             f"the average does not fall with depth in these runs (exponent {law.exponent:.2f}), "
             f"so no depth outside the sweep can be given for epsilon {epsilon:g}."
         )
-    reached = by_law(*power_law(depths, averages.replicates), epsilon)
-    ends = [*np.quantile(reached, tails(), method="nearest"), *(reach_of(law, epsilon, side) for side in (0, 1))]
+    reached = law_crossing(*power_law(depths, averages.replicates), epsilon)
+    ends = [*np.quantile(reached, tails(), method="nearest"), *(band_crossing(law, epsilon, side) for side in (0, 1))]
     low, high = max(min(ends), 1.0), max(max(ends), 1.0)
     where = float((epsilon / law.prefactor) ** (1 / law.exponent))
     depth = max(1, math.floor(where) + 1)  # the law is below epsilon, not at it

@@ -1,84 +1,106 @@
-"""Profiles of a run over its blocks, sections and transitions: who moves the data, and by which measure."""
+"""Profiles of runs over blocks, sections and transitions, and the measures that describe a block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.bootstrap import Summary
+from resperturb.analysis.bootstrap import TABLE_REPLICATES, Summary, finished
 from resperturb.analysis.power_law import PowerLaw, fit_power_law
 from resperturb.records.record import Record
 
+MEASURE_NAMES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_norm": "norm of the state"}
+
+
+def block_average(record: Record, column: str = "scaled", moment: str = "end", section: int | None = None) -> float:
+    """The mean of a column over the blocks of a run, or over those of one section (from 1)."""
+    table = record.blocks_at(moment)
+    return float((table if section is None else table[table["section"] == section])[column].mean())
+
+
+def fit_measure(
+    records: Iterable[Record], column: str = "scaled", moment: str = "end", section: int | None = None
+) -> PowerLaw:
+    """Fit the power law of a :func:`block_average` over the depth of the network, with an interval over seeds and
+    depths."""
+    runs = [Summary(record.blocks, block_average(record, column, moment, section)) for record in finished(records)]
+    return fit_power_law(runs, replicates=TABLE_REPLICATES)
+
+
+def section_numbers(records: Iterable[Record]) -> list[int]:
+    """The numbers of the sections, from 1."""
+    return list(range(1, next(iter(records)).experiment.sections + 1))
+
+
+def mean_over_seeds(rows: list[dict[str, Any]], *keys: str) -> pd.DataFrame:
+    """A row for each combination of the keys, with the mean of every other column."""
+    return pd.DataFrame(rows).groupby(list(keys), as_index=False).mean()
+
 
 def blocks_for_share(scaled: np.ndarray, share: float) -> int:
-    """The smallest number of blocks whose scaled perturbations together make up `share` of the sum over all blocks."""
+    """The smallest number of blocks whose scaled perturbations make up `share` of the sum over all blocks."""
     largest_first = np.sort(scaled)[::-1].cumsum()
     return int(np.searchsorted(largest_first, share * largest_first[-1] * (1 - 1e-12)) + 1)
 
 
 def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
-    """A row per depth: how the average is spread over the blocks, mean over seeds.
+    """Concentration of the average over the blocks: one row a depth, mean over seeds.
 
     An average that falls as 1/L can come from L blocks that each do less, or from as many busy blocks at every depth
     among ever more idle ones. The mean does not tell these apart; the median and the largest block do.
+
+    Returns:
+        Columns blocks; mean, median and largest (of the blocks' scaled perturbations); half and nine_tenths (the
+        fewest blocks with that share of their sum).
     """
     rows = []
-    for record in records:
-        if not record.diverged:
-            scaled = record.blocks_at(moment)["scaled"].to_numpy()
-            rows.append(
-                {
-                    "blocks": record.blocks,
-                    "mean": scaled.mean(),
-                    "median": np.median(scaled),
-                    "largest": scaled.max(),
-                    "half": blocks_for_share(scaled, 0.5),
-                    "nine_tenths": blocks_for_share(scaled, 0.9),
-                }
-            )
-    return pd.DataFrame(rows).groupby("blocks").mean().reset_index()
+    for record in finished(records):
+        scaled = record.blocks_at(moment)["scaled"].to_numpy()
+        rows.append(
+            {
+                "blocks": record.blocks,
+                "mean": scaled.mean(),
+                "median": np.median(scaled),
+                "largest": scaled.max(),
+                "half": blocks_for_share(scaled, 0.5),
+                "nine_tenths": blocks_for_share(scaled, 0.9),
+            }
+        )
+    return mean_over_seeds(rows, "blocks")
 
 
 def section_summary(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
-    """A row per depth and section, mean over seeds.
+    """One row a depth and section, mean over seeds.
 
     Returns:
         Columns blocks; section (from 1); count (its blocks); scaled (their average); share (of the sum of the scaled
         perturbations over all blocks); path (of the sum of the absolute ones, transitions included in the sum);
-        cosine (mean of cos(f, x)); successive (mean of cos(f_l, f_(l-1)), NaN in records that have none).
+        cosine (mean of cos(f, x)); successive (mean of cos(f_l, f_(l-1))).
     """
     rows = []
-    for record in records:
-        if record.diverged:
-            continue
-        table, identity = record.at(moment), record.blocks_at(moment)
-        for section, part in identity.groupby("section"):
+    for record in finished(records):
+        every, blocks = record.at(moment), record.blocks_at(moment)
+        for section, part in blocks.groupby("section"):
             rows.append(
                 {
                     "blocks": record.blocks,
                     "section": section,
                     "count": len(part),
                     "scaled": part["scaled"].mean(),
-                    "share": part["scaled"].sum() / identity["scaled"].sum(),
-                    "path": part["perturbation_norm"].sum() / table["perturbation_norm"].sum(),
+                    "share": part["scaled"].sum() / blocks["scaled"].sum(),
+                    "path": part["perturbation_norm"].sum() / every["perturbation_norm"].sum(),
                     "cosine": part["cosine"].mean(),
-                    "successive": successive(part).mean(),
+                    "successive": part["successive_cosine"].mean(),
                 }
             )
-    return pd.DataFrame(rows).groupby(["blocks", "section"]).mean().reset_index()
-
-
-def successive(table: pd.DataFrame) -> pd.Series:
-    """cos(f_l, f_(l-1)) of a section's blocks; NaN throughout where the record is older than the measurement."""
-    if "successive_cosine" in table:
-        return table["successive_cosine"].astype(float)
-    return pd.Series(np.nan, index=table.index)
+    return mean_over_seeds(rows, "blocks", "section")
 
 
 def transition_table(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
-    """A row per depth and transition, mean over seeds: what happens where one section hands on to the next.
+    """One row a depth and transition between two sections, mean over seeds.
 
     Returns:
         Columns blocks; into (the section that begins); projected (norm of the projected state over that of the state of
@@ -86,9 +108,7 @@ def transition_table(records: Iterable[Record], moment: str = "end") -> pd.DataF
         after (norm of the state of the block that follows over that of the block before).
     """
     rows = []
-    for record in records:
-        if record.diverged:
-            continue
+    for record in finished(records):
         table = record.at(moment)  # rows are in the order of the network
         for place in np.flatnonzero(table["kind"] == "transition"):
             before, here, after = (table.iloc[int(place) + step] for step in (-1, 0, 1))
@@ -102,77 +122,41 @@ def transition_table(records: Iterable[Record], moment: str = "end") -> pd.DataF
                     "after": after["state_norm"] / before["state_norm"],
                 }
             )
-    columns = ["blocks", "into", "projected", "scaled", "cosine", "after"]
-    return pd.DataFrame(rows, columns=columns).groupby(["blocks", "into"]).mean().reset_index()
+    return mean_over_seeds(rows, "blocks", "into") if rows else pd.DataFrame(columns=["blocks", "into"])
 
 
-def section_runs(records: Iterable[Record], section: int, moment: str = "end") -> list[Summary]:
-    """The average over one section's blocks, as runs that a law can be fitted to; L is the depth of the network."""
-    runs = []
-    for record in records:
-        if not record.diverged:
-            table = record.blocks_at(moment)
-            runs.append(Summary(record.blocks, float(table.loc[table["section"] == section, "scaled"].mean())))
-    return runs
-
-
-def section_numbers(records: Iterable[Record]) -> list[int]:
-    """The numbers of the sections, from 1."""
-    return list(range(1, next(iter(records)).experiment.sections + 1))
-
-
-MEASURE_NAMES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_norm": "norm of the state"}
-
-
-def measure_runs(records: Iterable[Record], column: str, moment: str = "end") -> list[Summary]:
-    """One column averaged over the blocks of each run, as runs that a law can be fitted to."""
-    return [
-        Summary(record.blocks, float(record.blocks_at(moment)[column].mean()))
-        for record in records
-        if not record.diverged
-    ]
-
-
-def measure_law(records: Iterable[Record], column: str, moment: str = "end") -> PowerLaw:
-    """The power law of one column's average over depth, with an interval over seeds and depths."""
-    return fit_power_law(measure_runs(records, column, moment), replicates=500)
-
-
-def over_images(record: Record, column: str, moment: str = "end") -> float:
-    """How much a measure differs between images: its coefficient of variation, averaged over blocks."""
+def image_variation(record: Record, column: str, moment: str = "end") -> float:
+    """The coefficient of variation of a measure over images, averaged over blocks."""
     table = record.blocks_at(moment)
     return float((table[f"{column}_std"] / table[column]).mean())
 
 
-def with_the_stream(record: Record, column: str, moment: str = "end") -> float:
-    """How a measure goes with the norm of the stream from block to block: the correlation of their logarithms."""
+def state_correlation(record: Record, column: str, moment: str = "end") -> float:
+    """The correlation over blocks of the logarithms of a measure and of the norm of the state."""
     table = record.blocks_at(moment)
     return float(np.corrcoef(np.log(table["state_norm"]), np.log(table[column]))[0, 1])
 
 
 def measure_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per measure and moment.
+    """One row a moment and measure.
 
     Returns:
         Columns moment; measure; exponent, low, high (over depth); images (coefficient of variation over images);
-        stream (correlation with the norm of the stream over blocks, NaN for that norm itself). The last two are of the
+        stream (correlation with the norm of the state over blocks, NaN for that norm itself). The last two are of the
         deepest networks, mean over seeds.
     """
-    kept = [record for record in records if not record.diverged]
+    kept = finished(records)
     deepest = [record for record in kept if record.blocks == max(r.blocks for r in kept)]
     rows = []
     for moment in ("initialization", "end"):
         for column, name in MEASURE_NAMES.items():
-            law = measure_law(kept, column, moment)
-            stream = [with_the_stream(r, column, moment) for r in deepest] if column != "state_norm" else [np.nan]
+            stream = [state_correlation(r, column, moment) for r in deepest] if column != "state_norm" else [np.nan]
             rows.append(
                 {
                     "moment": moment,
                     "measure": name,
-                    "exponent": law.exponent,
-                    "low": law.low,
-                    "high": law.high,
-                    "images": np.mean([over_images(record, column, moment) for record in deepest]),
+                    **fit_measure(kept, column, moment).columns,
+                    "images": np.mean([image_variation(record, column, moment) for record in deepest]),
                     "stream": np.mean(stream),
                 }
             )

@@ -1,4 +1,4 @@
-"""What the records of a study say together: tables over depths, variants and seeds."""
+"""Tables of studies: the records of one study together, over depths, variants and seeds."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.bootstrap import Summary
+from resperturb.analysis.bootstrap import TABLE_REPLICATES, Summary, finished
 from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth, student
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import RecordError, ScalingError
 from resperturb.records.record import Record, StudyRecord, concat_tables, load_studies
 
-REPLICATES = 500
-
 
 def records_of_study(results: Path | str, study: str) -> list[StudyRecord]:
-    """The records of one study; none where it has not been conducted."""
+    """The records of one study; none where it was not run."""
     try:
         return load_studies(Path(results) / study)
     except RecordError:
@@ -26,7 +24,7 @@ def records_of_study(results: Path | str, study: str) -> list[StudyRecord]:
 
 
 def mean_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
-    """(mean, low, high): Student's 95 % interval over seeds; NaN ends for a single value."""
+    """Mean, low and high of Student's 95 % interval over seeds; NaN ends for a single value."""
     kept = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
     if len(kept) < 2:
         return float(kept.mean()) if len(kept) else np.nan, np.nan, np.nan
@@ -35,27 +33,27 @@ def mean_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
 
 
 def correlation_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
-    """The same for correlations, taken in Fisher's z = artanh r, so that the ends lie between -1 and 1."""
+    """Mean, low and high of correlations, by Fisher's z = artanh r, which keeps the ends between -1 and 1."""
     limit = 1 - 1e-9
     mean, low, high = np.tanh(mean_with_interval(np.arctanh(np.clip(list(values), -limit, limit))))
     return float(mean), float(low), float(high)
 
 
 def fit_column(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
-    """The power law of one column over depth, a row for each depth and seed, with an interval over seeds and depths.
+    """Fit the power law of one column over depth, one row a depth and seed, with an interval over seeds and depths.
 
     Raises:
         ScalingError: fewer than two depths, or a value that is not positive.
     """
     runs = [Summary(int(blocks), float(value)) for blocks, value in zip(table[depth], table[column], strict=True)]
-    return fit_power_law(runs, replicates=REPLICATES)
+    return fit_power_law(runs, replicates=TABLE_REPLICATES)
 
 
 # ------------------------------------------------------------------------------------------- initialisation
 
 
 def initial_averages(records: Iterable[StudyRecord]) -> pd.DataFrame:
-    """A row per variant, seed and depth, those included where activations overflowed."""
+    """One row a variant, seed and depth, those included where activations overflowed."""
     return concat_tables(records, "averages", "variant")
 
 
@@ -74,7 +72,7 @@ def initial_laws(table: pd.DataFrame) -> dict[str, PowerLaw]:
 
 
 def variant_table(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per variant: exponent with interval, what theory gives, and how the state grows.
+    """One row a variant: exponent with interval, what theory gives, and how the state grows.
 
     `overflow` is the smallest depth at which activations were no longer finite in float32; `growth` the factor on the
     norm of the state from the first block to the last, in the deepest network that is finite.
@@ -92,9 +90,7 @@ def variant_table(table: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "variant": variant.label,
-                "exponent": law.exponent if law else np.nan,
-                "low": law.low if law else np.nan,
-                "high": law.high if law else np.nan,
+                **(law.columns if law else dict.fromkeys(("exponent", "low", "high"), np.nan)),
                 "theory": variant.exponent if variant.exponent is not None else np.nan,
                 "source": variant.source,
                 "deepest": int(finite["blocks"].max()),
@@ -110,7 +106,7 @@ def variant_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def lesion_table(records: Iterable[StudyRecord]) -> pd.DataFrame:
-    """A row per data set, depth and score: Spearman's rank correlation with what a block's absence does, over seeds."""
+    """One row a data set, depth and score: Spearman's rank correlation with what a block's absence does, over seeds."""
     every = concat_tables(records, "correlations", "dataset", "blocks")
     rows = []
     for (dataset, blocks, score), part in every.groupby(["dataset", "blocks", "score"], sort=False):
@@ -129,7 +125,7 @@ def lesion_table(records: Iterable[StudyRecord]) -> pd.DataFrame:
 
 
 def pruning_table(records: Iterable[StudyRecord], share: float = 0.5) -> pd.DataFrame:
-    """A row per data set and depth: accuracy whole, and without a share of the blocks by each way to choose them."""
+    """One row a data set and depth: accuracy whole, and without a share of the blocks by each way to choose them."""
     every = concat_tables(records, "pruning", "dataset", "blocks")
     rows = []
     for (dataset, blocks), part in every.groupby(["dataset", "blocks"]):
@@ -147,17 +143,17 @@ def pruning_table(records: Iterable[StudyRecord], share: float = 0.5) -> pd.Data
 
 
 def growth_table(records: Iterable[StudyRecord], sweep: Sequence[Record]) -> pd.DataFrame:
-    """A row per epsilon: what growing ended with over seeds, beside the depth the sweep gives and what each took.
+    """One row a epsilon: what growing ended with over seeds, beside the depth the sweep gives and what each took.
 
     Work is counted in training images times the blocks they pass. The sweep's is that of training every depth up to the
     one it answers with, a seed of each.
     """
     every = concat_tables(records, "growth", "epsilon")
-    by_depth = {record.blocks: record for record in sweep if not record.diverged}
+    by_depth = {record.blocks: record for record in finished(sweep)}
     rows = []
     for epsilon in sorted(set(every["epsilon"])):
         part = every[every["epsilon"] == epsilon]
-        answer = stopping_depth(epsilon, sweep, replicates=REPLICATES)
+        answer = stopping_depth(epsilon, sweep, replicates=TABLE_REPLICATES)
         trained = [record for blocks, record in by_depth.items() if blocks <= answer.depth]
         work = sum(record.run["training"]["steps"] * record.experiment.batch_size * record.blocks for record in trained)
         there = by_depth.get(answer.depth)
@@ -189,17 +185,14 @@ def growth_table(records: Iterable[StudyRecord], sweep: Sequence[Record]) -> pd.
 
 
 def path_sections(records: Iterable[StudyRecord]) -> pd.DataFrame:
-    """A row per depth, moment and section, means over seeds of :func:`resperturb.studies.path.section_table`."""
-    every = concat_tables(records, "sections", "blocks")
-    every = every.rename(columns={"blocks": "in section"})
-    every["blocks"] = [
-        record.parameters["blocks"] for record in records for _ in range(len(record.table("sections")))
-    ]  # fmt: skip
+    """One row a depth of the network, moment and section: means over seeds of
+    :func:`resperturb.studies.path.section_table`."""
+    every = pd.concat(record.table("sections").assign(blocks=record.parameters["blocks"]) for record in records)
     return every.groupby(["blocks", "moment", "section"], sort=True, as_index=False).mean(numeric_only=True)
 
 
 def path_depths(records: Iterable[StudyRecord]) -> pd.DataFrame:
-    """A row per depth, seed and moment: the relative length of the path over all sections, and mean cosines."""
+    """One row a depth, seed and moment: the relative length of the path over all sections, and mean cosines."""
     rows = []
     for record in records:
         blocks, sections = record.table("blocks"), record.table("sections")
@@ -225,7 +218,7 @@ def path_depths(records: Iterable[StudyRecord]) -> pd.DataFrame:
 
 
 def text_averages(records: Iterable[StudyRecord]) -> pd.DataFrame:
-    """A row per depth, seed, moment and part ("both", "attention", "mlp"): the mean scaled contribution per token."""
+    """One row a depth, seed, moment and part ("both", "attention", "mlp"): the mean scaled contribution per token."""
     rows = []
     for record in records:
         for moment, part in record.table("blocks").groupby("moment"):
@@ -237,16 +230,47 @@ def text_averages(records: Iterable[StudyRecord]) -> pd.DataFrame:
 
 
 def text_laws(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per moment and part: the exponent over layers, with its interval."""
+    """One row a moment and part: the exponent over layers, with its interval."""
     rows = []
     for (moment, part), there in table.groupby(["moment", "part"]):
         law = fit_column(there, "layers", "scaled")
-        rows.append({"moment": moment, "part": part, "exponent": law.exponent, "low": law.low, "high": law.high})
+        rows.append({"moment": moment, "part": part, **law.columns})
     return pd.DataFrame(rows)
 
 
 def text_losses(records: Iterable[StudyRecord]) -> pd.DataFrame:
-    """A row per number of layers: held-out loss in nats a character before and after training, over seeds."""
+    """One row a number of layers: held-out loss in nats a character before and after training, over seeds."""
     every = concat_tables(records, "network", "layers")
     columns = ["loss_initialization", "loss", "parameters", "training_seconds"]
     return every.groupby("layers", as_index=False)[columns].mean()
+
+
+# ------------------------------------------------------------------------------------------- carriers
+
+
+SIZES = ("scaled", "absolute", "state", "gain2", "weight2", "both")
+SIZE_NAMES = {
+    "scaled": "scaled perturbation",
+    "absolute": "absolute perturbation",
+    "state": "norm of the state",
+    "gain2": "gains of the second normalisation",
+    "weight2": "second weights",
+    "both": "gains × weights",
+}
+
+
+def carrier_averages(records: Sequence[StudyRecord]) -> pd.DataFrame:
+    """One row a depth, seed and moment: every size averaged over blocks; `both` is the mean of gain times weights."""
+    table = concat_tables(records, "blocks", "blocks")
+    table["both"] = table["gain2"] * table["weight2"]
+    return table.groupby(["blocks", "seed", "moment"], as_index=False)[list(SIZES)].mean()
+
+
+def carrier_exponents(means: pd.DataFrame) -> pd.DataFrame:
+    """One row a size: its exponent over depth before training, and after it with the interval."""
+    rows = []
+    for column in SIZES:
+        before, after = (fit_column(means[means["moment"] == m], "blocks", column) for m in ("initialization", "end"))
+        ends = {"low": after.low, "high": after.high}
+        rows.append({"size": SIZE_NAMES[column], "before": before.exponent, "after": after.exponent, **ends})
+    return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""Exponents and depths of sweeps as tables, with the paper's claim and a verdict beside them.
+"""Tables of sweeps: exponents beside the claimed ones with a verdict, averages by depth, and stopping depths.
 
 A claim is about an exponent: Hauser (2019) reports that after training the average scaled perturbation is "roughly
 inversely proportional" to the number of blocks (exponent -1); theory gives -1/2 at initialisation with batch
@@ -7,18 +7,18 @@ normalisation (De & Smith 2020). "Roughly" has no number in the paper. Ours: wit
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.curves import by_range
 from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record, summary
 from resperturb.records.sweeps import KINDS, Sweep
-from resperturb.records.sweeps import default_sweep as default_sweep
-from resperturb.records.sweeps import sweeps as sweeps
 
 ROUGHLY = 0.15  # an exponent this near the claimed one is "roughly" it; the paper names no tolerance
 CLAIMED_EXPONENTS = {"initialization": -0.5, "end": -1.0}
@@ -26,24 +26,24 @@ SOURCE = {"initialization": "De & Smith 2020", "end": "Hauser 2019"}
 
 
 def signed(value: float) -> str:
-    """Two digits after the point, and a minus sign that is no hyphen."""
+    """A number with two digits after the point and a minus sign that is no hyphen."""
     return f"{value:.2f}".replace("-", "−")
 
 
 def interval(law: PowerLaw) -> str:
-    """The exponent's interval, with enough digits to tell its ends apart."""
+    """The exponent's interval in words, with enough digits to tell its ends apart."""
     digits = 2 if law.high - law.low >= 0.02 else 3
     return f"{law.low:.{digits}f} to {law.high:.{digits}f}".replace("-", "−")
 
 
 def covered(law: PowerLaw) -> str:
-    """What a fit's interval is taken over."""
+    """The sources of variation in a fit's interval, in words."""
     parts = (["seeds"] if law.averages.seeds_resampled else []) + ["images"] + (["depths"] if law.scatter else [])
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def verdict(law: PowerLaw, claimed: float, ranges: Iterable[float] = ()) -> str:
-    """Whether an exponent is the claimed one, in one of four phrases.
+    """Judge whether an exponent is the claimed one, in one of four phrases.
 
     holds: the whole interval lies within ROUGHLY of the claimed value, and holds it. Holds roughly: it lies within
     ROUGHLY of it, and does not hold it. Does not hold: it lies outside that. Cannot be told: anything between, and
@@ -62,15 +62,21 @@ def verdict(law: PowerLaw, claimed: float, ranges: Iterable[float] = ()) -> str:
     return "cannot be told"
 
 
-def exponent_table(found: dict[str, Sweep]) -> pd.DataFrame:
-    """A row per sweep and moment: the fitted exponent with its interval, what is claimed, and the verdict."""
+def laws_by_moment(records: Sequence[Record], fit: Callable[..., PowerLaw] = fit_power_law) -> dict[str, PowerLaw]:
+    """Fit the power laws before and after training, by moment; branches that start at f = 0 have none before."""
+    laws = {}
+    for moment in CLAIMED_EXPONENTS:
+        with contextlib.suppress(ScalingError):
+            laws[moment] = fit(records, moment=moment)
+    return laws
+
+
+def exponent_table(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
+    """One row a sweep and moment: the fitted exponent with its interval, the claimed one, and the verdict."""
     rows = []
-    for name, sweep in found.items():
-        for moment, claimed in CLAIMED_EXPONENTS.items():
-            try:
-                law = fit_power_law(sweep.records, moment=moment)
-            except ScalingError:
-                continue  # branches that start at f = 0 have no exponent
+    for name, sweep in sweeps.items():
+        for moment, law in laws_by_moment(sweep.records).items():
+            claimed = CLAIMED_EXPONENTS[moment]
             ranges = by_range(sweep.records, moment=moment, replicates=2)
             rows.append(
                 {
@@ -80,9 +86,7 @@ def exponent_table(found: dict[str, Sweep]) -> pd.DataFrame:
                     "moment": moment,
                     "depths": f"{law.averages.depths[0]} to {law.averages.depths[-1]}",
                     "runs": int(law.averages.runs.sum()),
-                    "exponent": law.exponent,
-                    "low": law.low,
-                    "high": law.high,
+                    **law.columns,
                     "interval": interval(law),
                     "interval over": covered(law),
                     "deeper alone": ranges["exponent"].iloc[-1],
@@ -96,10 +100,9 @@ def exponent_table(found: dict[str, Sweep]) -> pd.DataFrame:
 
 
 def depth_table(records: Iterable[Record]) -> pd.DataFrame:
-    """A row per depth: means over seeds of averages, blocks x average, and accuracy (diverged runs left out)."""
-    table = summary(records)
+    """One row a depth: means over seeds of averages, blocks x average, and accuracy (diverged runs left out)."""
     table = (
-        table[~table["diverged"]]
+        summary(finished(records))
         .groupby("blocks")
         .agg(
             runs=("seed", "count"),
@@ -117,7 +120,7 @@ def depth_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.DataFrame:
-    """A row per epsilon: the depth, its interval, whether measured, and the accuracy at that depth.
+    """One row an epsilon: the depth, its interval, whether measured, and the accuracy at that depth.
 
     An epsilon without an answer (the average does not fall, and no measured depth is below) has no row.
     """
@@ -144,8 +147,7 @@ def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.D
 
 
 def epsilons_of(records: Sequence[Record]) -> list[float]:
-    """Thresholds to show for a sweep, the largest first: one digit each, between the averages that were measured, and
-    one below them all."""
+    """Thresholds for a sweep, the largest first, of one digit each: between the measured averages, and one below."""
     averages = depth_table(records)["scaled_end"].to_numpy()
     between = {float(f"{(a * b) ** 0.5:.1g}") for a, b in itertools.pairwise(averages)}
     return sorted({*between, float(f"{averages[-1] / 2:.1g}")}, reverse=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -13,16 +14,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.power_law import PowerLaw
 from resperturb.figures.style import (
+    AVERAGE,
     BLUE,
+    DEPTH,
     INK,
+    MARKED_BLOCKS,
     MEASURE_LABEL,
     MOMENT_STYLE,
     ORANGE,
     SIGNED,
+    block_axis,
     close,
     depth_ticks,
+    error_bars,
     legend_above,
 )
 from resperturb.records.record import Record
@@ -51,46 +58,49 @@ def per_block(record: Record, *, measure: str = "scaled") -> Figure:
     """
     figure, axes = plt.subplots()
     for moment, style in MOMENT_STYLE.items():
-        table = record.at(moment)
-        if table.empty or measure not in table:
-            continue  # a diverged run has no end, an older record not every measure
-        draw_blocks(axes, table[table["kind"] == "identity"], measure, style)
-    if measure not in record.perturbations:
-        axes.annotate("these records do not have this measure", (0.5, 0.6), xycoords="axes fraction", ha="center")
+        blocks = record.blocks_at(moment)
+        if len(blocks):  # a diverged run has no end
+            draw_blocks(axes, blocks, measure, style)
     if measure == "scaled":
         line = np.arange(1, record.blocks + 1)
         axes.plot(line, line**-0.5, color=INK, linestyle=(0, (1, 2)), linewidth=1.2, label=r"$1/\sqrt{l}$")
-    mark_transitions(axes, record.at("initialization"))
+    mark_transitions(axes, record)
+    block_axis(axes, MEASURE_LABEL[measure])
     if measure in SIGNED:
         axes.axhline(0, color=INK, linewidth=0.8)
     else:
         axes.set_yscale("log")
-    axes.set(xlabel="block $l$", ylabel=MEASURE_LABEL[measure])
-    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     legend_above(axes)
     return close(figure)
 
 
-def draw_blocks(axes: Axes, table: pd.DataFrame, measure: str, style: dict[str, Any]) -> None:
-    marker = {"marker": style["marker"], "markersize": 4} if len(table) <= 60 else {"marker": ""}
-    for _, section in table.groupby("section"):  # a line is broken where the state changes its shape
-        axes.plot(
-            section["block"],
-            section[measure],
-            color=style["color"],
-            linestyle=style["linestyle"],
-            label=style["label"] if section["section"].iloc[0] == table["section"].min() else None,
-            **marker,
-        )
-        if f"{measure}_q05" in section:
-            low, high = section[f"{measure}_q05"], section[f"{measure}_q95"]
-            axes.fill_between(section["block"], low, high, color=style["color"], alpha=0.15, linewidth=0)
+def draw_blocks(
+    axes: Axes, table: pd.DataFrame, column: str, style: Mapping[str, Any], *, places: pd.Series | None = None
+) -> None:
+    """Draw a column over the blocks as a line a section, with a band from the 5th to the 95th percentile over images
+    where the table has these.
+
+    Args:
+        axes: to draw on.
+        table: a row for each block.
+        column: its name; the band is between <column>_q05 and <column>_q95.
+        style: of the lines, with the label.
+        places: of the blocks on the horizontal axis, by the index of the table; None: their numbers.
+    """
+    places = table["block"] if places is None else places
+    unmarked = {"marker": ""} if len(table) > MARKED_BLOCKS and "markevery" not in style else {}
+    label: dict[str, str] = {}
+    for _, part in table.groupby("section"):  # a line is broken where the state changes its shape
+        axes.plot(places[part.index], part[column], **{"markersize": 4, **style, **unmarked, **label})
+        label = {"label": "_"}  # named once
+        if f"{column}_q05" in part:
+            low, high = part[f"{column}_q05"], part[f"{column}_q95"]
+            axes.fill_between(places[part.index], low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def mark_transitions(axes: Axes, table: pd.DataFrame) -> None:
-    """A dotted line between the last block of a section and the first of the next."""
-    identity = table[table["kind"] == "identity"]
-    for first in identity.groupby("section")["block"].min().iloc[1:]:
+def mark_transitions(axes: Axes, record: Record) -> None:
+    """Draw a dotted line between the last block of a section and the first of the next."""
+    for first in record.blocks_at("initialization").groupby("section")["block"].min().iloc[1:]:
         axes.axvline(first - 0.5, color=INK, linestyle=":", linewidth=1)
 
 
@@ -103,13 +113,13 @@ def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> 
     """
     figure, axes = plt.subplots(figsize=(6.0, 4.2))
     draw_averages(axes, laws, anchor)
-    axes.set(xlabel="number of blocks $L$", ylabel="average scaled perturbation")
+    axes.set(xlabel=DEPTH, ylabel=AVERAGE)
     legend_above(axes, 2)
     return close(figure)
 
 
 def draw_averages(axes: Axes, laws: dict[str, PowerLaw], anchor: str = "end") -> None:
-    """Averages with intervals, fits and reference lines, without labels of the axes."""
+    """Draw averages with intervals, fits and reference lines, without labels of the axes."""
     for moment, law in laws.items():
         style = MOMENT_STYLE[moment]
         depths, means = law.averages.depths, law.averages.means
@@ -117,7 +127,7 @@ def draw_averages(axes: Axes, laws: dict[str, PowerLaw], anchor: str = "end") ->
         axes.errorbar(
             depths,
             means,
-            yerr=np.clip([means - low, high - means], 0, None),
+            yerr=error_bars(means, low, high),
             color=style["color"],
             marker=style["marker"],
             linestyle="none",
@@ -138,27 +148,16 @@ def draw_averages(axes: Axes, laws: dict[str, PowerLaw], anchor: str = "end") ->
 def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
     """One measure over the relative position of the block, after training, a line for each depth."""
     first_seed: dict[int, Record] = {}
-    for record in records:
-        if not record.diverged:
-            first_seed.setdefault(record.blocks, record)
+    for record in finished(records):
+        first_seed.setdefault(record.blocks, record)
     figure, axes = plt.subplots()
-    import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
-
-    colours = sns.color_palette("viridis", len(first_seed) + 2)[1:-1]  # its ends vanish on white or on dark
-    markers = "osD^vP*X"
-    for index, (depth, record) in enumerate(sorted(first_seed.items())):
-        table = record.at("end")
-        table = table[table["kind"] == "identity"]
-        for section, part in table.groupby("section"):
-            axes.plot(
-                (part["block"] - 0.5) / depth,
-                part[measure],
-                color=colours[index],
-                marker=markers[index % len(markers)],
-                markevery=max(1, len(part) // 4),
-                markersize=5,
-                label=f"{depth} blocks" if section == table["section"].min() else None,
-            )
+    colours = mpl.colormaps["viridis"](np.linspace(0.1, 0.9, len(first_seed)))  # its ends vanish on white or on dark
+    markers = itertools.cycle("osD^vP*X")
+    for colour, marker, (depth, record) in zip(colours, markers, sorted(first_seed.items()), strict=False):
+        blocks = record.blocks_at("end")[["section", "block", measure]]  # no bands: they would cover each other
+        every = max(1, len(blocks) // (4 * blocks["section"].nunique()))
+        style = {"color": colour, "marker": marker, "markevery": every, "markersize": 5, "label": f"{depth} blocks"}
+        draw_blocks(axes, blocks, measure, style, places=(blocks["block"] - 0.5) / depth)
     axes.set(xlabel="position of the block, from input (0) to output (1)", ylabel=MEASURE_LABEL[measure])
     if measure not in SIGNED:
         axes.set_yscale("log")
@@ -167,7 +166,7 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
 
 
 def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:
-    """The numbers behind :func:`average_against_depth`: a row per moment and depth."""
+    """The numbers behind :func:`average_against_depth`: one row a moment and depth."""
     rows = []
     for moment, law in laws.items():
         low, high = law.averages.interval()
@@ -192,7 +191,7 @@ def averages_table(record: Record) -> pd.DataFrame:
 
 
 def cost_table(record: Record) -> Styler:
-    """Accuracy, time, memory and provenance of one run, as a table that cuts no text short."""
+    """Accuracy, time, memory and provenance of one run, as a table that shortens no text."""
     run, provenance = record.run, record.run["provenance"]
     rows = {
         "test accuracy": "diverged" if record.diverged else f"{run['accuracy']:.4f}",

@@ -1,12 +1,13 @@
-"""The style of all figures: one palette, readable on white and on dark, axes, legends, and tables in notebooks.
+"""The style of all figures and tables: palette, axes, legends, and the format of a cell.
 
-The palette is Okabe and Ito's, told apart without colour by line style and marker as well.
+The palette is that of Okabe and Ito (2008), readable on white and on dark; line styles and markers tell series apart
+without colour as well.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,18 +24,12 @@ from resperturb.records.sweeps import Sweep, display_name
 INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
 
 
-BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
-
-
+BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 STYLE = "resperturb.figures.style"  # style.mplstyle, beside this file
+LINE_LENGTH = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
+MARKED_BLOCKS = 60  # the most blocks whose markers can be told apart
 
-
-MOMENT_STYLE: dict[str, dict[str, Any]] = {
-    "initialization": {"color": ORANGE, "linestyle": "--", "marker": "s", "label": "at initialisation"},
-    "end": {"color": BLUE, "linestyle": "-", "marker": "o", "label": "after training"},
-}
-
-
+DEPTH, AVERAGE = "number of blocks $L$", "average scaled perturbation"
 MEASURE_LABEL = {
     "scaled": r"scaled perturbation $\|f(x)\| / \|x\|$",
     "perturbation_norm": r"absolute perturbation $\|f(x)\|$",
@@ -42,16 +37,26 @@ MEASURE_LABEL = {
     "cosine": r"cosine of $f(x)$ and $x$",
     "successive_cosine": r"cosine of $f_l$ and $f_{l-1}$",
 }
-
-
-LINE_LENGTH = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
-
-
 SIGNED = ("cosine", "successive_cosine")  # measures of either sign, which no logarithmic axis can show
+
+MOMENT_STYLE: dict[str, dict[str, Any]] = {
+    "initialization": {"color": ORANGE, "linestyle": "--", "marker": "s", "label": "at initialisation"},
+    "end": {"color": BLUE, "linestyle": "-", "marker": "o", "label": "after training"},
+}
+DATASET_STYLE: dict[str, dict[str, Any]] = {
+    "digits": {"color": BLUE, "marker": "o"},
+    "mnist": {"color": ORANGE, "marker": "s"},
+    "cifar10": {"color": GREEN, "marker": "^"},
+}
+SECTION_STYLE: tuple[dict[str, Any], ...] = (
+    {"color": BLUE, "marker": "o", "linestyle": "-"},
+    {"color": ORANGE, "marker": "s", "linestyle": "--"},
+    {"color": GREEN, "marker": "^", "linestyle": "-."},
+)
 
 
 def use_style() -> None:
-    """Vector figures without a background, in one size and palette, for the notebook that calls this."""
+    """Draw vector figures without a background, in one size and palette, in the notebook that calls this."""
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg")
@@ -59,7 +64,7 @@ def use_style() -> None:
 
 
 def legend_above(axes: Axes, columns: int = 3) -> None:
-    """Over the axes, where no curve can run through it."""
+    """Put the legend over the axes, where no curve can run through it."""
     if not axes.get_legend_handles_labels()[0]:
         return
     axes.legend(
@@ -68,14 +73,14 @@ def legend_above(axes: Axes, columns: int = 3) -> None:
 
 
 def close(figure: Figure) -> Figure:
-    """Closed for pyplot, so that a notebook shows it once, as the cell's value."""
+    """Close a figure for pyplot, so that a notebook shows it once, as the value of its cell."""
     figure.tight_layout()
     plt.close(figure)
     return figure
 
 
 def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1.45) -> None:
-    """A tick at each depth that is `apart` times the last one with a tick; the deepest always has one."""
+    """Put a tick at the deepest network, and at each depth that is a factor `apart` below the last tick."""
     chosen = [int(max(depths))]
     for depth in sorted(depths, reverse=True):
         if chosen[-1] >= apart * depth:
@@ -84,8 +89,30 @@ def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1
     axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
+def depth_axis(axes: Axes, depths: Iterable[int], label: str, *, scale: str = "log", apart: float = 1.45) -> None:
+    """Put depth on a logarithmic horizontal axis, and `label` on the vertical one, of the given scale."""
+    axes.set(xscale="log", yscale=scale, xlabel=DEPTH, ylabel=label)
+    depth_ticks(axes, sorted(set(depths)), apart)
+
+
+def block_axis(axes: Axes, label: str) -> None:
+    """Put the number of the block on the horizontal axis."""
+    axes.set(xlabel="block $l$", ylabel=label)
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+
+
+def error_bars(middle: Any, low: Any, high: Any) -> np.ndarray:
+    """Lengths of error bars below and above; shape (2, n)."""
+    return np.clip([middle - low, high - middle], 0, None)
+
+
+def section_style(number: int, **changes: Any) -> dict[str, Any]:
+    """The style of a series by its place; after three they begin anew."""
+    return {**SECTION_STYLE[number % len(SECTION_STYLE)], **changes}
+
+
 def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
-    """A table as the book prints it: no index, numbers in the given formats, a dash where there is none.
+    """Format a table for the book: no index, numbers in the given formats, a dash where there is none.
 
     Sweeps have their display names, minus signs are no hyphens, and a few words or an interval stay on one line.
     """
@@ -99,31 +126,17 @@ def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) 
 
 
 def without_breaks(words: str) -> str:
-    """A few words are not broken over lines."""
+    """The same words, with spaces that do not break if they are few."""
     return words.replace(" ", "\u00a0") if len(words) <= LINE_LENGTH else words
 
 
 def format_cell(value: Any, form: str, sweep: bool) -> str:
-    """What stands in one cell of a table."""
+    """Format the value of one cell."""
     if isinstance(value, str):
         return without_breaks(display_name(value) if sweep else value)
     if form == "{}" and isinstance(value, float):
         form = "{:.6g}"
     return form.format(value).replace("-", "−")
-
-
-DATASET_STYLE: dict[str, dict[str, Any]] = {
-    "digits": {"color": BLUE, "marker": "o"},
-    "mnist": {"color": ORANGE, "marker": "s"},
-    "cifar10": {"color": GREEN, "marker": "^"},
-}
-
-
-SECTION_STYLE: tuple[dict[str, Any], ...] = (
-    {"color": BLUE, "marker": "o", "linestyle": "-"},
-    {"color": ORANGE, "marker": "s", "linestyle": "--"},
-    {"color": GREEN, "marker": "^", "linestyle": "-."},
-)
 
 
 def style_of(sweep: Sweep) -> dict[str, Any]:
@@ -133,19 +146,18 @@ def style_of(sweep: Sweep) -> dict[str, Any]:
     return {**DATASET_STYLE[sweep.dataset], **face, "linestyle": "--" if post else "-", "label": sweep.label}
 
 
-def panels(count: int, height: float = 2.7) -> tuple[Figure, list[Axes]]:
-    """Axes side by side, two in a row, with one scale; those too many are left out."""
+def panels(count: int, height: float = 2.7, *, sharex: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` axes of one scale, two in a row."""
     columns = min(count, 2)
     rows = math.ceil(count / columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3.4 * columns if columns > 1 else 6.0, height * rows + 0.6), sharey=True, squeeze=False
-    )
+    size = (3.4 * columns if columns > 1 else 6.0, height * rows + 0.6)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=sharex, sharey=True, squeeze=False)
     for unused in axes.flat[count:]:
         unused.remove()
     return figure, list(axes.flat[:count])
 
 
 def legend_of_all(figure: Figure, axes: Axes, columns: int) -> None:
-    """One legend over all panels."""
+    """Put one legend over all panels."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.02, 1), ncols=columns, fontsize=10)

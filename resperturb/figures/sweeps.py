@@ -18,18 +18,22 @@ from resperturb.analysis.bootstrap import averages_by_depth
 from resperturb.analysis.power_law import PowerLaw, StoppingDepth
 from resperturb.figures.runs import draw_averages, draw_blocks, mark_transitions
 from resperturb.figures.style import (
+    AVERAGE,
     BLUE,
+    DEPTH,
     GREEN,
     INK,
     MEASURE_LABEL,
     MOMENT_STYLE,
     ORANGE,
-    SECTION_STYLE,
     close,
+    depth_axis,
     depth_ticks,
+    error_bars,
     legend_above,
     legend_of_all,
     panels,
+    section_style,
     style_of,
 )
 from resperturb.records.record import Record
@@ -47,14 +51,14 @@ def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
     for axes, (name, fitted) in zip(all_axes, laws.items(), strict=True):
         draw_averages(axes, fitted)
         axes.set_title(sweeps[name].label, fontsize=11)
-        axes.set(xlabel="number of blocks $L$")
+        axes.set(xlabel=DEPTH)
         depth_ticks(axes, fitted["end"].averages.depths, apart=1.9)
         for moment, place in (("initialization", (0.98, 0.9)), ("end", (0.98, 0.8))):
             if moment in fitted:
                 words = rf"$L^{{{fitted[moment].exponent:.2f}}}$"
                 colour = MOMENT_STYLE[moment]["color"]
                 axes.annotate(words, place, xycoords="axes fraction", ha="right", color=colour, fontsize=11)
-    all_axes[0].set(ylabel="average scaled perturbation")
+    all_axes[0].set(ylabel=AVERAGE)
     handles, labels = all_axes[0].get_legend_handles_labels()
     kept = [(h, t) for h, t in zip(handles, labels, strict=True) if not t.startswith("fitted")]
     figure.legend(*zip(*kept, strict=True), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2, fontsize=10)
@@ -73,7 +77,7 @@ def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], 
     for axes, (name, record) in zip(all_axes, records.items(), strict=True):
         for moment, style in MOMENT_STYLE.items():
             draw_blocks(axes, record.blocks_at(moment), measure, style)
-        mark_transitions(axes, record.at("initialization"))
+        mark_transitions(axes, record)
         axes.set_title(f"{sweeps[name].label}, {record.blocks}", fontsize=11)
         axes.set(xlabel="block $l$", yscale="log")
     all_axes[0].set(ylabel=MEASURE_LABEL[measure])
@@ -95,7 +99,7 @@ def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
             law, style = fitted[moment], style_of(sweeps[name])
             averages, label = law.averages, style["label"].split(",")[0]
             low, high = averages.interval()
-            reach = np.clip([averages.means - low, high - averages.means], 0, None)
+            reach = error_bars(averages.means, low, high)
             look = {"color": style["color"], "marker": style["marker"], "markersize": 5, "capsize": 2}
             look |= {} if moment == "end" else {"markerfacecolor": "none"}
             words = rf"{label}, {when}: $L^{{{law.exponent:.2f}}}$"
@@ -109,8 +113,7 @@ def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
     axes.annotate(
         "slope −1, as claimed", (ends[1], claimed[1]), (-40, 0), ha="right", textcoords="offset points", fontsize=10
     )
-    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
-    depth_ticks(axes, sorted(depths), apart=1.7)
+    depth_axis(axes, depths, AVERAGE, apart=1.7)
     legend_above(axes, 2)
     return close(figure)
 
@@ -123,12 +126,10 @@ def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
         averages = averages_by_depth(sweep.records)
         low, high = averages.interval() * averages.depths
         product = averages.depths * averages.means
-        reach = np.clip([product - low, high - product], 0, None)
-        axes.errorbar(averages.depths, product, yerr=reach, capsize=3, **style_of(sweep))
+        axes.errorbar(averages.depths, product, yerr=error_bars(product, low, high), capsize=3, **style_of(sweep))
         depths |= set(map(int, averages.depths))
-    axes.set(xscale="log", xlabel="number of blocks $L$", ylabel=r"$L \times$ average")
+    depth_axis(axes, depths, r"$L \times$ average", scale="linear")
     axes.set_ylim(bottom=0)
-    depth_ticks(axes, sorted(depths))
     legend_above(axes, 2)
     return close(figure)
 
@@ -140,12 +141,12 @@ def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, 
     for place, (name, table) in enumerate(tables.items()):
         style = style_of(sweeps[name])
         shifted = table["from"] * 1.03 ** (place - len(tables) / 2)  # so that intervals stand side by side
-        reach = np.clip([table["exponent"] - table["low"], table["high"] - table["exponent"]], 0, None)
+        reach = error_bars(table["exponent"], table["low"], table["high"])
         axes.errorbar(shifted, table["exponent"], yerr=reach, capsize=3, **style)
         depths |= set(table["from"])
     axes.axhline(claimed, color=INK, linewidth=1, linestyle=":")
-    axes.set(xscale="log", xlabel="depths used: this and deeper", ylabel="exponent")
-    depth_ticks(axes, sorted(depths), apart=1.2)
+    depth_axis(axes, depths, "exponent", scale="linear", apart=1.2)
+    axes.set(xlabel="depths used: this and deeper")
     legend_above(axes, 2)
     return close(figure)
 
@@ -156,15 +157,11 @@ def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Swee
     figure, all_axes = panels(len(tables))
     for axes, (name, table) in zip(all_axes, tables.items(), strict=True):
         for number, (section, part) in enumerate(table.groupby("section")):
-            style = SECTION_STYLE[number % len(SECTION_STYLE)]
-            axes.plot(part["blocks"], part[column], label=f"section {section}", **style)
+            axes.plot(part["blocks"], part[column], label=f"section {section}", **section_style(number))
         axes.set_title(sweeps[name].label, fontsize=11)
-        axes.set(xscale="log", xlabel="number of blocks $L$")
-        if column == "scaled":
-            axes.set_yscale("log")
-        else:
+        depth_axis(axes, table["blocks"], "", scale="log" if column == "scaled" else "linear", apart=1.9)
+        if column != "scaled":
             axes.set_ylim(0, 1)
-        depth_ticks(axes, sorted(set(table["blocks"])), apart=1.9)
     all_axes[0].set(ylabel=labels[column])
     legend_of_all(figure, all_axes[0], 3)
     return close(figure)
@@ -180,8 +177,7 @@ def concentration(table: pd.DataFrame) -> Figure:
     )
     for column, style in styles:
         axes.plot(table["blocks"], table[column], label=f"{column} block" if column != "mean" else "mean", **style)
-    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel=MEASURE_LABEL["scaled"])
-    depth_ticks(axes, table["blocks"].to_numpy())
+    depth_axis(axes, table["blocks"], MEASURE_LABEL["scaled"])
     legend_above(axes)
     return close(figure)
 
@@ -206,8 +202,7 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
         axes.annotate(label, (place, answer.epsilon), fontsize=10, va="bottom", ha=side)
         face = ORANGE if answer.measured else "none"
         axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
-    axes.set(xscale="log", yscale="log", xlabel="number of blocks $L$", ylabel="average scaled perturbation")
-    depth_ticks(axes, depths)
+    depth_axis(axes, depths, AVERAGE)
     legend_above(axes, 2)
     return close(figure)
 
@@ -241,13 +236,13 @@ def depths_left_out(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Swe
         axes.plot(table["blocks"], table["ratio"], **style)
         depths |= set(table["blocks"])
     axes.axhline(1, color=INK, linewidth=1, linestyle=":")
-    axes.set(xscale="log", yscale="log", xlabel="depth left out", ylabel="predicted / true depth")
+    depth_axis(axes, depths, "predicted / true depth")
+    axes.set(xlabel="depth left out")
     ticks = (0.5, 2 / 3, 0.8, 1, 1.25, 1.5, 2)
     low, high = axes.get_ylim()
-    shown = [tick for tick in ticks if low <= tick <= high]
-    axes.set_yticks(shown, labels=[f"{tick:.2g}" for tick in shown])
+    inside = [tick for tick in ticks if low <= tick <= high]
+    axes.set_yticks(inside, labels=[f"{tick:.2g}" for tick in inside])
     axes.yaxis.set_minor_formatter("")
-    depth_ticks(axes, sorted(depths))
     legend_above(axes, 2)
     return close(figure)
 
@@ -264,7 +259,7 @@ def exponents_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], cl
         part = table[table["sweep"] == sweep_name]
         rows = np.array([names.index(name) for name in part["convention"]])
         height = rows + 0.7 * ((number + 0.5) / len(kept) - 0.5)
-        reach = np.clip([part["exponent"] - part["low"], part["high"] - part["exponent"]], 0, None)
+        reach = error_bars(part["exponent"], part["low"], part["high"])
         style = {**style_of(sweeps[sweep_name]), "linestyle": "none"}
         axes.errorbar(part["exponent"], height, xerr=reach, capsize=2, **style)
     axes.axvline(claimed, color=INK, linewidth=1, linestyle=":")

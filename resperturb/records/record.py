@@ -125,7 +125,7 @@ class Record:
 
     @functools.cached_property
     def _blocks_by_moment(self) -> dict[str, pd.DataFrame]:
-        return {moment: rows[rows["kind"] == "identity"] for moment, rows in self._by_moment.items()}
+        return {moment: blocks_of(rows) for moment, rows in self._by_moment.items()}
 
 
 def write_record(
@@ -332,6 +332,11 @@ def load_studies(folder: Path | str) -> list[StudyRecord]:
             f"{folder} holds no records of a study; make some with `make sweep PRESET={Path(folder).name}`."
         )
     return records
+
+
+def blocks_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a measured table that are blocks, transitions left out."""
+    return table[table["kind"] == "identity"]
 
 
 def concat_tables(records: Iterable[StudyRecord], table: str, *parameters: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What the two measures make of rescaled weights: networks that compute the same, measured before and after."""
+"""Rescaled weights: networks that compute the same function, measured before and after."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resperturb.measurement.measure import measure
 from resperturb.models.residual import Block, ResidualNetwork, Transition
+from resperturb.records.record import blocks_of
 
 
 def first_and_last(branch: nn.Sequential) -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -59,7 +60,7 @@ def rescaling_table(network: ResidualNetwork, images: Tensor, factor: float = 10
     rows, reference = [], outputs(network, images)
     for name, variant in variants.items():
         table = measure(variant, [images], batch_statistics=True)
-        blocks = table[table["kind"] == "identity"]
+        blocks = blocks_of(table)
         rows.append(
             {
                 "network": name,

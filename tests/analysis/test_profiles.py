@@ -41,13 +41,6 @@ def test_shares_of_the_sections_sum_to_one_and_the_path_leaves_room_for_transiti
     assert (table.groupby("blocks")["count"].sum() == sorted({r.blocks for r in records})).all()
 
 
-def test_a_record_without_successive_cosines_says_nothing_of_them(records: list[Record]) -> None:
-    old = records[0].perturbations.drop(columns="successive_cosine", errors="ignore")
-    assert profiles.section_summary([with_table(records[0], old)])["successive"].isna().all()
-    new = old.assign(successive_cosine=np.where(old["kind"] == "identity", 0.5, np.nan))
-    assert profiles.section_summary([with_table(records[0], new)])["successive"].tolist() == pytest.approx([0.5] * 3)
-
-
 def test_transitions_are_between_the_blocks_beside_them(records: list[Record]) -> None:
     record = records[0]
     end = record.at("end")
@@ -67,9 +60,9 @@ def test_a_network_of_one_section_has_no_transitions(records: list[Record]) -> N
 
 
 def test_the_law_of_a_measure_is_that_of_its_mean_over_blocks(records: list[Record]) -> None:
-    runs = profiles.measure_runs(records, "perturbation_norm")
-    assert runs[0].value == pytest.approx(records[0].run["averages"]["end"]["absolute"], rel=1e-4)
-    law = profiles.measure_law(records, "scaled")
+    average = profiles.block_average(records[0], "perturbation_norm")
+    assert average == pytest.approx(records[0].run["averages"]["end"]["absolute"], rel=1e-4)
+    law = profiles.fit_measure(records)
     assert law.averages.means[0] == pytest.approx(
         np.mean([r.run["averages"]["end"]["scaled"] for r in records if r.blocks == records[0].blocks]), rel=1e-4
     )

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from _ext import explorer
-from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, explorer_data, law_of, run_data, script
+from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, explorer_data, fitted_laws, run_data, script
 from report.runs import MOMENTS, sweep_runs
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
@@ -53,7 +53,7 @@ def test_data_are_those_of_the_records(main: dict[str, Sweep], data: dict) -> No
             assert {f"blocks {record.blocks}", f"seed {record.seed}"} < set(run["command"].split(" -p "))
         for measure, laws in shown["laws"].items():
             for moment, law in laws.items():
-                fitted = law_of(sweep.records, measure, moment)
+                fitted = fitted_laws(sweep.records, measure)[moment]
                 assert [law["exponent"], law["low"], law["high"]] == near([fitted.exponent, fitted.low, fitted.high])
 
 

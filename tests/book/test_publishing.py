@@ -16,7 +16,7 @@ from conftest import ROOT, Site
 from docutils import nodes
 
 from _ext.handouts import first_cell
-from _ext.publishing import CARD, binder_environment, footer, launch_buttons, plain
+from _ext.publishing import CARD, binder_environment, footer, launch_buttons, plain_text
 from report.repository import NOTEBOOK_FOLDER, Repository, find_repository
 
 GITHUB = Repository("https://github.com/someone/some-book")
@@ -184,4 +184,4 @@ def test_a_description_has_formulas_in_signs_or_not_at_all() -> None:
     paragraph = nodes.paragraph("", "It falls as ", nodes.math("", r"1/\sqrt{L}"), nodes.Text(", "))
     paragraph += [nodes.math("", r"\sum_i \eta_i"), nodes.Text(" left out "), nodes.inline("", "[1]")]
     paragraph[-1]["classes"].append("bibtex-citation")
-    assert plain(paragraph) == "It falls as 1/√L, left out"
+    assert plain_text(paragraph) == "It falls as 1/√L, left out"

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from resperturb import figures
 from resperturb.analysis import conventions, curves, profiles, summaries
-from resperturb.analysis.power_law import fit_power_law, stopping_depth
+from resperturb.analysis.power_law import stopping_depth
 from resperturb.models.residual import spread
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep
@@ -82,7 +82,7 @@ def test_a_diverged_run_is_drawn_without_an_end(records: list[Record]) -> None:
 
 
 def test_the_fit_is_drawn_from_the_numbers_that_are_offered_as_data(records: list[Record]) -> None:
-    laws = {moment: fit_power_law(records, moment=moment) for moment in summaries.CLAIMED_EXPONENTS}
+    laws = summaries.laws_by_moment(records)
     (axes,) = figures.average_against_depth(laws).axes
     data = figures.averages_data(laws)
     drawn = [container.lines[0].get_ydata().tolist() for container in axes.containers]
@@ -97,7 +97,7 @@ def drawn(records: list[Record]) -> dict[str, Figure]:
         "again": Sweep("again", records, True),
         "third": Sweep("third", records, True),
     }
-    laws = {m: fit_power_law(records, moment=m, replicates=50) for m in summaries.CLAIMED_EXPONENTS}
+    laws = summaries.laws_by_moment(records)
     epsilons = summaries.epsilons_of(records)
     sections = profiles.section_summary(records)
     table = conventions.convention_table(sweeps["digits"], sweeps)
@@ -142,14 +142,6 @@ def test_kinds_of_block_differ_by_more_than_colour(records: list[Record], tmp_pa
     assert post["markerfacecolor"] == "none"
     markers = {style["marker"] for style in figures.DATASET_STYLE.values()}
     assert len(markers) == len(figures.DATASET_STYLE)
-
-
-def test_a_measure_that_older_records_lack_is_left_out(records: list[Record]) -> None:
-    old = dataclasses.replace(records[0])
-    old.__dict__["perturbations"] = records[0].perturbations.drop(columns="successive_cosine", errors="ignore")
-    (axes,) = figures.per_block(old, measure="successive_cosine").axes
-    assert {line.get_color() for line in axes.lines} == {figures.INK}
-    assert "do not have this measure" in axes.texts[0].get_text()
 
 
 def test_depths_that_are_near_share_a_tick() -> None:

@@ -1,0 +1,85 @@
+"""Figures of sensitivity: the exponent over weight decay, number of steps and architecture."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from resperturb.figures.style import (
+    INK,
+    MOMENT_STYLE,
+    SECTION_STYLE,
+    close,
+    error_bars,
+    legend_above,
+    legend_of_all,
+    panels,
+)
+
+CLOCK = "time under weight decay $T$"
+FURTHEST = -2.0  # exponents below this are written at the figure's edge
+
+
+def products_over_clock(table: pd.DataFrame) -> Figure:
+    """Depth times average over T, a panel for each depth, a line for each number of epochs; crosses learned little."""
+    depths = sorted(set(table["blocks"]))
+    figure, all_axes = panels(len(depths), 2.5, sharex=True)
+    for axes, depth in zip(all_axes, depths, strict=True):
+        at_depth = table[table["blocks"] == depth]
+        for style, (epochs, part) in zip(SECTION_STYLE, at_depth.groupby("epochs"), strict=False):
+            lost = part[~part["learned"]]
+            axes.plot(lost["clock"], lost["product"], "x", color=style["color"], markersize=5)
+            means = part[part["learned"]].groupby("clock")["product"].agg(["mean", "min", "max"])
+            reach = error_bars(means["mean"], means["min"], means["max"])
+            axes.errorbar(means.index, means["mean"], yerr=reach, capsize=2, label=f"{epochs} epochs", **style)
+        axes.set_title(f"{depth} blocks", fontsize=11)
+        axes.set(yscale="log", xlabel=CLOCK, ylabel=r"$L \times$ average")
+        axes.label_outer()
+    legend_of_all(figure, all_axes[0], 3)
+    return close(figure)
+
+
+def exponents_over_clock(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> Figure:
+    """The exponent over T, a line for each map and number of epochs; dotted, what is claimed and where it starts."""
+    figure, axes = plt.subplots(figsize=(6.0, 4.4))
+    faces: dict[str, dict[str, Any]] = {
+        "clock": {},
+        "clock-postactivation": {"markerfacecolor": "none"},
+        "clock-mnist": {"alpha": 0.55},
+    }
+    for name, table in tables.items():
+        for style, (epochs, part) in zip(SECTION_STYLE, table.groupby("epochs"), strict=False):
+            style = {**style, **faces.get(name, {}), "label": f"{labels[name]}, {epochs} epochs"}
+            reach = error_bars(part["exponent"], part["low"], part["high"])
+            axes.errorbar(part["clock"], part["exponent"], yerr=reach, capsize=2, **style)
+    for level in (-0.5, -1.0):
+        axes.axhline(level, color=INK, linewidth=1, linestyle=":")
+    axes.set(xlabel=CLOCK, ylabel="exponent after training")
+    legend_above(axes, 2)
+    return close(figure)
+
+
+def architecture_exponents(table: pd.DataFrame) -> Figure:
+    """Exponents before and after training with their intervals, a row for each architecture; far ones as numbers."""
+    figure, axes = plt.subplots(figsize=(6.0, 0.5 * len(table) + 1.2))
+    for shift, (moment, style) in zip((0.12, -0.12), MOMENT_STYLE.items(), strict=True):
+        reach = error_bars(table[moment], table[f"{moment} low"], table[f"{moment} high"])
+        place = np.arange(len(table)) + shift
+        axes.errorbar(table[moment], place, xerr=reach, capsize=2, **{**style, "linestyle": "none"})
+    for number, value in enumerate(table["end"]):
+        if value < FURTHEST:  # beside the others a line of its own would be all that is seen
+            words, colour = f"◂ {value:.1f}".replace("-", "−"), MOMENT_STYLE["end"]["color"]
+            axes.annotate(words, (FURTHEST, number + 0.25), color=colour, va="center", fontsize=10)
+    axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))
+    for level in (-0.5, -1.0):
+        axes.axvline(level, color=INK, linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(table)), labels=[textwrap.fill(words, 26) for words in table["varied"]])
+    axes.invert_yaxis()
+    axes.set(xlabel="exponent")
+    legend_above(axes, 2)
+    return close(figure)
