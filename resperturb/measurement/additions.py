@@ -4,12 +4,12 @@ A dispatch mode sees every tensor operation below autograd. From it a graph of a
 value that depends on the model's input, with the values it was computed from. An addition of two tensors of one shape
 
 - is an **identity** addition if one operand (the perturbation f) was computed from the other (the state x) and a
-  weighted linear operation (convolution, matrix product, attention) lies on the way. `(x + a(x)) + b(x)` is one too:
+  weighted linear operation (convolution, matrix product, attention) lies on the path. `(x + a(x)) + b(x)` is one too:
   its state is the stream that x has become;
 - is a **transition** if neither comes from the other but both come from one tensor, one of them (the state) by linear
-  means alone (projection, pooling, padding, normalisation) and the other by a way with weights and a nonlinearity.
+  means alone (projection, pooling, padding, normalisation) and the other by a path with weights and a nonlinearity.
 
-What fails these tests is not a residual: `x + 0.0447 x**3` and rotary embeddings have no weights on the way; position
+What fails these tests is not a residual: `x + 0.0447 x**3` and rotary embeddings have no weights on the path; position
 embeddings and masks do not come from the input; `q + k` and a low-rank adapter are sums of linear maps; the carried
 part of a highway gate, `(1 - t) * x`, is not linear in x.
 """
@@ -29,11 +29,11 @@ from resperturb.measurement.ancestry import Lineage, Node, Operation, operation,
 Kind = Literal["identity", "transition"]
 
 
-def comes_from(node: Node, targets: set[Node]) -> bool:
-    """Whether `node` was computed from one of `targets` by a way with a weighted linear operation on it."""
+def depends_through_weights(node: Node, targets: set[Node]) -> bool:
+    """Whether `node` was computed from one of `targets` along a path with a weighted linear operation."""
     oldest = min(target.order for target in targets)
     heap = [(-node.order, node)]
-    weighted = {node: False}  # for each node met: does a way from it down to `node` pass weights?
+    weighted = {node: False}  # for each node met: does a path from it down to `node` pass weights?
     while heap:
         current = heapq.heappop(heap)[1]
         passed = weighted[current]
@@ -48,8 +48,8 @@ def comes_from(node: Node, targets: set[Node]) -> bool:
     return False
 
 
-def latest_common(first: Node, second: Node) -> Node | None:
-    """The youngest value that both were computed from; None if there is none, or if they use different parts of it."""
+def latest_common_ancestor(first: Node, second: Node) -> Node | None:
+    """The latest value that both were computed from; None if there is none, or if they use different parts of it."""
     side = {first: 1, second: 2}
     children: dict[Node, list[Node]] = {}
     heap = [(-first.order, first), (-second.order, second)]
@@ -68,7 +68,7 @@ def latest_common(first: Node, second: Node) -> Node | None:
     return None
 
 
-def linear_way(node: Node, ancestor: Node) -> bool:
+def is_linear_in(node: Node, ancestor: Node) -> bool:
     """Whether `node` is linear in `ancestor`, computed from it alone."""
     while node is not ancestor:
         if not node.linear:
@@ -77,7 +77,7 @@ def linear_way(node: Node, ancestor: Node) -> bool:
     return True
 
 
-def _stream_before(node: Node) -> set[Node]:
+def _earlier_states(node: Node) -> set[Node]:
     """The states whose direct sums led to `node`."""
     states: set[Node] = set()
     while node.summed is not None:
@@ -92,19 +92,19 @@ def classify(a: Node, b: Node) -> tuple[Kind, bool] | None:
         return None
     a_older = a.order < b.order
     older, younger = (a, b) if a_older else (b, a)
-    if comes_from(younger, {older}):
+    if depends_through_weights(younger, {older}):
         return "identity", a_older
     for state, other, a_is_state in ((older, younger, a_older), (younger, older, not a_older)):
-        earlier = _stream_before(state)
-        if earlier and comes_from(other, earlier):
+        earlier = _earlier_states(state)
+        if earlier and depends_through_weights(other, earlier):
             return "identity", a_is_state
-    ancestor = latest_common(a, b)
+    ancestor = latest_common_ancestor(a, b)
     if ancestor is None or ancestor in (a, b):
         return None
-    straight = linear_way(a, ancestor), linear_way(b, ancestor)
-    if straight[0] == straight[1]:
+    a_is_linear = is_linear_in(a, ancestor)
+    if a_is_linear == is_linear_in(b, ancestor):
         return None
-    return ("transition", straight[0]) if comes_from(b if straight[0] else a, {ancestor}) else None
+    return ("transition", a_is_linear) if depends_through_weights(b if a_is_linear else a, {ancestor}) else None
 
 
 # ----------------------------------------------------------------------------------------------- the mode
@@ -127,22 +127,22 @@ class Addition:
 
 
 class Observer(Protocol):
-    """Who is told about the additions. Tensors must be read at once: the model may write over them next."""
+    """Callbacks of the finder. Tensors must be read at once: the model may write over them next."""
 
-    def before(self, addition: Addition) -> None: ...
+    def before_addition(self, addition: Addition) -> None: ...
 
-    def after(self, addition: Addition, result: Tensor, value: int) -> None: ...
+    def after_addition(self, addition: Addition, result: Tensor, value: int) -> None: ...
 
-    def activated(self, index: int, result: Tensor, value: int, final: bool) -> None:
-        """An activation was applied to the very sum of addition `index` (final: and replaced it)."""
+    def on_activation(self, index: int, result: Tensor, value: int, final: bool) -> None:
+        """An activation was applied to the sum of addition `index` itself (final: and replaced it)."""
 
-    def used(self, index: int) -> None:
-        """The very sum of addition `index` was used by something else than an activation."""
+    def on_use(self, index: int) -> None:
+        """The sum of addition `index` itself was used by an operation other than an activation."""
 
-    def ended(self, index: int) -> None:
+    def on_stream_end(self, index: int) -> None:
         """No tensor holds the stream that left addition `index` any more."""
 
-    def overwriting(self, tensor: Tensor) -> None:
+    def before_write(self, tensor: Tensor) -> None:
         """An operation is about to write to this tensor's memory."""
 
 
@@ -155,7 +155,7 @@ class AdditionFinder(TorchDispatchMode):
         self._observer = observer
         self._additions = 0
         self._state: Node | None = None
-        self._sums: dict[int, tuple[StorageWeakRef, Node]] = {}  # where the sum of each open stream was put
+        self._sums: dict[int, tuple[StorageWeakRef, Node]] = {}  # the memory of each live stream's sum
         for tensor in inputs:
             floating = tensor.is_floating_point() or tensor.is_complex()
             self.lineage.write(tensor, self.lineage.node() if floating else self.lineage.integers)
@@ -182,14 +182,14 @@ class AdditionFinder(TorchDispatchMode):
         if addition is not None:
             for index in [index for index in self._sums if not lineage.alive(index)]:
                 del self._sums[index]
-                self._observer.ended(index)
-            self._observer.before(addition)
+                self._observer.on_stream_end(index)
+            self._observer.before_addition(addition)
         for tensor in written:
-            self._observer.overwriting(tensor)
+            self._observer.before_write(tensor)
         if not op.activation:
             for node in nodes:
                 if node.stream is not None and node.stream[1] == 0:
-                    self._observer.used(node.stream[0])
+                    self._observer.on_use(node.stream[0])
 
         result = func(*args, **kwargs)
 
@@ -201,16 +201,16 @@ class AdditionFinder(TorchDispatchMode):
         parents = () if op.fills else tuple(dict.fromkeys(streams))
         for output in written or tensors_in((result,)):
             if not written and any(output is operand for operand in operands):
-                continue  # handed through
+                continue  # passed through
             if not (output.is_floating_point() or output.is_complex()):
                 lineage.write(output, lineage.integers)
                 continue
-            if not written and lineage.known(output):
+            if not written and lineage.tracks(output):
                 continue  # an undeclared view
             source = operands[1 if written else 0] if copies and len(operands) > len(written) else None
             origin = lineage.read(source) if source is not None and source.numel() == output.numel() else None
             if origin is not None and origin is not lineage.integers:
-                node = origin  # the same value at another place
+                node = origin  # the same value in other memory
             else:
                 node = lineage.node(parents, weighted=op.weighted, linear=op.linear and len(streams) == 1)
                 if not op.weighted and any(parent.stream is not None for parent in nodes):
@@ -220,12 +220,12 @@ class AdditionFinder(TorchDispatchMode):
                 node.summed = self._state
                 lineage.write(output, node)
                 self._sums[addition.index] = (StorageWeakRef(output.untyped_storage()), node)
-                self._observer.after(addition, output, node.order)
+                self._observer.after_addition(addition, output, node.order)
             else:
                 lineage.write(output, node)
                 if op.activation and node.stream is not None and node.stream[1] == 1:
                     index = node.stream[0]
-                    self._observer.activated(index, output, node.order, final=not self._present(index))
+                    self._observer.on_activation(index, output, node.order, final=not self._present(index))
         return result
 
     @staticmethod

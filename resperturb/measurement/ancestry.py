@@ -1,4 +1,4 @@
-"""Where every tensor's value comes from: a graph of ancestors, kept while a model runs.
+"""Graph of ancestors: which values every tensor was computed from, while a model runs.
 
 One :class:`Node` stands for each value that depends on the model's input. A value is the content of a stretch of
 memory, not a Python object: storages are the keys, so views, chunks and in-place operations need no cases of their own.
@@ -37,7 +37,7 @@ _FILL = re.compile(r"fill|zero|normal|uniform|bernoulli|exponential|resize|set")
 
 @dataclass(frozen=True)
 class Operation:
-    """What the ancestry needs to know of one ATen operation."""
+    """Traits of one ATen operation that the ancestry depends on."""
 
     addition: bool
     weighted: bool
@@ -137,17 +137,17 @@ class Node:
 
 
 class _Memory:
-    """The values in one storage: what was written where, newest last."""
+    """The values in one storage, with the regions they were written to."""
 
     def __init__(self, weak: StorageWeakRef) -> None:
         self.weak = weak
         self.whole: Node | None = None
-        self.writes: list[tuple[Region, Node]] = []  # since `whole`
+        self.writes: list[tuple[Region, Node]] = []  # since `whole`, latest last
         self.pieces: dict[Region, Node] = {}
 
 
 class Lineage:
-    """From tensors to the nodes of the values they hold now."""
+    """Map from tensors to the nodes of the values they hold now."""
 
     def __init__(self) -> None:
         self._clock = count()
@@ -159,7 +159,7 @@ class Lineage:
     def node(self, parents: tuple[Node, ...] = (), **traits: bool) -> Node:
         return Node(next(self._clock), parents, **traits)
 
-    def known(self, tensor: Tensor) -> bool:
+    def tracks(self, tensor: Tensor) -> bool:
         return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self._memory
 
     def read(self, tensor: Tensor) -> Node | None:
@@ -197,13 +197,13 @@ class Lineage:
         return piece
 
     def write(self, tensor: Tensor, node: Node) -> None:
-        """Say that a tensor's memory now holds the value of `node`."""
+        """Set the value in a tensor's memory to `node`."""
         if tensor.layout is not torch.strided:
             return
         storage = tensor.untyped_storage()
         memory = self._memory.get(storage._cdata)
         if memory is None:
-            if len(self._memory) >= self._sweep_at:  # also lets the addresses of dead storages go
+            if len(self._memory) >= self._sweep_at:  # also frees the addresses of dead storages
                 self._memory = {key: m for key, m in self._memory.items() if not m.weak.expired()}
                 self._sweep_at = max(32, 2 * len(self._memory))
             memory = self._memory[storage._cdata] = _Memory(StorageWeakRef(storage))

@@ -20,8 +20,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resperturb.errors import MeasurementError
-from resperturb.measurement.formulas import values_of
-from resperturb.measurement.model_state import inputs_of, never_updated, observed, unchanged, visible_modules
+from resperturb.measurement.formulas import sample_values
+from resperturb.measurement.model_state import (
+    has_initial_statistics,
+    model_inputs,
+    module_paths,
+    preserve_state,
+    record_forward,
+)
 from resperturb.measurement.moments import Moments
 from resperturb.measurement.recorder import Recorder
 
@@ -30,7 +36,7 @@ __all__ = ["Measurement", "MeasurementError", "measure", "measurement"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """What `measurement` returns.
+    """Result of `measurement`.
 
     Attributes:
         table: the table that `measure` returns.
@@ -56,7 +62,7 @@ def _selection(blocks: Sequence[int] | str | None) -> Callable[[int, str], bool]
     return lambda number, name: number in wanted
 
 
-def _check_found(recorder: Recorder, blocks: Sequence[int] | str | None, title: str) -> None:
+def _check_selection(recorder: Recorder, blocks: Sequence[int] | str | None, title: str) -> None:
     if not recorder.additions:
         raise MeasurementError(
             f"{title} ran no residual addition: no + joins a tensor of the network with something computed from it with"
@@ -91,34 +97,34 @@ def measurement(
         successive: add the column successive_cosine: cos(f, f of the identity addition before) within a section. One
             perturbation is kept for it.
     """
-    paths = visible_modules(model)
+    paths = module_paths(model)
     modules = list(paths)
     if sequences not in ("sample", "token"):
         raise MeasurementError(f"sequences is {sequences!r}; choose 'sample' or 'token'.")
     if channels not in ("together", "apart"):
         raise MeasurementError(f"channels is {channels!r}; choose 'together' or 'apart'.")
-    selected, apart = _selection(blocks), channels == "apart"
+    selected, per_channel = _selection(blocks), channels == "apart"
     tensors = (t for m in modules for t in chain(m._parameters.values(), m._buffers.values()) if t is not None)
-    homes = {t.device for t in tensors}
-    home = homes.pop() if len(homes) == 1 else None  # a model over several devices places its own batches
-    goal = torch.device(device) if device is not None else None
-    if goal is not None and goal.index is None and home is not None and goal.type == home.type:
-        goal = home
+    devices = {t.device for t in tensors}
+    model_device = devices.pop() if len(devices) == 1 else None  # a model over several devices moves its own batches
+    target = torch.device(device) if device is not None else None
+    if target is not None and target.index is None and model_device is not None and target.type == model_device.type:
+        target = model_device  # "cuda" is the model's own GPU
     norms = [m for m in modules if isinstance(m, _BatchNorm)]
     if batch_statistics is None:
-        batch_statistics = bool(norms) and all(never_updated(norm) for norm in norms)
+        batch_statistics = bool(norms) and all(has_initial_statistics(norm) for norm in norms)
     title = type(model).__name__
-    keywords = {
+    options = {
         "per_token": sequences == "token",
-        "per_channel": apart,
+        "per_channel": per_channel,
         "successive": successive,
         "selected": selected,
     }
     moments, layout, recorder = Moments(), None, None
-    with unchanged(modules, batch_statistics):
+    with preserve_state(modules, batch_statistics):
         for count, batch in enumerate(batches):
-            args, kwargs, samples = inputs_of(batch, goal, home)
-            recorder = observed(paths, args, kwargs, samples, keywords | {"probe": count % samples})
+            args, kwargs, samples = model_inputs(batch, target, model_device)
+            recorder = record_forward(paths, args, kwargs, samples, options | {"probe": count % samples})
             found = [(row.name, row.kind) for row in recorder.rows]
             if layout is not None and found != layout:
                 raise MeasurementError(
@@ -126,8 +132,8 @@ def measurement(
                     " the path through the model depends on the data; measure together what takes the same path."
                 )
             layout = found
-            _check_found(recorder, blocks, title)
-            values = values_of(recorder.rows, recorder.shelf.numbers(), recorder.samples, apart)
+            _check_selection(recorder, blocks, title)
+            values = sample_values(recorder.rows, recorder.buffer.to_numpy(), recorder.samples, per_channel)
             moments.add(values, np.array([row.block > 0 for row in recorder.rows]))
     if recorder is None:
         raise MeasurementError("batches is empty (or a generator that was used up); give at least one batch.")

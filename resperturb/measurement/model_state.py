@@ -1,4 +1,4 @@
-"""The model that is measured: refused where its additions are hidden, run under observation, left as it was."""
+"""Run a model under observation and leave it as it was; refuse models whose additions are hidden."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resperturb.errors import MeasurementError
 from resperturb.measurement.additions import AdditionFinder
-from resperturb.measurement.recorder import Recorder, StateGoneError
-from resperturb.measurement.reductions import Shelf
+from resperturb.measurement.recorder import Recorder, StateReleasedError
+from resperturb.measurement.reductions import ScalarBuffer
 
 
-def visible_modules(model: Any) -> dict[nn.Module, str]:
-    """All modules with their paths (of the model itself: its class).
+def module_paths(model: Any) -> dict[nn.Module, str]:
+    """Map every module to its path (the model itself to its class).
 
     Raises:
         MeasurementError: the model is no eager module, or holds one whose additions cannot be seen.
@@ -58,29 +58,29 @@ def visible_modules(model: Any) -> dict[nn.Module, str]:
     return paths
 
 
-def never_updated(norm: _BatchNorm) -> bool:
-    """num_batches_tracked alone does not tell: old checkpoints have trained statistics and no count."""
+def has_initial_statistics(norm: _BatchNorm) -> bool:
+    """Whether running statistics were never updated, also where an old checkpoint has no count of updates."""
     if norm.running_mean is None or norm.running_var is None:
         return True
     counted = norm.num_batches_tracked is not None and bool(norm.num_batches_tracked != 0)
     return not counted and not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
 
 
-def version_of(tensor: Tensor) -> int | None:
-    """A count that every writing operation raises; None where PyTorch keeps none."""
+def write_count(tensor: Tensor) -> int | None:
+    """Number of writes to a tensor; None where PyTorch does not count them."""
     return None if tensor.is_inference() else tensor._version
 
 
 @contextmanager
-def unchanged(modules: Sequence[nn.Module], batch_statistics: bool) -> Iterator[None]:
-    """Evaluation mode without gradients; everything that a forward pass might change is put back."""
+def preserve_state(modules: Sequence[nn.Module], batch_statistics: bool) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards everything that a forward pass might change is restored."""
     modes = [module.training for module in modules]
     norms = [m for m in modules if isinstance(m, _BatchNorm)] if batch_statistics else []
     tracks = [norm.track_running_stats for norm in norms]
     buffers = [(module, dict(module._buffers)) for module in modules if module._buffers]
     empty = [module for module in modules if not module._buffers]
-    copies = [(b, b.detach().clone(), version_of(b)) for _, known in buffers for b in known.values() if b is not None]
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the state of others is kept, not used)
+    copies = [(b, b.detach().clone(), write_count(b)) for _, known in buffers for b in known.values() if b is not None]
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (saved and restored, not used)
     fast = torch.backends.mha.get_fastpath_enabled()
     cuda = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     held = chain(*(module._parameters.values() for module in modules), (b for b, _, _ in copies))
@@ -118,10 +118,10 @@ def unchanged(modules: Sequence[nn.Module], batch_statistics: bool) -> Iterator[
             np.random.set_state(legacy)  # noqa: NPY002
 
 
-MODULE_CALL = nn.Module._call_impl.__code__  # what runs whenever a module is called
+MODULE_CALL = nn.Module._call_impl.__code__  # runs whenever a module is called
 
 
-def running(paths: Mapping[nn.Module, str]) -> str:
+def innermost_path(paths: Mapping[nn.Module, str]) -> str:
     """Path of the innermost module that runs now, read off the call stack: hooks on every module cost more."""
     frame = sys._getframe(1)
     while frame is not None:
@@ -131,34 +131,37 @@ def running(paths: Mapping[nn.Module, str]) -> str:
     return next(iter(paths.values()))
 
 
-def observed(
+def record_forward(
     paths: Mapping[nn.Module, str],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     samples: int,
     options: dict[str, Any],
 ) -> Recorder:
-    """What one forward pass was observed to do.
+    """Run the model on one batch and record its additions.
 
     Args:
         paths: of all modules, the model first.
-        args, kwargs, samples: as `inputs_of` gives them.
+        args, kwargs, samples: as `model_inputs` gives them.
         options: the other arguments of the recorder.
     """
     device = next(v.device for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
-    place: Callable[[], str] = partial(running, paths)
+    module_path: Callable[[], str] = partial(innermost_path, paths)
     for keep_states in (False, True):
-        recorder = Recorder(samples, place=place, shelf=Shelf(device), keep_states=keep_states, **options)
-        with suppress(StateGoneError):
-            forward(list(paths), args, kwargs, recorder)
+        buffer = ScalarBuffer(device)
+        recorder = Recorder(samples, module_path=module_path, buffer=buffer, keep_states=keep_states, **options)
+        with suppress(StateReleasedError):
+            run_under_observation(list(paths), args, kwargs, recorder)
             break
     return recorder
 
 
-def forward(modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder) -> None:
-    """One forward pass of the first module under observation."""
+def run_under_observation(
+    modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder
+) -> None:
+    """Run the first module once; sequence-first attention tells the recorder which dimension holds the samples."""
 
-    def attend(module: nn.Module, inputs: Any) -> None:
+    def find_sample_axis(module: nn.Module, inputs: Any) -> None:
         if inputs and inputs[0].dim() == 3:
             steps, batch = inputs[0].shape[:2]
             if steps == recorder.samples and not recorder.additions:
@@ -167,7 +170,7 @@ def forward(modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[st
             recorder.sequence_first = batch == recorder.samples
 
     attentions = [m for m in modules if isinstance(m, nn.MultiheadAttention) and not m.batch_first]
-    hooks = [attention.register_forward_pre_hook(attend) for attention in attentions]
+    hooks = [attention.register_forward_pre_hook(find_sample_axis) for attention in attentions]
     try:
         with AdditionFinder(recorder, [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]):
             modules[0](*args, **kwargs)
@@ -176,8 +179,8 @@ def forward(modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[st
             hook.remove()
 
 
-def inputs_of(
-    batch: Any, device: torch.device | None, home: torch.device | None
+def model_inputs(
+    batch: Any, device: torch.device | None, model_device: torch.device | None
 ) -> tuple[tuple[Any, ...], dict[str, Any], int]:
     """(positional arguments, keyword arguments, samples) of one batch."""
     args: tuple[Any, ...]
@@ -199,10 +202,10 @@ def inputs_of(
     if not any(tensor.dim() for tensor in tensors):
         raise MeasurementError("A batch holds no tensor with a dimension of samples; put samples first.")
     for tensor in tensors:
-        if home is not None and tensor.device != home:
+        if model_device is not None and tensor.device != model_device:
             raise MeasurementError(
-                f"The model is on {home}, but a batch on {tensor.device}; pass device={str(home)!r} to move the"
-                " batches, or move the model."
+                f"The model is on {model_device}, but a batch on {tensor.device}; pass device={str(model_device)!r} to"
+                " move the batches, or move the model."
             )
     samples = next(len(tensor) for tensor in tensors if tensor.dim())
     if samples == 0:

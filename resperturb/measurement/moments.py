@@ -1,4 +1,4 @@
-"""Mean, spread and quantiles of what is measured per sample, batch by batch; the columns of the table."""
+"""Accumulate mean, spread and quantiles of values per sample, batch by batch: the columns of the table."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ class Moments:
     def __init__(self) -> None:
         self.samples = 0
         self._stride = 1
-        self._kept: list[np.ndarray] = []
+        self._thinned: list[np.ndarray] = []
         self._scaled: list[np.ndarray] = []
-        self._highest = np.array(0.0)
+        self._largest_error = np.array(0.0)
         self._count = self._mean = self._squares = np.array(0.0)
 
     def add(self, values: np.ndarray, identity: np.ndarray) -> None:
-        there = np.isfinite(values)
-        count = there.sum(-1)
-        mean = np.where(there, values, 0).sum(-1) / np.maximum(count, 1)
-        squares = (np.where(there, values - mean[..., None], 0) ** 2).sum(-1)
+        defined = np.isfinite(values)
+        count = defined.sum(-1)
+        mean = np.where(defined, values, 0).sum(-1) / np.maximum(count, 1)
+        squares = (np.where(defined, values - mean[..., None], 0) ** 2).sum(-1)
         # Chan, Golub & LeVeque 1983: join the moments of two sets without the cancellation of E x² - (E x)²
-        both = np.maximum(self._count + count, 1)
+        joint = np.maximum(self._count + count, 1)
         shift = mean - self._mean
-        self._squares = self._squares + squares + shift**2 * self._count * count / both
-        self._mean = self._mean + shift * count / both
+        self._squares = self._squares + squares + shift**2 * self._count * count / joint
+        self._mean = self._mean + shift * count / joint
         self._count = self._count + count
-        self._highest = np.maximum(self._highest, values[:, -1].max(-1))
+        self._largest_error = np.maximum(self._largest_error, values[:, -1].max(-1))
         self._scaled.append(
             values[identity, SPREAD.index("scaled")].mean(0) if identity.any() else values[0, 0] * np.nan
         )
         first = -self.samples % self._stride
-        self._kept.append(values[:, : len(SPREAD), first :: self._stride].astype(np.float32))
+        self._thinned.append(values[:, : len(SPREAD), first :: self._stride].astype(np.float32))
         self.samples += values.shape[-1]
         if self.samples > QUANTILE_SAMPLES * self._stride:
-            self._kept = [np.concatenate(self._kept, -1)[..., ::2]]
+            self._thinned = [np.concatenate(self._thinned, -1)[..., ::2]]
             self._stride *= 2
 
     def columns(self) -> dict[str, np.ndarray]:
         mean = np.where(self._count > 0, self._mean, np.nan)
         std = np.where(self._count > 0, np.sqrt(self._squares / np.maximum(self._count, 1)), np.nan)
-        kept = np.concatenate(self._kept, -1).astype(np.float64)
+        thinned = np.concatenate(self._thinned, -1).astype(np.float64)
         table: dict[str, np.ndarray] = {}
         for column, name in enumerate(VALUES):
             table[name] = mean[:, column]
             if name in (*SPREAD, "cosine"):
                 table[f"{name}_std"] = std[:, column]
             if name in SPREAD:
-                for q, value in zip(QUANTILES, np.quantile(kept[:, column], QUANTILES, axis=-1), strict=True):
+                for q, value in zip(QUANTILES, np.quantile(thinned[:, column], QUANTILES, axis=-1), strict=True):
                     table[f"{name}_q{round(100 * q):02d}"] = value
-        table["reconstruction_error"] = self._highest
+        table["reconstruction_error"] = self._largest_error
         return table
 
     def scaled_per_sample(self) -> np.ndarray:

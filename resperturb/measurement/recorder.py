@@ -1,4 +1,4 @@
-"""One forward pass, observed: each residual addition reduced to scalars per sample."""
+"""Record one forward pass: each residual addition is reduced to scalars per sample as it happens."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from torch import Tensor
 
 from resperturb.errors import MeasurementError
 from resperturb.measurement.additions import Addition
-from resperturb.measurement.reductions import Place, Shelf, other_squares, products, squared_distances, squares, totals
+from resperturb.measurement.reductions import (
+    ScalarBuffer,
+    other_squares,
+    products,
+    row_sums,
+    squared_distances,
+    squares,
+)
 
 
 @dataclass
-class Row:
-    """Where the scalars of one addition in one batch are kept: places of [samples x (tokens or channels)] numbers."""
+class RecordedAddition:
+    """One addition of a batch; slices of the buffer hold [samples x (tokens or channels)] scalars each."""
 
     block: int
     name: str
@@ -23,76 +30,76 @@ class Row:
     dtype: torch.dtype
     state_factor: float
     factor: float
-    xx: Place  # ‖x‖²
-    ff: Place  # ‖f‖²
-    xf: Place  # x · f
-    total: Place  # ‖sum‖², of what the model went on with
-    one: Place  # ‖sum - (x + f)‖² and ‖sum‖² of one sample, number by number
-    moved: Place | None = None  # ‖x_next - x‖²; None: x_next is the sum itself
-    after: Place | None = None  # ‖x_next‖²
-    successive: Place | None = None  # f · f of the identity addition before, in the same section
-    previous: Place | None = None  # ‖f‖² of that one
+    xx: slice  # ‖x‖²
+    ff: slice  # ‖f‖²
+    xf: slice  # x · f
+    total: slice  # ‖sum‖², of the sum that the model went on with
+    probe: slice  # ‖sum - (x + f)‖² and ‖sum‖² of one sample, number by number
+    step: slice | None = None  # ‖x_next - x‖²; None: x_next is the sum itself
+    next_state: slice | None = None  # ‖x_next‖²
+    successive: slice | None = None  # f · f of the previous identity addition, in the same section
+    previous: slice | None = None  # ‖f‖² of that one
 
 
 @dataclass
-class Open:
+class PendingAddition:
     """An addition whose next state is still to come."""
 
-    row: Row
+    row: RecordedAddition
     state: Tensor | None
     shape: torch.Size
-    result: int = -1  # the value of its sum
-    steps: int = 1 << 30  # operations between the sum and the best next state so far
-    activated: tuple[int, Place, Place] | None = None  # value, ‖x_next - x‖², ‖x_next‖² after its activation
-    let_go: bool = False  # the state is gone because nothing can need it any more
+    value: int = -1  # of its sum
+    distance: int = 1 << 30  # operations between the sum and the best next state so far
+    activated: tuple[int, slice, slice] | None = None  # value, ‖x_next - x‖², ‖x_next‖² after its activation
+    released: bool = False  # the state is no longer held because nothing can need it any more
     used: bool = False  # the sum itself goes on, so an activation of it is part of a branch
 
 
-class StateGoneError(Exception):
-    """A state is needed that was not kept; the batch must be run once more with `keep_states`."""
+class StateReleasedError(Exception):
+    """A released state is needed; the batch must be run once more with `keep_states`."""
 
 
 @dataclass
 class Recorder:
-    """Observer of one forward pass: reduces each addition to scalars per sample."""
+    """Observer of one forward pass that reduces each addition to scalars per sample."""
 
     samples: int
     per_token: bool
     per_channel: bool
-    successive: bool  # also compare each perturbation with the one before
+    successive: bool  # also compare each perturbation with the previous one
     probe: int  # the sample whose sum is compared number by number
-    place: Callable[[], str]  # path of the innermost module that runs now
+    module_path: Callable[[], str]  # path of the innermost module that runs now
     selected: Callable[[int, str], bool]
-    shelf: Shelf
+    buffer: ScalarBuffer
     keep_states: bool = False
-    rows: list[Row] = field(default_factory=list)
+    rows: list[RecordedAddition] = field(default_factory=list)
     sections: list[int] = field(default_factory=list)  # of the rows
     blocks: int = 0
     additions: int = 0
     sequence_first: bool = False
     _section: int = 0
     _shape: torch.Size | None = None
-    _open: dict[int, Open] = field(default_factory=dict)
-    _now: tuple[Row, Tensor] | None = None  # the row that waits for its sum, and the sum expected of the probe
-    # Shapes whose last sum was the next state as it stood. Their next one is taken to be so too and its state let go:
-    # keeping it would push what the model computes with out of the cache.
-    _direct: set[torch.Size] = field(default_factory=set)
-    _last: tuple[Row, Tensor] | None = None  # the identity addition before, and its perturbation
+    _pending: dict[int, PendingAddition] = field(default_factory=dict)
+    _expected: tuple[RecordedAddition, Tensor] | None = None  # the addition under way, and the probe's expected sum
+    # Shapes whose last sum was the next state as it stood. Their next one is assumed to be so too and its state is
+    # released: keeping it would push what the model computes with out of the cache.
+    _direct_shapes: set[torch.Size] = field(default_factory=set)
+    _previous: tuple[RecordedAddition, Tensor] | None = None  # the previous identity addition and its perturbation
 
-    def _axis(self, shape: torch.Size) -> int:
+    def _sample_axis(self, shape: torch.Size) -> int:
         if len(shape) == 3 and shape[1] == self.samples and (self.sequence_first or shape[0] != self.samples):
             return 1
         if shape[0] % self.samples == 0:  # more: windows or frames folded into the batch
             return 0
         raise MeasurementError(
-            f"The addition in {self.place()} joins tensors of shape {tuple(shape)}, where no dimension holds"
+            f"The addition in {self.module_path()} joins tensors of shape {tuple(shape)}, where no dimension holds"
             f" the batch's {self.samples} samples; pass batches with the samples in the first dimension."
         )
 
-    def _flat(self, tensor: Tensor, like: Tensor) -> Tensor:
+    def _flatten(self, tensor: Tensor, like: Tensor) -> Tensor:
         """A tensor as [samples (x tokens or channels), numbers] in `like`'s memory order: no layout needs a copy."""
         wide = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
-        shape, axis = like.shape, self._axis(like.shape)
+        shape, axis = like.shape, self._sample_axis(like.shape)
         apart = (self.per_token and like.dim() == 3) or (self.per_channel and like.dim() == 4)
         if axis == 0 and not apart and like.is_contiguous() and wide.is_contiguous():
             return wide.view(self.samples, -1)
@@ -101,121 +108,122 @@ class Recorder:
         rows = self.samples * (shape[rest[0]] if apart else 1)
         return wide.permute(order).reshape(rows, -1)
 
-    def _probed(self, x: Tensor) -> Tensor:
+    def _probe_rows(self, x: Tensor) -> Tensor:
         each = len(x) // self.samples
         return x[self.probe * each : (self.probe + 1) * each]
 
-    def _sums(self, x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[Place]:
-        return [self.shelf.keep(total) for total in totals(x, y, *sums)]
+    def _reduce(self, x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[slice]:
+        return [self.buffer.append(column) for column in row_sums(x, y, *sums)]
 
-    def before(self, addition: Addition) -> None:
+    def before_addition(self, addition: Addition) -> None:
         state, a, b = addition.state, addition.state_factor, addition.factor
-        x, f = self._flat(state, state), self._flat(addition.perturbation, state)
-        known = self._continue(addition, x)
+        x, f = self._flatten(state, state), self._flatten(addition.perturbation, state)
+        known = self._record_next_state(addition, x)
         identity = addition.kind == "identity"
-        shape = state.shape[:1] + state.shape[2:] if self._axis(state.shape) else state.shape[1:]
+        shape = state.shape[:1] + state.shape[2:] if self._sample_axis(state.shape) else state.shape[1:]
         self._section += not identity or shape != self._shape
         self._shape = shape
         self.additions += 1
         self.blocks += identity
         block = self.blocks if identity else 0
-        name = self.place()
+        name = self.module_path()
         if not self.selected(block, name):
             return
-        ff, xf, *new = self._sums(x, f, other_squares, products, *([squares] if known is None else []))
+        ff, xf, *new = self._reduce(x, f, other_squares, products, *([squares] if known is None else []))
         xx = new[0] if known is None else known
         dtype = torch.promote_types(state.dtype, addition.perturbation.dtype)
-        row = Row(block, name, addition.kind, dtype, a, b, xx, ff, xf, xx, xx)
+        row = RecordedAddition(block, name, addition.kind, dtype, a, b, xx, ff, xf, xx, xx)
         self.rows.append(row)
         if self.successive:
-            self._compare(row, addition)
+            self._compare_with_previous(row, addition)
         self.sections.append(self._section)
         kept = None
-        if self.keep_states or state.shape not in self._direct:
+        if self.keep_states or state.shape not in self._direct_shapes:
             kept = state.clone() if addition.overwrites is state else state
-        self._open[addition.index] = Open(row, kept, state.shape)
-        x_probe, f_probe = self._probed(x), self._probed(f)
-        self._now = row, torch.add(x_probe if a == 1 else a * x_probe, f_probe, alpha=b)
+        self._pending[addition.index] = PendingAddition(row, kept, state.shape)
+        x_probe, f_probe = self._probe_rows(x), self._probe_rows(f)
+        self._expected = row, torch.add(x_probe if a == 1 else a * x_probe, f_probe, alpha=b)
 
-    def _compare(self, row: Row, addition: Addition) -> None:
-        """Take f · f of the identity addition before, where that is of this section."""
+    def _compare_with_previous(self, row: RecordedAddition, addition: Addition) -> None:
+        """Take f · f of the previous identity addition, where that is of this section."""
         if addition.kind != "identity":
-            self._last = None
+            self._previous = None
             return
         perturbation = addition.perturbation
-        if self._last is not None and self._last[1].shape == perturbation.shape:
-            last, other = self._last
-            flat = self._flat(perturbation, addition.state), self._flat(other, addition.state)
-            (row.successive,) = self._sums(*flat, products)
-            row.previous = last.ff
-        self._last = row, perturbation.clone() if addition.overwrites is perturbation else perturbation
+        if self._previous is not None and self._previous[1].shape == perturbation.shape:
+            previous, other = self._previous
+            flat = self._flatten(perturbation, addition.state), self._flatten(other, addition.state)
+            (row.successive,) = self._reduce(*flat, products)
+            row.previous = previous.ff
+        self._previous = row, perturbation.clone() if addition.overwrites is perturbation else perturbation
 
-    def after(self, addition: Addition, result: Tensor, value: int) -> None:
-        if self._now is None:
+    def after_addition(self, addition: Addition, result: Tensor, value: int) -> None:
+        if self._expected is None:
             return
-        (row, expected), self._now = self._now, None
-        out = self._flat(result, result if addition.overwrites is not None else addition.state)
-        (row.total,) = self._sums(out, out, squares)
-        probe = self._probed(self._flat(result, addition.state)).reshape(1, -1)
-        row.one = self.shelf.keep(torch.cat(totals(expected.reshape(1, -1), probe, squared_distances, other_squares)))
-        self._open[addition.index].result = value
+        (row, expected), self._expected = self._expected, None
+        out = self._flatten(result, result if addition.overwrites is not None else addition.state)
+        (row.total,) = self._reduce(out, out, squares)
+        probe = self._probe_rows(self._flatten(result, addition.state)).reshape(1, -1)
+        sums = row_sums(expected.reshape(1, -1), probe, squared_distances, other_squares)
+        row.probe = self.buffer.append(torch.cat(sums))
+        self._pending[addition.index].value = value
 
-    def _continue(self, addition: Addition, x: Tensor) -> Place | None:
+    def _record_next_state(self, addition: Addition, x: Tensor) -> slice | None:
         """Take this addition's state as the next state of the one it follows; returns its ‖x‖² where that is known."""
-        index, steps = addition.follows or (-1, 0)
-        opened = self._open.get(index)
-        if opened is None or opened.shape != addition.state.shape:
+        index, distance = addition.follows or (-1, 0)
+        pending = self._pending.get(index)
+        if pending is None or pending.shape != addition.state.shape:
             return None
-        row = opened.row
+        row = pending.row
         known = None
-        if addition.value == opened.result:
-            known, moved = row.total, None
-            if opened.activated is None:
-                self._direct.add(opened.shape)
-        elif opened.activated is not None and opened.activated[0] == addition.value:
-            _, moved, known = opened.activated
-        elif opened.state is not None and steps < opened.steps:
-            known, moved = self._sums(x, self._flat(opened.state, addition.state), squares, squared_distances)
-        elif opened.state is None and steps < opened.steps and not opened.let_go:
-            raise StateGoneError
+        if addition.value == pending.value:
+            known, step = row.total, None
+            if pending.activated is None:
+                self._direct_shapes.add(pending.shape)
+        elif pending.activated is not None and pending.activated[0] == addition.value:
+            _, step, known = pending.activated
+        elif pending.state is not None and distance < pending.distance:
+            known, step = self._reduce(x, self._flatten(pending.state, addition.state), squares, squared_distances)
+        elif pending.state is None and distance < pending.distance and not pending.released:
+            raise StateReleasedError
         else:
             return None
-        if steps < opened.steps:
-            opened.steps, row.moved, row.after = steps, moved, known
+        if distance < pending.distance:
+            pending.distance, row.step, row.next_state = distance, step, known
         if addition.final:
-            del self._open[index]
+            del self._pending[index]
         return known
 
-    def activated(self, index: int, result: Tensor, value: int, final: bool) -> None:
-        opened = self._open.get(index)
-        if opened is None or opened.activated is not None or opened.shape != result.shape:
+    def on_activation(self, index: int, result: Tensor, value: int, final: bool) -> None:
+        pending = self._pending.get(index)
+        if pending is None or pending.activated is not None or pending.shape != result.shape:
             return
-        if opened.state is None:
-            raise StateGoneError
-        states = self._flat(result, result), self._flat(opened.state, result)
-        moved, after = self._sums(*states, squared_distances, squares)
-        opened.activated = value, moved, after
-        if opened.steps > 1 and not opened.used:  # holds until an addition shows which state it takes
-            opened.row.moved, opened.row.after = moved, after
+        if pending.state is None:
+            raise StateReleasedError
+        states = self._flatten(result, result), self._flatten(pending.state, result)
+        step, squared = self._reduce(*states, squared_distances, squares)
+        pending.activated = value, step, squared
+        if pending.distance > 1 and not pending.used:  # holds until an addition shows which state it takes
+            pending.row.step, pending.row.next_state = step, squared
         if final:
-            opened.state, opened.let_go = None, True
+            pending.state, pending.released = None, True
 
-    def used(self, index: int) -> None:
-        opened = self._open.get(index)
-        if opened is not None and not opened.used:
-            opened.used = True
-            if opened.steps > 1 and opened.activated is not None:
-                opened.row.moved = opened.row.after = None
+    def on_use(self, index: int) -> None:
+        pending = self._pending.get(index)
+        if pending is not None and not pending.used:
+            pending.used = True
+            if pending.distance > 1 and pending.activated is not None:
+                pending.row.step = pending.row.next_state = None
 
-    def overwriting(self, tensor: Tensor) -> None:
+    def before_write(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:
             return
-        place = tensor.untyped_storage()._cdata
-        for opened in self._open.values():
-            if opened.state is not None and opened.state.untyped_storage()._cdata == place:
-                opened.state = opened.state.clone()
-        if self._last is not None and self._last[1].untyped_storage()._cdata == place:
-            self._last = self._last[0], self._last[1].clone()
+        storage = tensor.untyped_storage()._cdata
+        for pending in self._pending.values():
+            if pending.state is not None and pending.state.untyped_storage()._cdata == storage:
+                pending.state = pending.state.clone()
+        if self._previous is not None and self._previous[1].untyped_storage()._cdata == storage:
+            self._previous = self._previous[0], self._previous[1].clone()
 
-    def ended(self, index: int) -> None:
-        self._open.pop(index, None)
+    def on_stream_end(self, index: int) -> None:
+        self._pending.pop(index, None)

@@ -1,4 +1,4 @@
-"""Sums over the numbers of every row, in float32 over short pieces and float64 over those; and where they are kept."""
+"""Reduce rows of tensors to scalars, in float32 over short pieces and float64 over those, and buffer the scalars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @lru_cache(maxsize=1024)
 def _pieces(length: int, limit: int = 16384) -> int:
-    """How many equal pieces to sum a row in: float32 sums of long rows lose digits."""
+    """Number of equal pieces to sum a row in: float32 sums of long rows lose digits."""
     wanted = -(-length // limit)
     return next((k for k in range(max(wanted, 1), 8 * wanted + 1) if length % k == 0), 1)
 
@@ -30,12 +30,12 @@ def products(x: Tensor, y: Tensor) -> Tensor:
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Of the difference itself: ‖x‖² - 2 x·y + ‖y‖² would lose a small step to cancellation."""
+    """Norms of the difference itself: ‖x‖² - 2 x·y + ‖y‖² would lose a small step to cancellation."""
     return torch.linalg.vector_norm(x - y, dim=1).square_()
 
 
-def totals(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
-    """Each sum over every row of x and y [rows, numbers] -> float32 or float64 [rows].
+def row_sums(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+    """Each of `sums` over every row of x and y [rows, numbers] -> float32 or float64 [rows].
 
     All sums of a group of rows (2 MB) are taken while it is in cache, and no temporary is larger than a group.
     """
@@ -51,36 +51,33 @@ def totals(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> l
     return [column.to(wide).view(rows, pieces).sum(1) for column in columns]
 
 
-Place = tuple[int, int]  # where numbers are kept: the first one, and behind the last one
+class ScalarBuffer:
+    """Scalars of one forward pass, side by side in few large tensors.
 
-
-class Shelf:
-    """The scalars of one forward pass, side by side in few large tensors.
-
-    Small tensors of their own, kept between the large ones of a forward pass, would break up the memory that these
-    leave and take; and one transfer brings all of them from a GPU.
+    Small tensors that stay between the large ones of a forward pass would fragment the memory; and one transfer brings
+    all scalars from a GPU.
     """
 
-    def __init__(self, device: torch.device, capacity: int = 1 << 18) -> None:
+    def __init__(self, device: torch.device, chunk_size: int = 1 << 18) -> None:
         self._options = {"device": device, "dtype": torch.float32 if device.type == "mps" else torch.float64}
-        self._capacity = capacity
-        self._boards: list[Tensor] = []
-        self._starts: list[int] = []
+        self._chunk_size = chunk_size
+        self._chunks: list[Tensor] = []
+        self._offsets: list[int] = []  # of the first scalar in each chunk
         self._end = 0
 
-    def keep(self, values: Tensor) -> Place:
-        """Copy values [n] to the shelf."""
+    def append(self, values: Tensor) -> slice:
+        """Copy values [n] into the buffer; returns where they are in `to_numpy()`."""
         count = values.numel()
-        if not self._boards or self._end + count - self._starts[-1] > len(self._boards[-1]):
-            self._boards.append(torch.empty(max(self._capacity, count), **self._options))  # type: ignore[call-overload]
-            self._starts.append(self._end)
-        start = self._end - self._starts[-1]
-        self._boards[-1][start : start + count] = values
+        if not self._chunks or self._end + count - self._offsets[-1] > len(self._chunks[-1]):
+            self._chunks.append(torch.empty(max(self._chunk_size, count), **self._options))  # type: ignore[call-overload]
+            self._offsets.append(self._end)
+        start = self._end - self._offsets[-1]
+        self._chunks[-1][start : start + count] = values
         self._end += count
-        return self._end - count, self._end
+        return slice(self._end - count, self._end)
 
-    def numbers(self) -> np.ndarray:
-        """All that is kept: float64 [numbers]. A place is a range of it."""
-        ends = [*self._starts[1:], self._end]
-        used = [board[: end - start] for board, start, end in zip(self._boards, self._starts, ends, strict=True)]
+    def to_numpy(self) -> np.ndarray:
+        """All scalars in the order they were appended: float64 [scalars]."""
+        ends = [*self._offsets[1:], self._end]
+        used = [chunk[: end - start] for chunk, start, end in zip(self._chunks, self._offsets, ends, strict=True)]
         return torch.cat(used).cpu().double().numpy() if used else np.empty(0)

@@ -1,4 +1,4 @@
-"""The measurement: exact answers, refusals, and a model that is left as it was."""
+"""The measurement: exact answers, row_errors, and a model that is left as it was."""
 
 import itertools
 import random
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from resperturb.errors import MeasurementError
 from resperturb.measurement import model_state, moments
 from resperturb.measurement.measure import measure, measurement
-from resperturb.measurement.reductions import other_squares, products, squared_distances, squares, totals
+from resperturb.measurement.reductions import other_squares, products, row_sums, squared_distances, squares
 from resperturb.models.residual import ResidualNetwork
 
 
@@ -244,7 +244,7 @@ def test_lower_precision_is_measured_in_float32():
 def test_sums_of_long_rows_stay_exact():
     x, y = torch.rand(2, 802816) + 0.5, torch.rand(2, 802816)
     a, b = x.double(), y.double()
-    sums = totals(x, y, squares, other_squares, products, squared_distances)
+    sums = row_sums(x, y, squares, other_squares, products, squared_distances)
     expected = a.square(), b.square(), a * b, (a - b).square()
     for found, exact in zip(sums, expected, strict=True):
         assert found.numpy() == pytest.approx(exact.sum(1).numpy(), rel=1e-6)
@@ -274,7 +274,7 @@ def test_statistics_from_an_old_checkpoint_without_counts_are_used():
     assert not measurement(model, [images()]).batch_statistics
 
 
-# ------------------------------------------------------------------------------------------------- refusals
+# ------------------------------------------------------------------------------------------------- row_errors
 
 
 @pytest.mark.parametrize(
@@ -344,13 +344,13 @@ def test_refuses_paths_that_depend_on_the_data():
 
 def test_a_sum_that_is_not_x_plus_f_is_an_error(monkeypatch):
     """Were the wrong memory read, the numbers would not add up."""
-    before = model_state.Recorder.before
+    before = model_state.Recorder.before_addition
 
     def stale(self, addition):
         before(self, addition)
         addition.perturbation.mul_(1.001)
 
-    monkeypatch.setattr(model_state.Recorder, "before", stale)
+    monkeypatch.setattr(model_state.Recorder, "before_addition", stale)
     with pytest.raises(MeasurementError, match=r"addition 1 \(identity, Turn\), x \+ f differs"):
         measure(Turn([ROTATION]), [XY])
 
@@ -432,10 +432,10 @@ def test_states_are_not_kept():
             return x
 
     alive: list[int] = []
-    after = model_state.Recorder.after
+    after = model_state.Recorder.after_addition
 
     class Counting(model_state.Recorder):
-        def after(self, addition, result, value):
+        def after_addition(self, addition, result, value):
             after(self, addition, result, value)
             alive.append(sum(not torch.UntypedStorage._expired(weak) for weak in live))
 
@@ -494,7 +494,7 @@ def test_successive_cosine(in_place):
     assert "successive_cosine" not in measure(Steps(), [XY])
 
 
-def test_a_state_that_was_let_go_is_had_by_a_second_pass():
+def test_a_released_state_is_measured_by_a_second_pass():
     """The first blocks hand on the sum itself, the last its normalised self: its step is measured all the same."""
 
     class Mixed(Turn):
