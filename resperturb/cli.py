@@ -83,12 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return COMMANDS[options.command](options)
-    except ValueError as error:  # every error of ours is one
-        print(f"resperturb {options.command}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # what reads our output has seen enough, as head does
+    except BrokenPipeError:  # the reader of our output has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (ValueError, OSError) as error:  # every error of ours is a ValueError
+        print(f"resperturb {options.command}: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         after = "; what was checkpointed is taken up again" if options.command == "run" else ""
         print(f"resperturb {options.command}: interrupted{after}", file=sys.stderr)

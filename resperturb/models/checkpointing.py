@@ -1,4 +1,4 @@
-"""Activation checkpointing that changes no number: a section's activations are computed again on the way back."""
+"""Activation checkpointing with unchanged results: activations of a section are recomputed in the backward pass."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(section: nn.Module, x: Tensor) -> Tensor:
-    """section(x), keeping for the backward pass the state between groups of blocks and no more.
+def checkpointed(section: nn.Module, x: Tensor) -> Tensor:
+    """section(x), storing only the states between groups of blocks for the backward pass.
 
-    A block keeps four tensors of the state's size, so groups of half the root of the section's length hold least.
+    A block stores four tensors of the state's size, so groups of half the root of the section's length need least.
     """
     blocks = list(section.children())
     size = max(1, round(math.sqrt(len(blocks)) / 2))
     for start in range(0, len(blocks), size):
         group = nn.Sequential(*blocks[start : start + size])
-        contexts = functools.partial(first_and_second_pass, group)
+        contexts = functools.partial(checkpoint_contexts, group)
         x = checkpoint(group, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
     return x
 
 
-def first_and_second_pass(
+def checkpoint_contexts(
     group: nn.Module,
 ) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-    return contextlib.nullcontext(), second_pass(group, torch.overrides._get_current_function_mode_stack())
+    return contextlib.nullcontext(), recomputation(group, torch.overrides._get_current_function_mode_stack())
 
 
 @contextlib.contextmanager
-def second_pass(group: nn.Module, modes: Sequence[TorchFunctionMode]) -> Iterator[None]:
-    """Within it the group computes what it did before: in the modes of then, which a backward pass suspends."""
-    with statistics_untouched(group), contextlib.ExitStack() as stack:
+def recomputation(group: nn.Module, modes: Sequence[TorchFunctionMode]) -> Iterator[None]:
+    """A context in which the group computes as in the first pass: in its function modes, which backward suspends."""
+    with preserve_statistics(group), contextlib.ExitStack() as stack:
         for mode in modes:
             stack.enter_context(mode)
         yield
 
 
 @contextlib.contextmanager
-def statistics_untouched(group: nn.Module) -> Iterator[None]:
-    """Within it, training passes update copies of the running statistics: the second must not count a batch twice."""
+def preserve_statistics(group: nn.Module) -> Iterator[None]:
+    """A context in which passes update copies of the running statistics: no batch may count twice."""
     norms = [module for module in group.modules() if isinstance(module, nn.BatchNorm2d)]
     held = [dict(norm.named_buffers()) for norm in norms]
-    put(norms, [{name: buffer.clone() for name, buffer in buffers.items()} for buffers in held])
+    set_buffers(norms, [{name: buffer.clone() for name, buffer in buffers.items()} for buffers in held])
     try:
         yield
     finally:
-        put(norms, held)
+        set_buffers(norms, held)
 
 
-def put(modules: Sequence[nn.Module], buffers: Sequence[dict[str, Tensor]]) -> None:
+def set_buffers(modules: Sequence[nn.Module], buffers: Sequence[dict[str, Tensor]]) -> None:
     for module, named in zip(modules, buffers, strict=True):
         for name, buffer in named.items():
             setattr(module, name, buffer)

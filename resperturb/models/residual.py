@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
-from resperturb.models.checkpointing import recomputed
+from resperturb.models.checkpointing import checkpointed
 
 
 def convolution(inputs: int, outputs: int, side: int, stride: int = 1, *, bias: bool) -> nn.Conv2d:
@@ -163,14 +163,14 @@ class ResidualNetwork(nn.Module):
         if initialization == "zero":
             for block in self.modules():
                 if isinstance(block, Block):
-                    silence(block.branch)
+                    zero_last_layer(block.branch)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(images)
         for index, section in enumerate(self.sections):
             if index:
                 x = self.transitions[index - 1](x)
-            x = recomputed(section, x) if self.checkpointing and torch.is_grad_enabled() else section(x)
+            x = checkpointed(section, x) if self.checkpointing and torch.is_grad_enabled() else section(x)
         return self.classify(x)
 
     def classify(self, state: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def initialize(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def silence(layers: nn.Sequential) -> None:
+def zero_last_layer(layers: nn.Sequential) -> None:
     """Make f = 0 by zeroing the branch's last weighted layer: each block starts as the identity (arXiv 1706.02677)."""
     last = [layer for layer in layers if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)][-1]
     nn.init.zeros_(last.weight)

@@ -20,7 +20,7 @@ from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.validation import finite
 from resperturb.measurement.measure import measurement
-from resperturb.models.residual import Block, ResidualNetwork, initialize, network_of, silence
+from resperturb.models.residual import Block, ResidualNetwork, initialize, network_of, zero_last_layer
 from resperturb.studies.base import Report, Tables, TrainedStudy, sections_of
 from resperturb.training.data import load_images
 from resperturb.training.loop import evaluate, train
@@ -115,7 +115,7 @@ def grown(network: ResidualNetwork, experiment: Experiment, number: int) -> Resi
                     norm=experiment.normalization,
                     scale=experiment.branch_scale,
                 ).apply(initialize)
-                silence(new.branch)
+                zero_last_layer(new.branch)
                 pairs += [old, new]
             network.sections[place] = nn.Sequential(*pairs)
     return network

@@ -1,4 +1,4 @@
-"""Images: scikit-learn's digits, MNIST and CIFAR-10, checked, standardised and held as tensors on the device.
+"""Load scikit-learn's digits, MNIST and CIFAR-10, checked and standardised, as tensors on the device.
 
 Files lie in the folder named by the environment variable RESPERTURB_DATA, else in a per-user cache, laid out as
 torchvision lays them out. MNIST: LeCun, Cortes and Burges. CIFAR-10: Krizhevsky, "Learning Multiple Layers of Features
@@ -7,12 +7,12 @@ from Tiny Images", 2009. Digits: Alpaydin and Kaynak, UCI repository, as shipped
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 import torch
@@ -115,7 +115,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # train images, 
 
 
 def read_digits() -> Arrays:
-    """1797 images of 8x8 pixels, split once and for all: 360 for the test, as many of each class as chance gives."""
+    """1797 images of 8x8 pixels, always split alike: 360 for the test, stratified by class."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -165,7 +165,7 @@ def fetch(dataset: str, folder: Path) -> None:
             (staging / name).replace(folder / name)
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"{dataset} is not in {folder} and could not be downloaded ({brief(error)}); missing are "
+            f"{dataset} is not in {folder} and could not be downloaded ({shorten(str(error), 160)}); missing are "
             f"{', '.join(missing)}: put them there, or set RESPERTURB_DATA to the folder that holds them."
         ) from None
     finally:
@@ -177,25 +177,16 @@ def check_files(dataset: str, folder: Path) -> None:
     """Compare every file with its known MD5.
 
     Raises:
-        DataError: a file cannot be read or is not the original.
+        DataError: a file is not the original.
     """
-    for name, expected in MD5[dataset].items():
-        path = folder / name
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "md5").hexdigest()
-        except OSError as error:
-            raise DataError(f"data file {path} cannot be read ({brief(error)}).") from None
-        if found != expected:
+    from torchvision.datasets.utils import check_integrity
+
+    for name, md5 in MD5[dataset].items():
+        if not check_integrity(folder / name, md5):
             raise DataError(
-                f"data file {path} is damaged: its MD5 is {found}, the original's {expected}; "
-                f"delete it, and it will be downloaded again."
+                f"data file {folder / name} is damaged: its MD5 is not the original's {md5}; delete it, and it will be"
+                " downloaded again."
             )
-
-
-def brief(error: BaseException) -> str:
-    """The error's first line, short enough for a sentence."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".: ")
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:

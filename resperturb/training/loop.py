@@ -1,6 +1,6 @@
 """The training loop: stochastic gradient descent, one cycle of the learning rate, sized by its time under weight decay.
 
-What moves the perturbations of a trained network is time under weight decay, T = sum over steps of
+The perturbations of a trained network depend on its time under weight decay, T = sum over steps of
 lr * weight_decay / (1 - momentum). A short run with more decay reaches the T of a long one with less, so T, not the
 number of epochs, is what an experiment sets.
 """
@@ -40,7 +40,7 @@ class Moment:
 
 @dataclass
 class Training:
-    """What the loop leaves: everything in plain Python values, so that it can be stored and resumed."""
+    """State and results of the loop, in plain Python values, so that they can be stored and resumed."""
 
     steps: int
     weight_decay: float
@@ -97,10 +97,10 @@ def train(
         network: on the device of the images; takes (N, C, H, W), gives (N, classes).
         images: see :class:`resperturb.training.data.Images`.
         experiment: schedule, batch size, precision, seed.
-        observe: called at initialisation, at the snapshots and at the end; what it returns is kept. Not called at the
+        observe: called at initialisation, at the snapshots and at the end; its results are stored. Not called at the
             end of a run that diverged.
         checkpoint: file to resume from and to save to, at most every 20 seconds, at the end of an epoch.
-        identity: what the checkpoint must be of; another's is left unread.
+        identity: of this run; a checkpoint of another run is ignored.
         report: takes one line an epoch.
 
     Returns:
@@ -208,7 +208,7 @@ def train_epoch(
         state.clock += rate * state.weight_decay / (1 - experiment.momentum)
         state.step += 1
         done += 1
-        if (done % 20 == 0 or done == batches) and not math.isfinite(total.item()):  # seldom: it waits for a GPU
+        if (done % 20 == 0 or done == batches) and not math.isfinite(total.item()):  # seldom: waits for a GPU
             state.diverged = True
             break
     seconds = time.perf_counter() - started
@@ -257,7 +257,7 @@ def save(
     generator: torch.Generator,
     state: Training,
 ) -> None:
-    """Write all that the rest of the run depends on; whole or not at all."""
+    """Write everything that the rest of the run depends on, atomically."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     partial = checkpoint.with_suffix(f".{os.getpid()}.partial")  # a process left over from a kill may write too
     torch.save(
@@ -281,7 +281,7 @@ def resume(
     generator: torch.Generator,
     state: Training,
 ) -> bool:
-    """Take up the checkpoint if there is one of this very run; True if so."""
+    """Continue from the checkpoint if there is one of this run; True if so."""
     if not checkpoint.is_file():
         return False
     device = next(network.parameters()).device

@@ -50,5 +50,5 @@ class RoundedConvolutions(TorchFunctionMode):
 
 
 def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """What training and evaluation in `precision` run in, on `device`."""
+    """The context for training and evaluation in `precision` on `device`."""
     return RoundedConvolutions() if precision == "bfloat16" and not native(device) else nullcontext()

@@ -66,15 +66,13 @@ def test_the_real_files_are_read_and_standardised(dataset: str, shape: tuple[int
     assert counts.min() > 400
 
 
-def test_a_truncated_file_is_named_with_both_sums(tmp_path: Path) -> None:
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     source = real_folder("mnist")
     shutil.copytree(source / "MNIST", tmp_path / "MNIST")
     path = tmp_path / "MNIST/raw/t10k-images-idx3-ubyte"
     path.chmod(0o644)
     os.truncate(path, 1000)
-    with pytest.raises(
-        DataError, match=r"t10k-images-idx3-ubyte is damaged: its MD5 is [0-9a-f]{32}, the original's 2646"
-    ):
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte is damaged: its MD5 is not the original's 2646"):
         check_files("mnist", tmp_path)
 
 
