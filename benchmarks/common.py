@@ -1,4 +1,4 @@
-"""What the benchmarks of start-up, sweep and GPU share: their options, where numbers come from, how they are kept."""
+"""Options, provenance and output that all benchmarks share."""
 
 from __future__ import annotations
 

@@ -22,18 +22,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import parsed, parser_of, provenance, write_result
 from torch import Tensor, nn
 
 from resperturb import ResidualNetwork, measure
-from resperturb.records.provenance import git_commit, machine, peak_memory, versions
+from resperturb.records.provenance import peak_memory
 
-OUTPUT = Path(__file__).parent / "results" / "measurement.json"
 Way = Callable[[nn.Module, Iterable[Tensor]], Any]
 
 
@@ -234,35 +233,24 @@ def cases(quick: bool) -> tuple[list[dict[str, Any]], list[tuple[dict[str, Any],
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="tiny networks and one round: a test that it runs")
+    parser = parser_of("measurement", str(__doc__))
     parser.add_argument("--rounds", type=int, default=7, help="of the timing (7)")
     parser.add_argument("--processes", type=int, default=3, help="for each number of memory (3)")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="(benchmarks/results/measurement.json)")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments)
     if options.child:
         child(options.child)
         return 0
-    if options.quick and options.output == OUTPUT:
-        parser.error("--quick needs an --output of its own: its numbers are not those to keep")
     if "torchlens" not in ways():
         print("torchlens is not installed and left out (pip install torchlens)", file=sys.stderr)
     rounds, processes = (1, 1) if options.quick else (options.rounds, options.processes)
-    rounds_of_others = 1 if options.quick else 3  # they are dear, and their ratios far from one
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    rounds_of_others = 1 if options.quick else 3  # they are slow, and their ratios far from one
+    result = provenance(options.quick)
+    result["versions"] |= {"torchlens": version("torchlens")} if "torchlens" in ways() else {}
     timed, weighed = cases(options.quick)
-    result = {
-        "quick": options.quick,
-        "started": started,
-        "machine": machine(torch.device("cpu")),
-        "versions": versions() | ({"torchlens": version("torchlens")} if "torchlens" in ways() else {}),
-        **git_commit(),
-        "time": [time_of(case, rounds, rounds_of_others) for case in timed],
-        "memory": [memory_of(case, others, processes) for case, others in weighed],
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result["time"] = [time_of(case, rounds, rounds_of_others) for case in timed]
+    result["memory"] = [memory_of(case, others, processes) for case, others in weighed]
+    write_result(result, options.output)
     return 0
 
 

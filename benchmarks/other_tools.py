@@ -10,22 +10,18 @@ small GPT-2.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
+from common import RESULTS, provenance, write_result
 from torch import Tensor
 
 from resperturb import measure
-from resperturb.records.provenance import git_commit, versions
-
-OUTPUT = Path(__file__).parent / "results" / "other_tools.json"
 
 
 def mean_norm(x: Tensor) -> float:
@@ -101,14 +97,10 @@ def main() -> int:
     except ImportError as error:
         print(f"{error}; pip install torchlens transformer_lens", file=sys.stderr)
         return 2
-    result = {
-        "versions": versions() | tools,
-        **git_commit(),
-        "torchlens": with_torchlens(),
-        "transformer_lens": with_transformerlens(),
-    }
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result = provenance(quick=False)
+    result["versions"] |= tools
+    result |= {"torchlens": with_torchlens(), "transformer_lens": with_transformerlens()}
+    write_result(result, RESULTS / "other_tools.json")
     return 0
 
 

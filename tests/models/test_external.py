@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +13,9 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
-from PIL import Image
 from torch import nn
 
-from report import benchmarks
-from resperturb import figures, measure
+from resperturb import measure
 from resperturb.cli import main
 from resperturb.errors import ExternalError
 from resperturb.models import external
@@ -91,18 +87,6 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Five images of several sizes and modes, in subfolders."""
-    for index, mode in enumerate(("RGB", "L", "RGBA", "P", "RGB")):
-        place = tmp_path / "images" / str(index % 2)
-        place.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(index).integers(0, 255, (40 + index, 60, 3), dtype=np.uint8)
-        Image.fromarray(pixels).convert(mode).save(place / f"{index}.png")
-    (tmp_path / "images" / "notes.txt").write_text("no image")
-    return tmp_path / "images"
-
-
 # ------------------------------------------------------------------------------------------------- the command
 
 
@@ -158,17 +142,6 @@ def test_it_works_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert main(["measure", "torchvision:resnet18", *SMALL, "--batch-size", "4"]) == 0
     assert capsys.readouterr().err == ""
-
-
-def test_help_needs_no_torch() -> None:
-    code = (
-        "import sys\nfrom resperturb.cli import main\n"
-        "try: main(['measure', '--help'])\n"
-        "except SystemExit: assert 'torch' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "SPEC" in done.stdout
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -309,86 +282,3 @@ def test_weights_that_do_not_fit_name_the_keys(file: Path, tmp_path: Path) -> No
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ExternalError, match="cannot be read"):
             external.load_weights(model, tmp_path / name)
-
-
-# ------------------------------------------------------------------------------------------------- images
-
-
-def test_images_fit_what_the_network_takes() -> None:
-    grey, colour = nn.Conv2d(1, 2, 3), nn.Conv2d(3, 2, 3)
-    digits = external_data.load_pictures("digits", nn.Linear(64, 2), samples=7, batch_size=3)
-    assert [tuple(batch.shape) for batch in digits] == [(3, 1, 8, 8), (2, 1, 8, 8), (2, 1, 8, 8)]
-    repeated = torch.cat(list(external_data.load_pictures("digits", colour, samples=7)))
-    assert torch.equal(repeated, torch.cat(list(digits)).expand(7, 3, 8, 8))
-    large = next(iter(external_data.load_pictures("digits", grey, samples=2, size=20)))
-    assert large.shape == (2, 1, 20, 20)
-    assert large.mean(dim=(2, 3)) == pytest.approx(next(iter(digits))[:2].mean(dim=(2, 3)), abs=0.05)
-    assert sum(map(len, external_data.load_pictures("digits", grey))) == 256
-    photographs = external_data.load_pictures("digits", external.load_model("torchvision:resnet18"))
-    assert photographs.dataset[0].shape == (3, 224, 224)
-
-
-def test_a_folder_of_images(folder: Path) -> None:
-    found = external_data.load_pictures(str(folder), nn.Conv2d(3, 2, 3), batch_size=2, size=16)
-    images = torch.cat(list(found))
-    assert images.shape == (5, 3, 16, 16)
-    assert torch.equal(images, torch.cat(list(found)))
-    assert images.abs().max() < 3
-    assert external_data.load_pictures(str(folder), nn.Conv2d(1, 2, 3), samples=3).dataset[0].shape == (1, 224, 224)
-    grey = next(iter(external_data.load_pictures(str(folder), nn.Conv2d(1, 2, 3), size=16)))
-    assert grey == pytest.approx(images.mean(dim=1, keepdim=True), abs=1e-6)
-    (folder / "broken.jpg").write_text("no image")
-    with pytest.raises(ExternalError, match=r"broken.jpg cannot be read"):
-        list(external_data.load_pictures(str(folder), nn.Conv2d(3, 2, 3), size=16))
-    with pytest.raises(ExternalError, match="samples must be at most 6, the images in"):
-        external_data.load_pictures(str(folder), nn.Conv2d(3, 2, 3), samples=7)
-
-
-def test_a_network_that_writes_over_its_input_gets_the_same_images_again() -> None:
-    found = external_data.load_pictures("digits", nn.Conv2d(1, 2, 3), samples=4)
-    before = next(iter(found)).clone()
-    next(iter(found)).zero_()
-    assert torch.equal(next(iter(found)), before)
-
-
-# ------------------------------------------------------------------------------------------------- figures, benchmark
-
-
-def test_one_and_several_networks_are_drawn() -> None:
-    model = external.load_model("torchvision:resnet18")
-    table = measure(model, external_data.load_pictures("digits", model, samples=4, size=32))
-    for tables, label in (({"a": table}, "block $l$"), ({"a": table, "b": table}, "relative position of the block")):
-        (axes,) = figures.side_by_side(tables).axes
-        assert axes.get_xlabel() == label
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == list(tables)
-    (axes,) = figures.side_by_side({"a": table}, measure="cosine").axes
-    assert axes.get_yscale() == "linear"
-    assert figures.overview({"a": table}).iloc[0]["transitions"] == 3
-
-
-def test_the_benchmark_runs_and_the_book_can_show_it(tmp_path: Path) -> None:
-    output = tmp_path / "measurement.json"
-    command = [sys.executable, str(ROOT / "benchmarks/measurement.py"), "--quick"]
-    done = subprocess.run([*command, "--output", str(output)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(output.read_text())
-    assert record["quick"]
-    assert {"machine", "versions", "started", "time", "memory"} <= set(record)
-    cost = benchmarks.cost_of_measuring(record)
-    assert {"plain", "measure", "hooks that store"} <= set(cost["way"])
-    assert (cost["× plain"] > 0).all()
-    assert len(benchmarks.memory_of_measuring(record)) == 1
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 2  # never over what is kept
-
-
-@pytest.mark.parametrize("name", ["measurement", "other_tools"])
-def test_what_benchmarks_recorded_is_complete(name: str) -> None:
-    record = benchmarks.recorded(name, ROOT / "benchmarks/results")
-    assert record is not None
-    assert not record.get("quick")
-    if name == "measurement":
-        assert {case["network"] for case in record["time"]} == {"ours", "resnet50"}
-        assert {(case["blocks"], case["batches"]) for case in record["memory"]} >= {(30, 1), (300, 1), (30, 8)}
-    else:
-        assert record["torchlens"]["tool"] == pytest.approx(record["torchlens"]["measure"], rel=1e-5)
-        assert record["transformer_lens"]["largest_relative_difference"] < 1e-5

@@ -1,0 +1,40 @@
+"""The benchmark of measuring: it runs, and its records can be shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from report import benchmarks
+
+
+def test_the_benchmark_runs_and_the_book_can_show_it(tmp_path: Path) -> None:
+    output = tmp_path / "measurement.json"
+    command = [sys.executable, str(ROOT / "benchmarks/measurement.py"), "--quick"]
+    done = subprocess.run([*command, "--output", str(output)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(output.read_text())
+    assert record["quick"]
+    assert {"machine", "versions", "started", "time", "memory"} <= set(record)
+    cost = benchmarks.cost_of_measuring(record)
+    assert {"plain", "measure", "hooks that store"} <= set(cost["way"])
+    assert (cost["× plain"] > 0).all()
+    assert len(benchmarks.memory_of_measuring(record)) == 1
+
+
+@pytest.mark.parametrize("name", ["measurement", "other_tools"])
+def test_what_benchmarks_recorded_is_complete(name: str) -> None:
+    record = benchmarks.recorded(name, ROOT / "benchmarks/results")
+    assert record is not None
+    assert not record.get("quick")
+    if name == "measurement":
+        assert {case["network"] for case in record["time"]} == {"ours", "resnet50"}
+        assert {(case["blocks"], case["batches"]) for case in record["memory"]} >= {(30, 1), (300, 1), (30, 8)}
+    else:
+        assert record["torchlens"]["tool"] == pytest.approx(record["torchlens"]["measure"], rel=1e-5)
+        assert record["transformer_lens"]["largest_relative_difference"] < 1e-5
