@@ -24,7 +24,7 @@ from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.presets import load_preset, preset_names
 
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
-# What fields of the experiment are where they are not given, and no default of a data set fills them in.
+# Defaults of fields that neither the experiment nor the data set states as a value.
 UNSET = {
     "sections": "3, or as many as blocks if fewer",
     "weight_decay": "what makes T equal clock",
@@ -90,13 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"resperturb {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        after = "; what was checkpointed is taken up again" if options.command == "run" else ""
+        after = "; the next run continues from the checkpoint" if options.command == "run" else ""
         print(f"resperturb {options.command}: interrupted{after}", file=sys.stderr)
         return 130
 
 
 def value_of(text: str) -> Any:
-    """What a word of the command line means: a number, none, or the word itself."""
+    """A word of the command line as a number, None, or the word itself."""
     try:
         value = float(text) if text.strip().lower() in ("nan", "inf", "-inf") else yaml.safe_load(text)
     except yaml.YAMLError:
@@ -212,8 +212,8 @@ def depth_command(options: argparse.Namespace) -> int:
 
     records = load_records(options.results)
     found = stopping_depth(options.epsilon, records)
-    there = [r.run["accuracy"] for r in records if r.blocks == found.depth and not r.diverged]
-    accuracy = sum(there) / len(there) if found.measured and there else None
+    accuracies = [r.run["accuracy"] for r in records if r.blocks == found.depth and not r.diverged]
+    accuracy = sum(accuracies) / len(accuracies) if found.measured and accuracies else None
     if options.json:
         facts = dataclasses.asdict(found) | {"accuracy": accuracy}
         print(json.dumps({k: None if isinstance(v, float) and math.isinf(v) else v for k, v in facts.items()}))

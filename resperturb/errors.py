@@ -7,7 +7,7 @@ class ResperturbError(ValueError):
     """A request that cannot be met; the message names the bad value, what is allowed and what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook prints: the sentence alone, since the call stack says nothing about a mistyped value."""
+        """The output in a notebook: the sentence alone, since the call stack does not explain a mistyped value."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -24,16 +24,16 @@ class ActivationError(MeasurementError):
 
 
 class ExternalError(ResperturbError):
-    """A network, weights or images of a user that cannot be loaded; the message says which and what to do."""
+    """A network, weights or images of a user that cannot be loaded."""
 
 
 class RecordError(ExperimentError):
-    """Records that are missing, unreadable or cannot be written; the message says which and what to do."""
+    """Records that are missing, unreadable or cannot be written."""
 
 
 class ScalingError(ResperturbError):
-    """Too little to fit; the message says what is missing."""
+    """Too few records to fit."""
 
 
 class DataError(ExperimentError):
-    """Data files are missing, damaged or out of reach; the message says which and where they belong."""
+    """Data files that are missing, damaged or out of reach."""

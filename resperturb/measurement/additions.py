@@ -1,4 +1,4 @@
-"""Find the residual additions of any eager PyTorch model, by what they are and not by what they are called.
+"""Find the residual additions of any eager PyTorch model by their ancestry, not by the names of modules.
 
 A dispatch mode sees every tensor operation below autograd. From it a graph of ancestors is built: one `Node` for each
 value that depends on the model's input, with the values it was computed from. An addition of two tensors of one shape
@@ -9,7 +9,7 @@ value that depends on the model's input, with the values it was computed from. A
 - is a **transition** if neither comes from the other but both come from one tensor, one of them (the state) by linear
   means alone (projection, pooling, padding, normalisation) and the other by a path with weights and a nonlinearity.
 
-What fails these tests is not a residual: `x + 0.0447 x**3` and rotary embeddings have no weights on the path; position
+Other additions are not residual: `x + 0.0447 x**3` and rotary embeddings have no weights on the path; position
 embeddings and masks do not come from the input; `q + k` and a low-rank adapter are sums of linear maps; the carried
 part of a highway gate, `(1 - t) * x`, is not linear in x.
 """
@@ -120,7 +120,7 @@ class Addition:
     perturbation: Tensor
     state_factor: float
     factor: float
-    value: int  # names the state's value: equal for equal contents
+    value: int  # identifies the state's value: equal for equal contents
     follows: tuple[int, int] | None  # (earlier addition whose stream the state is, operations in between)
     final: bool  # nothing closer to that addition's sum can follow
     overwrites: Tensor | None  # the operand that the sum replaces

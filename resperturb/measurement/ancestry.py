@@ -2,7 +2,7 @@
 
 One :class:`Node` stands for each value that depends on the model's input. A value is the content of a stretch of
 memory, not a Python object: storages are the keys, so views, chunks and in-place operations need no cases of their own.
-Each storage is held weakly, which keeps its address from being given out again.
+Each storage has a weak reference, so its address is not reused.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples
     errors: dict[int, MeasurementError] = {}
     for members in by_size.values():
         group = [rows[number] for number in members]
-        xx, ff, xf, total = (gather([getattr(row, name) for row in group]) for name in ("xx", "ff", "xf", "total"))
+        sums = [gather([getattr(row, name) for row in group]) for name in ("xx", "ff", "xf", "total")]
+        xx, ff, xf, total = sums
         probe = np.array([np.sqrt(scalars[row.probe.start]) for row in group])  # ‖sum - (x + f)‖ of one sample
         probe /= np.maximum(np.sqrt([scalars[row.probe.start + 1] for row in group]), np.finfo(np.float32).tiny)
         a = np.array([row.state_factor for row in group])[:, None, None]
@@ -53,7 +54,7 @@ def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples
             error = np.where(size > 0, np.abs(total - expected) / (2 * size), 0.0)
             error = np.maximum(error, probe[:, None, None])
             moved = (a - 1) ** 2 * xx + 2 * (a - 1) * b * xf + b * b * ff  # ‖(a x + b f) - x‖²
-        errors |= row_errors(members, group, xx, ff, xf, total, error, per_channel)
+        errors |= row_errors(members, group, sums, error, per_channel)
         after = total.copy()
         for position, row in enumerate(group):
             if row.step is not None and row.next_state is not None:
@@ -87,21 +88,18 @@ def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples
 def row_errors(
     members: Sequence[int],
     rows: Sequence[RecordedAddition],
-    xx: np.ndarray,
-    ff: np.ndarray,
-    xf: np.ndarray,
-    total: np.ndarray,
+    sums: Sequence[np.ndarray],
     error: np.ndarray,
     per_channel: bool,
 ) -> dict[int, MeasurementError]:
     """The error of every row whose values cannot be reported, by the row's number."""
     errors: dict[int, MeasurementError] = {}
-    finite = np.isfinite(xx).all((1, 2))
-    rest_finite = np.isfinite(ff).all((1, 2)) & np.isfinite(xf).all((1, 2)) & np.isfinite(total).all((1, 2))
-    zero = (xx == 0).all((1, 2)) if per_channel else (xx == 0).any((1, 2))
+    finite, *others = (np.isfinite(values).all((1, 2)) for values in sums)
+    all_finite = np.all([finite, *others], axis=0)
+    zero = (sums[0] == 0).all((1, 2)) if per_channel else (sums[0] == 0).any((1, 2))
     for position, (number, row) in enumerate(zip(members, rows, strict=True)):
         limit = max(RECONSTRUCTION_LIMIT, 2 * torch.finfo(row.dtype).eps)
-        if not (finite[position] and rest_finite[position]):
+        if not all_finite[position]:
             what = "perturbation" if finite[position] else "state"
             errors[number] = ActivationError(
                 f"The {what} of {describe(number, row)} is not finite (NaN, infinite, or a norm above 1e19, too large"

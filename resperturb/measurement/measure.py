@@ -94,8 +94,8 @@ def measurement(
     Args:
         channels: "apart" takes norms per channel of states [samples, channels, height, width] and averages over a
             sample's channels, those of a zero state left out. Other states are not affected.
-        successive: add the column successive_cosine: cos(f, f of the identity addition before) within a section. One
-            perturbation is kept for it.
+        successive: add the column successive_cosine: cos(f, f of the previous identity addition) within a section. It holds
+            one perturbation in memory.
     """
     paths = module_paths(model)
     modules = list(paths)
@@ -174,7 +174,7 @@ def measure(
             Samples come first (second where the model is sequence-first, as `nn.TransformerEncoder` is by default).
         device: where to move the batches; None leaves them. The model is never moved.
         blocks: which rows: None for all, block numbers (1 to L, no transitions), or a pattern of names ("layer3.*").
-            What is left out is not computed and does not count in `scaled_per_sample`.
+            Other rows are not computed and do not count in `scaled_per_sample`.
         batch_statistics: normalise batch-norm layers with each batch's own statistics. None: only if the running
             statistics of all of them were never updated, since they mean nothing yet.
             `table.attrs["batch_statistics"]` says which.
@@ -189,9 +189,9 @@ def measure(
         block: 1 to L; 0 for a transition.
         name: path of the innermost module that did the addition (the class name for the model itself).
         section: 1 to S; blocks of one state shape. A transition opens a section.
-        kind: "identity" (x itself is carried on) or "transition" (a projection, pooling or rescaling of it is).
+        kind: "identity" (the state is x itself) or "transition" (a projection, pooling or rescaling of it).
         samples: how many were measured.
-        state_norm: ‖x‖, of the operand that is carried on.
+        state_norm: ‖x‖, of the state.
         perturbation_norm: ‖f‖, the absolute perturbation (Hauser 2019, arXiv:1902.04106).
         scaled: ‖f‖ / ‖x‖, the scaled perturbation (ibid.; Jastrzebski et al. 2018, arXiv:1710.04773, section 4).
         cosine: cos(f, x) (Jastrzebski et al. 2018, section 4); over samples with f ≠ 0, NaN without any.
@@ -208,7 +208,7 @@ def measure(
         MeasurementError: no residual addition or batch; 0 samples; a hidden (compiled, scripted, exported) model; model
             and batch on different devices; a state that is zero or not finite; a sum that is not x + f.
 
-    What counts as an addition is said in `resperturb.measurement.additions`.
+    `resperturb.measurement.additions` defines residual additions.
     """
     return measurement(
         model, batches, device=device, blocks=blocks, batch_statistics=batch_statistics, sequences=sequences

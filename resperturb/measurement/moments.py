@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
-QUANTILE_SAMPLES = 16384  # kept per block; beyond it every second, fourth ... sample is
+QUANTILE_SAMPLES = 16384  # stored per block; beyond it only every second, fourth ... sample
 SPREAD = ("state_norm", "perturbation_norm", "scaled")  # columns with quantiles
 VALUES = (*SPREAD, "cosine", "step_scaled", "influence", "successive_cosine", "reconstruction_error")
 

@@ -52,7 +52,7 @@ class PendingAddition:
     distance: int = 1 << 30  # operations between the sum and the best next state so far
     activated: tuple[int, slice, slice] | None = None  # value, ‖x_next - x‖², ‖x_next‖² after its activation
     released: bool = False  # the state is no longer held because nothing can need it any more
-    used: bool = False  # the sum itself goes on, so an activation of it is part of a branch
+    used: bool = False  # another operation reads the sum itself, so an activation of it is part of a branch
 
 
 class StateReleasedError(Exception):

@@ -37,7 +37,7 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 def row_sums(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
     """Each of `sums` over every row of x and y [rows, numbers] -> float32 or float64 [rows].
 
-    All sums of a group of rows (2 MB) are taken while it is in cache, and no temporary is larger than a group.
+    All sums of a group of rows (2 MB) are computed while it is in cache, and no temporary is larger than a group.
     """
     rows, pieces = len(x), _pieces(x.shape[1])
     if pieces > 1:

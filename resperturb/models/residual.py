@@ -1,7 +1,7 @@
 """Residual networks of any depth: a stem, sections of identity blocks joined by transitions, and a linear head.
 
-Every block is ``x + f(x)`` written as such, with nothing done in place on the stream, so what is measured at the
-addition is what the next block receives. References: He et al., "Deep Residual Learning for Image Recognition"
+Every block is ``x + f(x)`` written as such, with nothing done in place on the stream, so the next block receives the
+sum that is measured at the addition. References: He et al., "Deep Residual Learning for Image Recognition"
 (arXiv 1512.03385; post-activation blocks, section 4.2 for the layout); He et al., "Identity Mappings in Deep Residual
 Networks" (arXiv 1603.05027; pre-activation blocks).
 """
@@ -32,7 +32,7 @@ def branch(inputs: int, outputs: int, stride: int, *, kind: str, norm: str, epsi
     """The residual branch f: two 3x3 convolutions. Input (N, inputs, H, W), output (N, outputs, H/stride, W/stride).
 
     Pre-activation: norm, relu, conv, norm, relu, conv. Post-activation: conv, norm, relu, conv, norm.
-    The relus work in place on the normalisation's output, or copy where there is none: the stream is left alone.
+    The relus work in place on the normalisation's output, or copy without one: the stream is never changed.
     """
     bias = norm == "none"  # batch norm's shift makes a bias before it idle
     relu = nn.ReLU(inplace=norm != "none")
@@ -50,7 +50,7 @@ def branch(inputs: int, outputs: int, stride: int, *, kind: str, norm: str, epsi
 class Block(nn.Module):
     """One residual step: x + s f(x), with a relu after it in post-activation networks. (N, C, H, W) to the same.
 
-    `s` is the branch scale; the perturbation is s f(x), what is added to the state.
+    `s` is the branch scale; the perturbation is s f(x).
     """
 
     def __init__(self, channels: int, *, kind: str, norm: str, epsilon: float = 1e-5, scale: float) -> None:
@@ -109,7 +109,7 @@ class ResidualNetwork(nn.Module):
     """A residual classifier of `blocks` identity blocks.
 
     Args:
-        blocks: depth L, at least `sections` or 0; spread over the sections as evenly as it goes, earlier ones first.
+        blocks: depth L, at least `sections` or 0; spread over the sections as evenly as possible, earlier ones first.
         sections: runs of blocks of one shape; the width doubles and the side halves from one to the next.
         width: channels of the first section.
         kind: "preactivation" or "postactivation".
@@ -120,7 +120,7 @@ class ResidualNetwork(nn.Module):
         stem_stride: stride of the first convolution.
         branch_scale: factor on f at the addition.
         initialization: "he" (normal, fan out) or "zero" (the same, with f = 0 at the start).
-        checkpointing: in training, keep the state between groups of blocks only and compute the rest twice: memory
+        checkpointing: in training, store the states between groups of blocks only and compute the rest twice: memory
             grows with the square root of the depth, at the price of a second forward pass.
 
     Shapes: input (N, channels, H, W), output (N, classes).
@@ -229,7 +229,7 @@ def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> R
 
 
 def spread(blocks: int, sections: int) -> tuple[int, ...]:
-    """Blocks of each section: as even as it goes, earlier sections first (100 over 3 is 34, 33, 33; 0 is 0, 0, 0).
+    """Number of blocks in each section, as even as possible, earlier sections first (100 over 3 is 34, 33, 33).
 
     Raises:
         ExperimentError: fewer blocks than sections.

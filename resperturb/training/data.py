@@ -99,7 +99,7 @@ def load_images(experiment: Experiment, device: torch.device | str = "cpu") -> I
 def channel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel: (N, C, H, W) to two of (1, C, 1, 1), float32.
 
-    Summed in float64 over some images at a time: whole sets of floating-point numbers would take gigabytes.
+    Summed in float64 over 1000 images at a time: a whole data set as float64 would take gigabytes.
     """
     total = squares = np.zeros((1, images.shape[1], 1, 1))
     for start in range(0, len(images), 1000):
@@ -145,7 +145,7 @@ def missing_files(dataset: str, folder: Path) -> list[str]:
 
 
 def fetch(dataset: str, folder: Path) -> None:
-    """Download what is missing, through torchvision, beside its place first and moved there when whole.
+    """Download missing files by torchvision, into a folder beside, and move them when they are complete.
 
     Raises:
         DataError: the download failed or the folder cannot be written.

@@ -16,7 +16,7 @@ from resperturb.errors import ExternalError
 from resperturb.experiment.experiment import DATASETS, TEST_IMAGES, Experiment
 from resperturb.training.data import load_images
 
-# Input of networks that do not say what theirs is: photographs as torchvision's trained weights expect them.
+# Input of networks without a configuration: photographs as torchvision's trained weights expect them.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # per channel
 USUAL_SIZE = 224  # pixels
 USUAL_SAMPLES = 256

@@ -29,7 +29,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def rounded(values: Any) -> Any:
-    """Floating tensors rounded to bfloat16 and held in float32; gradients are rounded alike on their way back."""
+    """Floating tensors rounded to bfloat16 and held in float32; gradients are rounded likewise."""
     if isinstance(values, Tensor) and values.is_floating_point():
         return values.to(torch.bfloat16).float()
     return values
