@@ -94,8 +94,8 @@ def measurement(
     Args:
         channels: "apart" takes norms per channel of states [samples, channels, height, width] and averages over a
             sample's channels, those of a zero state left out. Other states are not affected.
-        successive: add the column successive_cosine: cos(f, f of the previous identity addition) within a section. It holds
-            one perturbation in memory.
+        successive: add the column successive_cosine: cos(f, f of the previous identity addition) within a section;
+            one perturbation is held in memory.
     """
     paths = module_paths(model)
     modules = list(paths)
