@@ -2,66 +2,69 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import itertools
-from collections.abc import Collection
-from functools import partial
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
 from IPython.display import HTML
 
-from report.cache import RESULTS, once
+from report.cache import RESULTS, cached
 from report.claims import HOLDS, NOT, OPEN, ROUGH, LedgerRow
 from report.ledger import MARKS, ledger
-from report.quantities import quantities, records_of_all, records_of_runs
+from report.quantities import machine_time, main_quantities, records_of_all, records_of_runs
 from resperturb import figures
 from resperturb.records.record import StudyRecord, load_studies
-from resperturb.records.sweeps import Sweep, display_name, in_a_sentence, main_sweeps, sweeps
+from resperturb.records.sweeps import Sweep, display_name, in_a_sentence, main_sweeps, records_of
+from resperturb.records.sweeps import sweeps as load_sweeps
 
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 
 
 def open_chapter() -> dict[str, Sweep]:
-    """Set the figures' style, and hand every quantity of the main sweeps to the prose as {glue:text}`sweep_quantity`.
+    """Set the figures' style, hand numbers to the prose, and load the sweeps.
 
-    {glue:text}`records` names the records of all main sweeps, for what rests on them all.
+    Prose names a row of the ledger by its id, {glue:text}`mnist/exponent-end`, with /interval or /verdict behind it;
+    a number that no claim is about by its sweep and name, {glue:text}`mnist/accuracy_low:.1%`; and the records of a
+    main sweep, or of them all, by {glue:text}`mnist/records` and {glue:text}`records`.
     """
+    figures.use_style()
+    sweeps = load_sweeps(RESULTS)
+    main = main_sweeps(sweeps)
+    for row in ledger_rows(sweeps):
+        glue_all(row.id, {"": row.value, "/interval": row.interval, "/verdict": row.verdict})
+    for name, numbers in cached(main_quantities, sweeps).items():
+        glue_all(f"{name}/", numbers)
+    glue_all("", {"records": records_of_all(main.values())})
+    glue_all("", {f"{name}/records": records_of(sweep) for name, sweep in main.items()})
+    return sweeps
+
+
+def glue_all(prefix: str, values: Mapping[str, object]) -> None:
+    """Hand values to the prose, each under the prefix and its name."""
     from myst_nb import glue
 
-    figures.use_style()
-    found = sweeps(RESULTS)
-    for name, said in said_of(main_sweeps(found)).items():
-        for quantity, text in said.items():
-            glue(f"{name}_{quantity}", text, display=False)
-    glue("records", records_of_all(main_sweeps(found).values()), display=False)
-    return found
+    for name, value in values.items():
+        glue(f"{prefix}{name}", value, display=False)
 
 
-def said_of(chosen: dict[str, Sweep]) -> dict[str, dict[str, str]]:
-    """The quantities of each sweep, by its name."""
-    return {name: once(f"quantities-{name}", partial(quantities, sweep)) for name, sweep in chosen.items()}
-
-
-def ledger_rows(found: dict[str, Sweep]) -> list[LedgerRow]:
+def ledger_rows(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
     """The ledger of all sweeps."""
-    rows = once("ledger", lambda: [dataclasses.asdict(row) for row in ledger(found)])
-    return [LedgerRow(**row) for row in rows]
+    return cached(ledger, sweeps)
 
 
 def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
-    """The sweeps, and the records of one study; {glue:text}`study_records` names these in the prose.
+    """Open a chapter on a study: the sweeps, and the records of the study.
+
+    Prose names these by {glue:text}`study_records`, and their cost by {glue:text}`study_minutes:.1f` and the like.
 
     Raises:
         RecordError: the study has no records.
     """
-    from myst_nb import glue
-
-    figures.use_style()
-    records = load_studies(RESULTS / folder)
-    glue("study_records", records_of_runs(records), display=False)
-    return sweeps(RESULTS), records
+    sweeps, records = open_chapter(), load_studies(RESULTS / folder)
+    glue_all("study_", {"records": records_of_runs(records), **machine_time(records)})
+    return sweeps, records
 
 
 def save_table(name: str, table: pd.DataFrame) -> None:
@@ -78,12 +81,12 @@ def stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 ANSWERS = {HOLDS: "yes on {}", ROUGH: "roughly on {}", NOT: "no on {}", OPEN: "on {} it cannot be told"}
 
 
-def answer_of(found: dict[str, Sweep]) -> str:
-    """The answer to the book's question in one sentence, from the verdicts on the exponent after training."""
-    said = said_of(found)
+def answer_of(sweeps: dict[str, Sweep], rows: Collection[LedgerRow]) -> str:
+    """The answer to the book's question in one line, from the verdicts on the exponent after training."""
+    verdict_on = {row.id: row.verdict for row in rows}
     groups: dict[str, list[str]] = {}
-    for name, sweep in found.items():
-        groups.setdefault(said[name]["verdict_end"], []).append(in_a_sentence(sweep.dataset))
+    for name, sweep in sweeps.items():
+        groups.setdefault(verdict_on[f"{name}/exponent-end"], []).append(in_a_sentence(sweep.dataset))
     parts = [form.format(" and ".join(groups[word])) for word, form in ANSWERS.items() if word in groups]
     return f"On average: {'; '.join(parts)}."
 
@@ -95,7 +98,7 @@ def link(chapter: str) -> str:
 
 
 def verdicts(
-    found: dict[str, Sweep],
+    sweeps: dict[str, Sweep],
     page: str | None = None,
     names: Collection[str] = (),
     *,
@@ -105,7 +108,7 @@ def verdicts(
     """Rows of the ledger as a chapter prints them: a statement, and below it a row for each sweep.
 
     Args:
-        found: all sweeps.
+        sweeps: all sweeps.
         page: only rows that this page shows; all, with links to their pages, where it is None.
         names: only statements of these names.
         among: only rows of these sweeps.
@@ -114,9 +117,8 @@ def verdicts(
     heads = ["sweep", "value", "95 % interval", "verdict", *(["records"] if records else [])]
     parts = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
     left = 'style="text-align: left; font-weight: normal; white-space: normal"'
-    chosen = [
-        row for row in ledger_rows(found) if row.shown(page, names) and (among is None or row.id.split("/")[0] in among)
-    ]
+    rows_shown = [row for row in ledger_rows(sweeps) if row.shown(page, names)]
+    chosen = [row for row in rows_shown if among is None or row.id.split("/")[0] in among]
     for sentence, group in itertools.groupby(chosen, key=lambda row: row.statement):
         rows = list(group)
         where = f"; {link(rows[0].chapter)}" if page is None else ""

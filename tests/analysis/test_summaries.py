@@ -135,8 +135,11 @@ def prose_of(text: str) -> str:
 
 
 def test_no_number_is_typed_into_the_prose() -> None:
-    """Measured values have a decimal point or a percent sign; in prose they come from records, through glue."""
-    for chapter in sorted((ROOT / "book").glob("*.md")):
+    """Measured values have a decimal point or a percent sign; in prose they come from records, through glue.
+
+    The numbers of the plan are settings and bounds, fixed before the runs.
+    """
+    for chapter in sorted({*(ROOT / "book").glob("*.md")} - {ROOT / "book/plan.md"}):
         found = re.findall(r"\d+\.\d+|\d+ ?%", prose_of(chapter.read_text(encoding="utf-8")))
         allowed = {"3.11", "95 %"}  # Python's version and the level of every interval
         assert set(found) <= allowed, f"{chapter.name}: {sorted(set(found) - allowed)}"
@@ -145,5 +148,5 @@ def test_no_number_is_typed_into_the_prose() -> None:
 def test_the_readmes_results_are_those_of_the_shipped_records() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     found = readme.shipped(ROOT)
-    assert readme.with_results(text, found) == text, "run make readme"
+    assert readme.with_results(text, found, ROOT) == text, "run make readme"
     assert readme.digest(found) in (ROOT / readme.FIGURE).read_text(encoding="utf-8")

@@ -12,9 +12,10 @@ from conftest import ROOT
 
 from _ext.build import stale_lines
 from report import cache, chapter
+from report.claims import HOLDS, NOT, LedgerRow
 from report.ledger import ledger
 from resperturb.records.freshness import source_hash
-from resperturb.records.sweeps import sweeps
+from resperturb.records.sweeps import Sweep, sweeps
 
 
 def stamp(folder: Path, value: str) -> None:
@@ -37,25 +38,32 @@ def test_a_line_for_every_sweep_with_stale_records(tmp_path: Path) -> None:
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to be read from as chapters are: what they reckon once is kept beside it."""
+    """An empty folder to be read from as chapters are: the cache is beside it."""
     (tmp_path / "book").mkdir()
     monkeypatch.chdir(tmp_path / "book")
     return tmp_path / "book"
 
 
-def test_what_is_reckoned_once_is_kept_until_a_file_behind_it_changes(book: Path) -> None:
-    def count(given: int) -> int:
-        return cache.once("count", lambda: {"given": given})["given"]
+def test_a_result_is_cached_until_a_file_behind_it_changes(book: Path) -> None:
+    calls = []
 
-    assert count(1) == 1
-    assert count(2) == 1
-    assert cache.once("count-more", lambda: "another name that begins alike") == "another name that begins alike"
+    def count(sweeps: dict[str, Sweep]) -> int:
+        calls.append(len(sweeps))
+        return len(calls)
+
+    assert [cache.cached(count, {}), cache.cached(count, {})] == [1, 1]
     config = book.parent / "config" / "new.yaml"
     config.parent.mkdir()
     config.write_text("blocks: [6]\n", encoding="utf-8")
-    assert count(3) == 3
-    kept = sorted(path.name.rpartition("-")[0] for path in (book.parent / "_build").iterdir())
-    assert kept == ["count", "count-more"]  # the first name's old file is gone, the other's is not
+    assert [cache.cached(count, {}), cache.cached(count, {})] == [2, 2]
+
+
+def test_the_answer_is_said_of_data_sets_by_verdict() -> None:
+    found = sweeps(ROOT / "results", own=False)
+    words = {"digits": HOLDS, "mnist": NOT, "cifar10": HOLDS}
+    rows = [LedgerRow(f"{name}/exponent-end", "", "", "", "", word, "", "") for name, word in words.items()]
+    answer = chapter.answer_of({name: found[name] for name in words}, rows)
+    assert answer == "On average: yes on the digits and CIFAR-10; no on MNIST."
 
 
 def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(book: Path) -> None:

@@ -16,8 +16,8 @@ from pages import article, soup
 from _ext.figure_sources import cells_of, drawings, source_of, source_page
 
 CHAPTERS = sorted(path for path in (ROOT / "book").glob("*.md"))
-WITHOUT_EXERCISE = {"index", "glossary", "reproduce", "runs", "references"}  # nothing to find out in them
-WITHOUT_TERMS = {"index", "glossary", "explorer", "runs", "references"}
+WITHOUT_EXERCISE = {"index", "glossary", "plan", "reproduce", "runs", "references"}  # nothing to find out in them
+WITHOUT_TERMS = {"index", "glossary", "plan", "explorer", "runs", "references"}
 
 
 def figures_named(chapter: Path) -> set[str]:
