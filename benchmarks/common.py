@@ -6,16 +6,26 @@ import argparse
 import json
 import os
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
+from resperturb.experiment import Experiment
+from resperturb.experiment.experiment import IMAGE_SIDE
+from resperturb.models.residual import network_of
 from resperturb.records.provenance import git_commit, machine, versions
+from resperturb.training.data import Images
 
 ROOT = Path(__file__).resolve().parent.parent
+CLASSES = 10
+CPU = torch.device("cpu")
 BENCHMARK_RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -63,3 +73,53 @@ def write_result(result: dict[str, Any], output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"written: {output}")
+
+
+# ----------------------------------------------------------------------------------------------- training
+
+
+def channels_of(experiment: Experiment) -> int:
+    return 3 if experiment.dataset == "cifar10" else 1
+
+
+def invented_images(experiment: Experiment, device: torch.device = CPU) -> Images:
+    """Noise of the shape of the experiment's images, with labels by chance."""
+    side = IMAGE_SIDE[experiment.dataset]
+
+    def drawn(count: int) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(count)
+        images = torch.randn(count, channels_of(experiment), side, side, generator=generator)
+        return images.to(device), torch.randint(CLASSES, (count,), generator=generator).to(device)
+
+    return Images(*drawn(experiment.train_size or 1), *drawn(experiment.test_size or 1))
+
+
+def operations_per_image(experiment: Experiment) -> float:
+    """Floating-point operations of a training step (convolutions and products, forwards and backwards) per image."""
+    channels, side, batch = channels_of(experiment), IMAGE_SIDE[experiment.dataset], 2
+    model = network_of(experiment, channels=channels)
+    with FlopCounterMode(display=False) as counter:
+        cross_entropy(model(torch.randn(batch, channels, side, side)), torch.zeros(batch, dtype=torch.long)).backward()
+    return counter.get_total_flops() / batch
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def fastest(work: Callable[[], Any], device: torch.device, times: int = 10) -> float:
+    taken = []
+    for _ in range(times + 1):
+        wait(device)
+        begun = time.perf_counter()
+        work()
+        wait(device)
+        taken.append(time.perf_counter() - begun)
+    return min(taken[1:])
+
+
+def matrix_rate(device: torch.device, side: int) -> float:
+    """Floating-point operations per second of bfloat16 matrix products: the best of several."""
+    a = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    return 2 * side**3 / fastest(lambda: a @ a, device)

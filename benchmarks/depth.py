@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from common import median_and_range, parsed, parser_of, provenance, write_result
-from training import CORES, experiment_of, facts_of, nothing, ours, run_children
+from training import CORES, case_facts, experiment_of, nothing, ours, run_children
 
 from resperturb.experiment import Experiment
 
@@ -29,7 +29,7 @@ def depth_cost(cases: Sequence[Experiment], rounds: int) -> dict[str, Any]:
             found.append(experiment.batch_size / ours(experiment, True, nothing))
     first, last = cases[0], cases[-1]
     return {
-        **{name: value for name, value in facts_of(first).items() if name != "blocks"},
+        **{name: value for name, value in case_facts(first).items() if name != "blocks"},
         "precision": first.precision,
         "rounds": rounds,
         "depths": [
@@ -46,7 +46,7 @@ def memory_of(experiment: Experiment, processes: int) -> dict[str, Any]:
     task = {"way": "ours", "threads": CORES, "experiment": experiment.to_dict(), "invented": True}
     said = [run_children(task, 1)[0] for _ in range(processes)]
     row = {
-        **facts_of(experiment),
+        **case_facts(experiment),
         "precision": experiment.precision,
         "checkpointing": experiment.checkpointing,
         "peak_bytes": median_and_range([one["peak_bytes"] for one in said]),
@@ -67,7 +67,7 @@ def slope(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {"bytes_per_block": line.slope, "bytes_at_zero_blocks": line.intercept, "largest_residual_share": away}
 
 
-def measured(quick: bool, rounds: int, processes: int) -> dict[str, Any]:
+def measure_depths(quick: bool, rounds: int, processes: int) -> dict[str, Any]:
     fast: dict[str, Any] = {"precision": "bfloat16"} | ({"width": 4} if quick else {})
     shallow, middle, deep, batch = (3, 4, 6, 4) if quick else (30, 100, 300, 128)
     plain = [
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parsed(parser, arguments)
     result = provenance(options.quick)
     rounds, processes = (1, 1) if options.quick else (options.rounds, options.processes)
-    write_result(result | measured(options.quick, rounds, processes), options.output)
+    write_result(result | measure_depths(options.quick, rounds, processes), options.output)
     return 0
 
 

@@ -15,40 +15,45 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import median_and_range, parsed, parser_of, provenance, write_result
-from torch import Tensor, nn
+from common import (
+    CLASSES,
+    fastest,
+    invented_images,
+    matrix_rate,
+    median_and_range,
+    operations_per_image,
+    parsed,
+    parser_of,
+    provenance,
+    wait,
+    write_result,
+)
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset
-from torch.utils.flop_counter import FlopCounterMode
 
 from resperturb.errors import DataError
 from resperturb.experiment import Experiment
 from resperturb.models.residual import network_of
-from resperturb.training.data import Images, data_folder, load_images
+from resperturb.training.data import data_folder, load_images
 from resperturb.training.loop import train
 
-CLASSES, SIDE = 10, 32
+SIDE = 32
 
 
-def experiment_of(blocks: int, steps: int, batch: int, device: str, **changes: Any) -> Experiment:
+def cifar10_experiment(blocks: int, steps: int, batch: int, device: str, **changes: Any) -> Experiment:
     sizes = {"batch_size": batch, "train_size": steps * batch, "test_size": batch, "measured_images": 1}
     facts = {"epochs": 2, "snapshots": 0, "precision": "bfloat16", "stem_stride": 1, **sizes, **changes}
     return Experiment(dataset="cifar10", blocks=blocks, device=device, **facts)
 
 
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 # ----------------------------------------------------------------------------------------------- the two ways
 
 
-def data_set(experiment: Experiment, invented: bool) -> Dataset[Any]:
+def augmented_images(experiment: Experiment, invented: bool) -> Dataset[Any]:
     from torchvision import datasets, transforms
 
     steps = [
@@ -63,12 +68,12 @@ def data_set(experiment: Experiment, invented: bool) -> Dataset[Any]:
     return Subset(datasets.CIFAR10(data_folder(), transform=transforms.Compose(steps)), range(size))
 
 
-def peer(experiment: Experiment, device: torch.device, invented: bool) -> float:
+def peer_on_device(experiment: Experiment, device: torch.device, invented: bool) -> float:
     """Images per second of the loop that tutorials have."""
     workers = 0 if invented else min(8, os.cpu_count() or 1)
     pinned, kept = device.type == "cuda", workers > 0
     loader = DataLoader(
-        data_set(experiment, invented),
+        augmented_images(experiment, invented),
         experiment.batch_size,
         shuffle=True,
         num_workers=workers,
@@ -92,7 +97,7 @@ def peer(experiment: Experiment, device: torch.device, invented: bool) -> float:
     return rate
 
 
-def ours(experiment: Experiment, device: torch.device, invented: bool) -> float:
+def ours_on_device(experiment: Experiment, device: torch.device, invented: bool) -> float:
     """Images per second of resperturb's loop, whose last step of an epoch waits for the device."""
     images = invented_images(experiment, device) if invented else load_images(experiment, device)
     model: nn.Module = network_of(experiment, channels=3)
@@ -101,22 +106,7 @@ def ours(experiment: Experiment, device: torch.device, invented: bool) -> float:
     return float(done.history[-1]["images_per_second"])
 
 
-def invented_images(experiment: Experiment, device: torch.device) -> Images:
-    def drawn(count: int) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(count)
-        images = torch.randn(count, 3, SIDE, SIDE, generator=generator)
-        return images.to(device), torch.randint(CLASSES, (count,), generator=generator).to(device)
-
-    return Images(*drawn(experiment.train_size or 1), *drawn(experiment.test_size or 1))
-
-
 # ----------------------------------------------------------------------------------------------- what is possible
-
-
-def matrix_rate(device: torch.device, side: int) -> float:
-    """Floating-point operations per second of bfloat16 matrix products: the best of several."""
-    a = torch.randn(side, side, device=device, dtype=torch.bfloat16)
-    return 2 * side**3 / fastest(lambda: a @ a, device)
 
 
 def bandwidth(device: torch.device, size: int) -> float:
@@ -126,32 +116,13 @@ def bandwidth(device: torch.device, size: int) -> float:
     return 2 * size / fastest(lambda: target.copy_(source), device)
 
 
-def fastest(work: Callable[[], Any], device: torch.device, times: int = 10) -> float:
-    taken = []
-    for _ in range(times + 1):
-        wait(device)
-        begun = time.perf_counter()
-        work()
-        wait(device)
-        taken.append(time.perf_counter() - begun)
-    return min(taken[1:])
-
-
-def operations_per_image(experiment: Experiment) -> float:
-    """Floating-point operations of a training step (convolutions and products, forwards and backwards) per image."""
-    model, batch = network_of(experiment, channels=3), 2
-    with FlopCounterMode(display=False) as counter:
-        cross_entropy(model(torch.randn(batch, 3, SIDE, SIDE)), torch.zeros(batch, dtype=torch.long)).backward()
-    return counter.get_total_flops() / batch
-
-
 # ----------------------------------------------------------------------------------------------- all of it
 
 
 def case(blocks: int, options: Any, device: torch.device, rate: float) -> dict[str, Any]:
     steps, batch, rounds = (2, 4, 1) if options.quick else (80, 128, options.rounds)
-    experiment = experiment_of(blocks, steps, batch, str(device), **({"width": 4} if options.quick else {}))
-    ways = {"ours": ours, "peer": peer}  # ours fetches the data where they are missing
+    experiment = cifar10_experiment(blocks, steps, batch, str(device), **({"width": 4} if options.quick else {}))
+    ways = {"ours": ours_on_device, "peer": peer_on_device}  # ours fetches the data where they are missing
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():

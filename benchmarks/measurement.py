@@ -39,13 +39,13 @@ Way = Callable[[nn.Module, Iterable[Tensor]], Any]
 # ----------------------------------------------------------------------------------------------- the ways
 
 
-def plain(model: nn.Module, batches: Iterable[Tensor]) -> None:
+def plain_pass(model: nn.Module, batches: Iterable[Tensor]) -> None:
     with torch.inference_mode():
         for batch in batches:
             model(batch)
 
 
-def measured(model: nn.Module, batches: Iterable[Tensor]) -> None:
+def measuring_pass(model: nn.Module, batches: Iterable[Tensor]) -> None:
     measure(model, batches)
 
 
@@ -81,7 +81,7 @@ def traced(model: nn.Module, batches: Iterable[Tensor]) -> list[Any]:
 
 @functools.cache
 def ways() -> dict[str, Way]:
-    found: dict[str, Way] = {"plain": plain, "measure": measured, "hooks that store": stored}
+    found: dict[str, Way] = {"plain": plain_pass, "measure": measuring_pass, "hooks that store": stored}
     with contextlib.suppress(PackageNotFoundError):
         version("torchlens")
         found["torchlens"] = traced
@@ -120,7 +120,7 @@ def in_turns(case: dict[str, Any], way: Way, rounds: int) -> tuple[list[float], 
     seconds: list[list[float]] = []
     for _ in range(rounds + 1):
         seconds.append([])
-        for run in (plain, way):
+        for run in (plain_pass, way):
             start = time.perf_counter()
             run(model, batches)
             seconds[-1].append(time.perf_counter() - start)
@@ -128,11 +128,11 @@ def in_turns(case: dict[str, Any], way: Way, rounds: int) -> tuple[list[float], 
     return list(before), list(taken)
 
 
-def time_of(case: dict[str, Any], rounds: int, rounds_of_others: int) -> dict[str, Any]:
+def time_case(case: dict[str, Any], rounds: int, rounds_of_others: int) -> dict[str, Any]:
     """Every way beside the plain pass: medians over rounds of its seconds and of its ratio to the pass next to it."""
     rows = {}
     for name, way in ways().items():
-        count = rounds if way in (plain, measured) else rounds_of_others
+        count = rounds if way in (plain_pass, measuring_pass) else rounds_of_others
         before, taken = in_turns(case, way, count)
         ratios = [t / b for t, b in zip(taken, before, strict=True)]
         rows[name] = {
@@ -193,7 +193,7 @@ def peaks_of(case: dict[str, Any], way: str, processes: int) -> list[int]:
     return peaks
 
 
-def memory_of(case: dict[str, Any], others: bool, processes: int) -> dict[str, Any]:
+def memory_case(case: dict[str, Any], others: bool, processes: int) -> dict[str, Any]:
     names = [name for name in ways() if others or name in ("plain", "measure")]
     peaks = {name: peaks_of(case, name, processes) for name in names}
     plain_peak = int(statistics.median(peaks["plain"]))
@@ -248,8 +248,8 @@ def main(arguments: list[str] | None = None) -> int:
     result = provenance(options.quick)
     result["versions"] |= {"torchlens": version("torchlens")} if "torchlens" in ways() else {}
     timed, weighed = cases(options.quick)
-    result["time"] = [time_of(case, rounds, rounds_of_others) for case in timed]
-    result["memory"] = [memory_of(case, others, processes) for case, others in weighed]
+    result["time"] = [time_case(case, rounds, rounds_of_others) for case in timed]
+    result["memory"] = [memory_case(case, others, processes) for case, others in weighed]
     write_result(result, options.output)
     return 0
 

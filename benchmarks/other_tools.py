@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 import torchvision
-from common import RESULTS, provenance, write_result
+from common import BENCHMARK_RESULTS, provenance, write_result
 from torch import Tensor
 
 from resperturb import measure
@@ -100,7 +100,7 @@ def main() -> int:
     result = provenance(quick=False)
     result["versions"] |= tools
     result |= {"torchlens": with_torchlens(), "transformer_lens": with_transformerlens()}
-    write_result(result, RESULTS / "other_tools.json")
+    write_result(result, BENCHMARK_RESULTS / "other_tools.json")
     return 0
 
 

@@ -56,7 +56,7 @@ def command_once(command: str, environment: dict[str, str]) -> float:
     return time.perf_counter() - begun
 
 
-def measured(rounds: int) -> dict[str, Any]:
+def time_all(rounds: int) -> dict[str, Any]:
     """Medians over rounds for every statement and command."""
     imports: dict[str, list[dict[str, Any]]] = {statement: [] for statement in TIMED_STATEMENTS}
     commands: dict[str, list[float]] = {command: [] for command in TIMED_COMMANDS}
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=7, help="(7)")
     options = parsed(parser, arguments)
     result = provenance(options.quick)
-    result |= measured(1 if options.quick else options.rounds)
+    result |= time_all(1 if options.quick else options.rounds)
     write_result(result, options.output)
     return 0
 

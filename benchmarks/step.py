@@ -17,10 +17,9 @@ from collections import Counter
 from typing import Any
 
 import torch
-from common import parsed, parser_of, provenance, write_result
-from gpu import matrix_rate
+from common import CPU, matrix_rate, operations_per_image, parsed, parser_of, provenance, write_result
 from torch.profiler import ProfilerActivity, profile
-from training import CPU, WAYS, experiment_of, facts_of, nothing, operations_per_image
+from training import WAYS, case_facts, experiment_of, nothing
 
 from resperturb.experiment import Experiment
 
@@ -44,7 +43,7 @@ def parts_of(experiment: Experiment, way: str) -> dict[str, float]:
     WAYS[way](experiment, True, nothing)  # operations are set up
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as seen:
         WAYS[way](experiment, True, nothing)
-    steps = 2 * facts_of(experiment)["steps"]  # two epochs
+    steps = 2 * case_facts(experiment)["steps"]  # two epochs
     seconds: Counter[str] = Counter()
     for operation in seen.key_averages():
         seconds[part_of(operation.key)] += operation.self_cpu_time_total / 1e6 / steps
@@ -57,7 +56,7 @@ def profiled(experiment: Experiment, quick: bool) -> dict[str, Any]:
     convolving = parts["ours"]["convolutions"] + parts["ours"]["convolutions backwards"]
     speed = operations_per_image(experiment) * experiment.batch_size / convolving
     row = {
-        **facts_of(experiment),
+        **case_facts(experiment),
         "seconds": parts,
         "convolution_flops_per_second": speed,
         "matrix_flops_per_second": rate,

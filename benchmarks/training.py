@@ -26,24 +26,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import median_and_range, parsed, parser_of, provenance, write_result
-from gpu import matrix_rate
+from common import (
+    CPU,
+    channels_of,
+    invented_images,
+    matrix_rate,
+    median_and_range,
+    operations_per_image,
+    parsed,
+    parser_of,
+    provenance,
+    write_result,
+)
 from measurement import resident
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
-from torch.utils.flop_counter import FlopCounterMode
 
 from resperturb.errors import DataError
 from resperturb.experiment import Experiment
 from resperturb.experiment.experiment import IMAGE_SIDE
 from resperturb.models.residual import network_of
-from resperturb.training.data import Images, data_folder, load_images
+from resperturb.training.data import data_folder, load_images
 from resperturb.training.loop import train
 
-CLASSES = 10
 CORES = os.cpu_count() or 1
-CPU = torch.device("cpu")
 Pause = Callable[[], None]
 
 
@@ -52,10 +58,6 @@ def experiment_of(dataset: str, blocks: int, batch: int, steps: int, **changes: 
     sizes = {"batch_size": batch, "train_size": steps * batch, "test_size": 2, "measured_images": 1}
     facts = {"epochs": 2, "snapshots": 1, "stem_stride": 1, "augmentation": "none", **sizes, **changes}
     return Experiment(dataset=dataset, blocks=blocks, device="cpu", **facts)
-
-
-def channels_of(experiment: Experiment) -> int:
-    return 3 if experiment.dataset == "cifar10" else 1
 
 
 # ----------------------------------------------------------------------------------------------- the two ways
@@ -107,30 +109,10 @@ def ours(experiment: Experiment, invented: bool, pause: Pause) -> float:
     return float(done.history[-1]["images_per_second"])
 
 
-def invented_images(experiment: Experiment) -> Images:
-    side = IMAGE_SIDE[experiment.dataset]
-
-    def drawn(count: int) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(count)
-        images = torch.randn(count, channels_of(experiment), side, side, generator=generator)
-        return images, torch.randint(CLASSES, (count,), generator=generator)
-
-    return Images(*drawn(experiment.train_size or 1), *drawn(experiment.test_size or 1))
-
-
 WAYS: dict[str, Callable[[Experiment, bool, Pause], float]] = {"ours": ours, "peer": peer}
 
 
 # ----------------------------------------------------------------------------------------------- large images
-
-
-def operations_per_image(experiment: Experiment) -> float:
-    """Floating-point operations of a training step (convolutions and products, forwards and backwards) per image."""
-    channels, side, batch = channels_of(experiment), IMAGE_SIDE[experiment.dataset], 2
-    model = network_of(experiment, channels=channels)
-    with FlopCounterMode(display=False) as counter:
-        cross_entropy(model(torch.randn(batch, channels, side, side)), torch.zeros(batch, dtype=torch.long)).backward()
-    return counter.get_total_flops() / batch
 
 
 def large(experiment: Experiment, rounds: int, quick: bool) -> dict[str, Any]:
@@ -140,10 +122,10 @@ def large(experiment: Experiment, rounds: int, quick: bool) -> dict[str, Any]:
     for _ in range(rounds):
         for name, way in WAYS.items():
             taken[name].append(way(experiment, quick, nothing))
-            print(f"{facts_of(experiment)}, {name}: {taken[name][-1]:.0f} images/s", file=sys.stderr)
+            print(f"{case_facts(experiment)}, {name}: {taken[name][-1]:.0f} images/s", file=sys.stderr)
     operations = operations_per_image(experiment)
     return {
-        **facts_of(experiment),
+        **case_facts(experiment),
         "rounds": rounds,
         **{name: {"images_per_second": median_and_range(rates)} for name, rates in taken.items()},
         "ratio": median_and_range([fast / plain for fast, plain in zip(taken["ours"], taken["peer"], strict=True)]),
@@ -153,7 +135,7 @@ def large(experiment: Experiment, rounds: int, quick: bool) -> dict[str, Any]:
     }
 
 
-def facts_of(experiment: Experiment) -> dict[str, Any]:
+def case_facts(experiment: Experiment) -> dict[str, Any]:
     return {
         "dataset": experiment.dataset,
         "side": IMAGE_SIDE[experiment.dataset],
@@ -222,7 +204,7 @@ def small(experiment: Experiment, rounds: int, quick: bool) -> dict[str, Any]:
             task = {"way": row["way"], "threads": row["threads"], "experiment": told, "invented": quick}
             said = run_children(task, row["processes"])
             found.append(sum(one["images_per_second"] for one in said))
-            print(f"{facts_of(experiment)}, {row}: {found[-1]:.0f} images/s", file=sys.stderr)
+            print(f"{case_facts(experiment)}, {row}: {found[-1]:.0f} images/s", file=sys.stderr)
     plain = rates[0]  # the peer as it comes: one process with all cores
     ways = [
         {
@@ -232,13 +214,13 @@ def small(experiment: Experiment, rounds: int, quick: bool) -> dict[str, Any]:
         }
         for row, found in zip(rows, rates, strict=True)
     ]
-    return {**facts_of(experiment), "rounds": rounds, "ways": ways}
+    return {**case_facts(experiment), "rounds": rounds, "ways": ways}
 
 
 # ----------------------------------------------------------------------------------------------- all of it
 
 
-def measured(quick: bool, rounds: int) -> dict[str, Any]:
+def time_cases(quick: bool, rounds: int) -> dict[str, Any]:
     narrow = {"width": 4} if quick else {}
     cases = [
         large(experiment_of(dataset, blocks, batch, steps, precision="bfloat16", **narrow), rounds, quick)
@@ -259,7 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     result = provenance(options.quick)
     try:
-        write_result(result | measured(options.quick, 1 if options.quick else options.rounds), options.output)
+        write_result(result | time_cases(options.quick, 1 if options.quick else options.rounds), options.output)
     except DataError as error:
         print(f"Nothing was written: {error}")
         return 1

@@ -248,7 +248,6 @@ def text_losses(records: Iterable[StudyRecord]) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------------- carriers
 
 
-SIZES = ("scaled", "absolute", "state", "gain2", "weight2", "both")
 SIZE_NAMES = {
     "scaled": "scaled perturbation",
     "absolute": "absolute perturbation",
@@ -263,13 +262,13 @@ def carrier_averages(records: Sequence[StudyRecord]) -> pd.DataFrame:
     """One row a depth, seed and moment: every size averaged over blocks; `both` is the mean of gain times weights."""
     table = concat_tables(records, "blocks", "blocks")
     table["both"] = table["gain2"] * table["weight2"]
-    return table.groupby(["blocks", "seed", "moment"], as_index=False)[list(SIZES)].mean()
+    return table.groupby(["blocks", "seed", "moment"], as_index=False)[list(SIZE_NAMES)].mean()
 
 
 def carrier_exponents(means: pd.DataFrame) -> pd.DataFrame:
     """One row a size: its exponent over depth before training, and after it with the interval."""
     rows = []
-    for column in SIZES:
+    for column in SIZE_NAMES:
         before, after = (fit_column(means[means["moment"] == m], "blocks", column) for m in ("initialization", "end"))
         ends = {"low": after.low, "high": after.high}
         rows.append({"size": SIZE_NAMES[column], "before": before.exponent, "after": after.exponent, **ends})

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resperturb.analysis.study_tables import SIZE_NAMES, SIZES, initial_laws, mean_with_interval
+from resperturb.analysis.study_tables import SIZE_NAMES, initial_laws, mean_with_interval
 from resperturb.analysis.theory import VARIANTS
 from resperturb.figures.runs import draw_blocks
 from resperturb.figures.style import (
@@ -264,7 +264,7 @@ CARRIER_STYLE: dict[str, dict[str, Any]] = {
 def carrier_sizes(means: pd.DataFrame) -> Figure:
     """Sizes against depth after training, each over what it is in the shallowest network."""
     figure, axes = plt.subplots()
-    end = means[means["moment"] == "end"].groupby("blocks")[list(SIZES)].mean()
+    end = means[means["moment"] == "end"].groupby("blocks")[list(SIZE_NAMES)].mean()
     for column, style in CARRIER_STYLE.items():
         axes.plot(end.index, end[column] / end[column].iloc[0], label=SIZE_NAMES[column], markersize=5, **style)
     axes.plot(end.index, end.index[0] / end.index, color=INK, linestyle=(0, (1, 1)), linewidth=1, label="slope −1")
