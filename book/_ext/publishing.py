@@ -130,7 +130,7 @@ def add_buttons(app: Any, page: str, template: str, context: dict[str, Any], doc
 LENGTH = 200
 
 
-def describe(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
+def page_description(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
     """A page's description: its first paragraph as a reader sees it, without citations and the signs of formulas."""
     from docutils import nodes
 
@@ -197,6 +197,6 @@ def setup(app: Any) -> dict[str, bool]:
         app.setup_extension("sphinxext.opengraph")
     app.connect("config-inited", configure)
     app.connect("html-page-context", add_buttons, priority=502)  # the theme has made its own by then
-    app.connect("html-page-context", describe, priority=503)  # and the tags are there
+    app.connect("html-page-context", page_description, priority=503)  # and the tags are there
     app.connect("build-finished", publish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

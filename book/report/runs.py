@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from report.run_facts import AnyRecord, differing, load_folders, outcome_of, parameter_values
-from resperturb.records.record import Record
+from resperturb.records.record import Record, summary
 from resperturb.records.sweeps import TITLES, Sweep
 
 INDEX_FORMATS = {
@@ -78,20 +78,8 @@ def index_cell(name: str, row: dict[str, Any]) -> str:
 MOMENTS = ("initialization", "end")
 
 
-def sweep_runs(chosen: Mapping[str, Sweep]) -> pd.DataFrame:
-    """All runs of some sweeps, a row each: what the explorer shows, for readers without scripts."""
-    rows = []
-    for sweep in chosen.values():
-        for record in sweep.records:
-            averages = {moment: record.run["averages"].get(moment, {}).get("scaled") for moment in MOMENTS}
-            rows.append(
-                {
-                    "sweep": sweep.label,
-                    "blocks": record.blocks,
-                    "seed": record.seed,
-                    "accuracy": None if record.diverged else record.run["accuracy"],
-                    "at initialisation": averages["initialization"],
-                    "after training": averages["end"],
-                }
-            )
-    return pd.DataFrame(rows)
+def sweep_runs(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
+    """All runs of some sweeps, one row each: the explorer's table for readers without scripts."""
+    runs = pd.concat([summary(sweep.records).assign(sweep=sweep.label) for sweep in sweeps.values()], ignore_index=True)
+    names = {"scaled_initialization": "at initialisation", "scaled_end": "after training"}
+    return runs[["sweep", "blocks", "seed", "accuracy", *names]].rename(columns=names)
