@@ -22,7 +22,7 @@ from resperturb.analysis.power_law import PowerLaw
 from resperturb.analysis.profiles import fit_measure
 from resperturb.analysis.summaries import laws_by_moment
 from resperturb.records.record import Record
-from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sweeps
+from resperturb.records.sweeps import KINDS, TITLES, Sweep, load_sweeps, main_sweeps
 
 SCRIPT = "explorer-data.js"  # in _static/ of the built book
 GLOBAL = "resperturbExplorer"  # what the script assigns
@@ -135,7 +135,7 @@ def write_script(app: Any, error: Exception | None) -> None:
     made_from = fingerprint(root)
     if target.is_file() and note.is_file() and note.read_text(encoding="utf-8") == made_from:
         return
-    text = script(explorer_data(main_sweeps(sweeps(root / "results"))))
+    text = script(explorer_data(main_sweeps(load_sweeps(root / "results"))))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
     note.write_text(made_from, encoding="utf-8")

@@ -16,8 +16,7 @@ from report.ledger import MARKS, ledger
 from report.quantities import machine_time, main_quantities, records_of_all, records_of_runs
 from resperturb import figures
 from resperturb.records.record import StudyRecord, load_studies
-from resperturb.records.sweeps import Sweep, display_name, in_a_sentence, main_sweeps, records_of
-from resperturb.records.sweeps import sweeps as load_sweeps
+from resperturb.records.sweeps import Sweep, display_name, in_a_sentence, load_sweeps, main_sweeps, records_of
 
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 

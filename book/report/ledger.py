@@ -18,8 +18,7 @@ import report.sweep_claims  # noqa: F401 (importing a module registers its claim
 from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, LedgerRow, Subject, rows_about
 from resperturb.analysis.clock import FOLDERS, clock_records
 from resperturb.analysis.study_tables import records_of_study
-from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
-from resperturb.records.sweeps import sweeps as load_sweeps
+from resperturb.records.sweeps import KINDS, Sweep, base_of, load_sweeps, main_sweeps, sensitivity_sweeps
 
 FILE = Path("results/ledger.csv")
 COLUMNS = [field.name for field in dataclasses.fields(LedgerRow)]

@@ -9,8 +9,7 @@ from pathlib import Path
 from report.ledger import read_ledger
 from report.quantities import quantities
 from resperturb.analysis.summaries import laws_by_moment
-from resperturb.records.sweeps import Sweep, main_sweeps
-from resperturb.records.sweeps import sweeps as load_sweeps
+from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
 FIGURE = Path("book/_static/headline.svg")

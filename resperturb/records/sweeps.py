@@ -1,4 +1,4 @@
-"""The sweeps in results/, found by folder; what each differs in, and the records that a notebook asks for."""
+"""The sweeps in results/ by folder: what each differs in, and the records that a notebook asks for."""
 
 from __future__ import annotations
 
@@ -120,12 +120,12 @@ def default_sweep(results: Path | str, preset: str = "digits", *, own: bool = Tr
     return Sweep(preset, load_records(Path(results) / f"shipped-{preset}"), shipped=True)
 
 
-def sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
+def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
     """The book's sweeps by name: folders called <data set> or <data set>-<what>, with at least three depths.
 
     The default sweep comes first and is never left out.
     """
-    found = {"digits": default_sweep(results, "digits", own=own)}
+    sweeps = {"digits": default_sweep(results, "digits", own=own)}
     for dataset in DATASETS:
         for folder in sorted(Path(results).glob(f"{dataset}*")):
             if folder.name == "digits" or not (folder.name == dataset or folder.name.startswith(f"{dataset}-")):
@@ -135,8 +135,8 @@ def sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
             except RecordError:
                 continue
             if len(sweep.depths) >= FEWEST_DEPTHS:
-                found[folder.name] = sweep
-    return found
+                sweeps[folder.name] = sweep
+    return sweeps
 
 
 def differences(sweep: Sweep, base: Sweep) -> dict[str, tuple[Any, Any]]:
@@ -145,27 +145,27 @@ def differences(sweep: Sweep, base: Sweep) -> dict[str, tuple[Any, Any]]:
     return {name: (value, usual) for name, value, usual in both if value != usual}
 
 
-def base_of(sweep: Sweep, found: dict[str, Sweep]) -> Sweep | None:
+def base_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> Sweep | None:
     """The sweep of the same data set that another is compared with, if it is there: the one called as the data set."""
-    base = found.get(sweep.dataset)
+    base = sweeps.get(sweep.dataset)
     return base if base is not None and base.name != sweep.name else None
 
 
-def main_sweeps(found: dict[str, Sweep]) -> dict[str, Sweep]:
+def main_sweeps(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:
     """The sweeps that carry the results: of each data set, and of each kind of block where that is all that differs."""
     chosen = {}
-    for name, sweep in found.items():
-        base = base_of(sweep, found)
+    for name, sweep in sweeps.items():
+        base = base_of(sweep, sweeps)
         if base is None or sweep.block != base.block:
             chosen[name] = sweep
     return chosen
 
 
-def sensitivity_sweeps(found: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep, dict[str, tuple[Any, Any]]]]:
+def sensitivity_sweeps(sweeps: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep, dict[str, tuple[Any, Any]]]]:
     """Sweeps with the base's kind of block that differ in something else: by name, with the base and what differs."""
     chosen = {}
-    for name, sweep in found.items():
-        base = base_of(sweep, found)
+    for name, sweep in sweeps.items():
+        base = base_of(sweep, sweeps)
         if base is not None and sweep.block == base.block and (fields := differences(sweep, base)):
             chosen[name] = (sweep, base, fields)
     return chosen
@@ -237,8 +237,8 @@ def select_sweep(selection: Selection) -> Sweep:
     Raises:
         RecordError: there is none; the message says which there are.
     """
-    found = main_sweeps(sweeps(selection.results))
-    for sweep in found.values():
+    sweeps = main_sweeps(load_sweeps(selection.results))
+    for sweep in sweeps.values():
         if (sweep.dataset, sweep.block) == (selection.dataset, selection.block):
             records = [
                 record
@@ -252,7 +252,7 @@ def select_sweep(selection: Selection) -> Sweep:
                     f"more; its seeds are {', '.join(map(str, seeds))}, its depths {', '.join(map(str, sweep.depths))}."
                 )
             return Sweep(sweep.name, records, sweep.shipped)
-    there = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in found.values())
+    there = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in sweeps.values())
     raise RecordError(
         f"{selection.results} holds no sweep of {selection.dataset} with block {selection.block}; there is {there}."
     )

@@ -18,7 +18,7 @@ from resperturb.analysis.power_law import PowerLaw
 from resperturb.errors import RecordError
 from resperturb.experiment.presets import load_preset
 from resperturb.records.record import load_records
-from resperturb.records.sweeps import Sweep, default_sweep, sweeps
+from resperturb.records.sweeps import Sweep, default_sweep, load_sweeps
 
 
 def law(low: float, exponent: float, high: float) -> PowerLaw:
@@ -74,7 +74,7 @@ def test_without_any_records_the_book_says_what_to_do(tmp_path: Path) -> None:
         default_sweep(tmp_path)
 
 
-@pytest.mark.parametrize("sweep", list(sweeps(ROOT / "results", own=False).values()), ids=lambda sweep: sweep.name)
+@pytest.mark.parametrize("sweep", list(load_sweeps(ROOT / "results", own=False).values()), ids=lambda sweep: sweep.name)
 def test_shipped_records_are_whole_fresh_and_of_their_preset(sweep: Sweep) -> None:
     """Fresh: made by the sources as they are now. A change of what decides a result means running the sweeps again."""
     records = sweep.records
@@ -147,6 +147,6 @@ def test_no_number_is_typed_into_the_prose() -> None:
 
 def test_the_readmes_results_are_those_of_the_shipped_records() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = readme.shipped(ROOT)
-    assert readme.with_results(text, found, ROOT) == text, "run make readme"
-    assert readme.digest(found) in (ROOT / readme.FIGURE).read_text(encoding="utf-8")
+    sweeps = readme.shipped(ROOT)
+    assert readme.with_results(text, sweeps, ROOT) == text, "run make readme"
+    assert readme.digest(sweeps) in (ROOT / readme.FIGURE).read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from report import cache, chapter
 from report.claims import HOLDS, NOT, LedgerRow
 from report.ledger import ledger
 from resperturb.records.freshness import source_hash
-from resperturb.records.sweeps import Sweep, sweeps
+from resperturb.records.sweeps import Sweep, load_sweeps
 
 
 def stamp(folder: Path, value: str) -> None:
@@ -59,24 +59,24 @@ def test_a_result_is_cached_until_a_file_behind_it_changes(book: Path) -> None:
 
 
 def test_the_answer_is_said_of_data_sets_by_verdict() -> None:
-    found = sweeps(ROOT / "results", own=False)
+    sweeps = load_sweeps(ROOT / "results", own=False)
     words = {"digits": HOLDS, "mnist": NOT, "cifar10": HOLDS}
     rows = [LedgerRow(f"{name}/exponent-end", "", "", "", "", word, "", "") for name, word in words.items()]
-    answer = chapter.answer_of({name: found[name] for name in words}, rows)
+    answer = chapter.answer_of({name: sweeps[name] for name in words}, rows)
     assert answer == "On average: yes on the digits and CIFAR-10; no on MNIST."
 
 
 def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(book: Path) -> None:
-    found = sweeps(ROOT / "results", own=False)
-    text = chapter.verdicts(found, names=["small"], among=["digits"]).data
+    sweeps = load_sweeps(ROOT / "results", own=False)
+    text = chapter.verdicts(sweeps, names=["small"], among=["digits"]).data
     table = BeautifulSoup(text, "html.parser")
     assert [row.find("td").get_text() for row in table.find_all("tr") if row.find("td")] == ["digits"]
 
 
 def test_a_ledger_table_has_a_statement_above_its_sweeps(book: Path) -> None:
-    found = sweeps(ROOT / "results", own=False)
-    table = BeautifulSoup(chapter.verdicts(found, "method", records=True).data, "html.parser")
-    rows = [row for row in ledger(found) if row.chapter.startswith("method#")]
+    sweeps = load_sweeps(ROOT / "results", own=False)
+    table = BeautifulSoup(chapter.verdicts(sweeps, "method", records=True).data, "html.parser")
+    rows = [row for row in ledger(sweeps) if row.chapter.startswith("method#")]
     heads = table.find_all("th", scope="rowgroup")
     assert len(heads) == len({row.statement for row in rows})
     assert rows[0].statement in heads[0].get_text()
@@ -93,8 +93,8 @@ def test_links_lead_to_pages_and_anchors() -> None:
 
 
 def test_stacked_tables_say_which_sweep_a_row_is_of() -> None:
-    found = sweeps(ROOT / "results", own=False)
-    tables = {name: found[name].records[0].history for name in ("digits", "mnist")}
+    sweeps = load_sweeps(ROOT / "results", own=False)
+    tables = {name: sweeps[name].records[0].history for name in ("digits", "mnist")}
     stacked = chapter.stacked(tables)
     assert stacked.columns[0] == "sweep"
     assert stacked["sweep"].unique().tolist() == ["digits", "mnist"]

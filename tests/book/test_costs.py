@@ -18,7 +18,7 @@ from matplotlib.container import BarContainer
 from report import benchmarks, costs
 from resperturb.experiment import Experiment
 from resperturb.records.record import Record, load_records
-from resperturb.records.sweeps import Sweep, sweeps
+from resperturb.records.sweeps import Sweep, load_sweeps
 
 KEPT = ROOT / "benchmarks" / "results"
 
@@ -37,7 +37,7 @@ def record(blocks: int, seed: int, seconds: float, memory: int = 100, diverged: 
 
 
 @pytest.fixture
-def found() -> dict[str, Sweep]:
+def sweeps() -> dict[str, Sweep]:
     runs = [record(6, 0, 2), record(6, 1, 4), record(6, 2, 9, memory=120), record(60, 0, 30), record(60, 1, 1, 1, True)]
     return {"digits": Sweep("digits", runs, shipped=True)}
 
@@ -45,37 +45,37 @@ def found() -> dict[str, Sweep]:
 # ------------------------------------------------------------------------------------------------- from records
 
 
-def test_the_ladder_has_medians_of_time_and_peaks_of_memory(found: dict[str, Sweep]) -> None:
-    shallow, deep = costs.ladder(found).to_dict("records")
+def test_the_ladder_has_medians_of_time_and_peaks_of_memory(sweeps: dict[str, Sweep]) -> None:
+    shallow, deep = costs.ladder(sweeps).to_dict("records")
     assert (shallow["blocks"], shallow["runs"], shallow["seconds"]) == (6, 3, 4)
     assert (shallow["lowest"], shallow["highest"], shallow["peak memory (MiB)"]) == (2, 9, 120)
     assert (shallow["training"], shallow["measuring"], shallow["images per second"]) == (2, 0.4, 250)
     assert (deep["blocks"], deep["runs"], deep["seconds"]) == (60, 1, 30)  # the diverged run is no cost of a depth
 
 
-def test_the_ladder_is_shown_a_row_per_depth_and_a_column_per_sweep(found: dict[str, Sweep]) -> None:
-    found["other"] = Sweep("other", [record(60, 0, 7)], shipped=True)
-    table = costs.ladder_table(costs.ladder(found))
+def test_the_ladder_is_shown_a_row_per_depth_and_a_column_per_sweep(sweeps: dict[str, Sweep]) -> None:
+    sweeps["other"] = Sweep("other", [record(60, 0, 7)], shipped=True)
+    table = costs.ladder_table(costs.ladder(sweeps))
     assert list(table.columns) == ["blocks", "digits", "other"]
     assert table.set_index("blocks").loc[60].tolist() == ["30 s, 100 MiB", "7 s, 100 MiB"]
     assert table["other"].isna().tolist() == [True, False]
 
 
-def test_shares_of_a_run_add_up(found: dict[str, Sweep]) -> None:
-    shares = costs.shares(costs.ladder(found))
+def test_shares_of_a_run_add_up(sweeps: dict[str, Sweep]) -> None:
+    shares = costs.shares(costs.ladder(sweeps))
     assert shares["blocks"].tolist() == [6, 60]
     assert shares[["training", "measuring", "the rest"]].to_numpy().tolist() == [pytest.approx([0.5, 0.1, 0.4])] * 2
 
 
-def test_the_figure_has_a_line_for_each_sweep_in_each_panel(found: dict[str, Sweep]) -> None:
-    figure = costs.ladder_figure(costs.ladder(found), found)
+def test_the_figure_has_a_line_for_each_sweep_in_each_panel(sweeps: dict[str, Sweep]) -> None:
+    figure = costs.ladder_figure(costs.ladder(sweeps), sweeps)
     left, right = figure.axes
     assert [line.get_ydata().tolist() for line in left.lines] == [[4, 30]]
     assert [line.get_ydata().tolist() for line in right.lines] == [[120, 100]]
 
 
 def test_the_ladder_of_the_shipped_records_is_theirs() -> None:
-    shipped = sweeps(ROOT / "results", own=False)
+    shipped = load_sweeps(ROOT / "results", own=False)
     cost = costs.ladder(shipped)
     assert cost["runs"].sum() == sum(len(sweep.finished) for sweep in shipped.values())
     deepest = cost[cost["sweep"] == "digits"].iloc[-1]
@@ -192,11 +192,11 @@ def test_the_benchmark_of_a_sweep_runs(tmp_path: Path) -> None:
     command = [sys.executable, "benchmarks/sweep.py", "--quick", "--output", str(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
-    found = json.loads(output.read_text())
-    assert [run["blocks"] for run in found["sweep"]["runs"]] == [3, 3]
-    assert found["use"]["notebook"]["work_seconds"] > found["use"]["run"]["work_seconds"] > 0
-    assert {way["threads"] for way in found["threads"]["ways"]} == {1, 2}
-    (row,) = benchmarks.aim_table({"sweep": found}).to_dict("records")
+    written = json.loads(output.read_text())
+    assert [run["blocks"] for run in written["sweep"]["runs"]] == [3, 3]
+    assert written["use"]["notebook"]["work_seconds"] > written["use"]["run"]["work_seconds"] > 0
+    assert {way["threads"] for way in written["threads"]["ways"]} == {1, 2}
+    (row,) = benchmarks.aim_table({"sweep": written}).to_dict("records")
     assert row["measured"] > 0
 
 

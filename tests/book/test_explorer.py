@@ -15,14 +15,14 @@ from _ext import explorer
 from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, explorer_data, fitted_laws, run_data, script
 from report.runs import MOMENTS, sweep_runs
 from resperturb.records.record import Record
-from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
+from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
 HEAVIEST = 2_000_000  # bytes
 
 
 @pytest.fixture(scope="module")
 def main() -> dict[str, Sweep]:
-    return main_sweeps(sweeps(ROOT / "results", own=False))
+    return main_sweeps(load_sweeps(ROOT / "results", own=False))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from _ext.explorer import DIGITS, SCRIPT
 from resperturb.records.record import Record
-from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
+from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
 pytestmark = [pytest.mark.book, pytest.mark.browser]
 
@@ -48,7 +48,7 @@ def open_page(site: Site, browser: Browser) -> Iterator[Opener]:
 
 @pytest.fixture(scope="module")
 def mnist(site: Site) -> Sweep:
-    return main_sweeps(sweeps(site.tree.root / "results"))["mnist"]
+    return main_sweeps(load_sweeps(site.tree.root / "results"))["mnist"]
 
 
 def record_at(sweep: Sweep, blocks: int, seed: int = 0) -> Record:

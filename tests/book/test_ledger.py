@@ -10,7 +10,7 @@ from conftest import ROOT
 from report import claims, ledger, quantities
 from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, Finding, Subject
 from resperturb.errors import ScalingError
-from resperturb.records.sweeps import Sweep, main_sweeps, sweeps
+from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
 # What was run, and what a sentence states of runs without a claim that could be false.
 FACTS = {"records", "runs", "diverged", "images_measured", "train_size"}
@@ -18,13 +18,13 @@ FACTS |= {"accuracy_low", "accuracy_high", "depth_ratio", "scaled_ratio", "nine_
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Sweep]:
-    return sweeps(ROOT / "results", own=False)
+def sweeps() -> dict[str, Sweep]:
+    return load_sweeps(ROOT / "results", own=False)
 
 
 @pytest.fixture(scope="module")
-def rows(found: dict[str, Sweep]) -> dict[str, claims.LedgerRow]:
-    return {row.id: row for row in ledger.ledger(found)}
+def rows(sweeps: dict[str, Sweep]) -> dict[str, claims.LedgerRow]:
+    return {row.id: row for row in ledger.ledger(sweeps)}
 
 
 def test_every_row_is_still_what_the_records_say(rows: dict[str, claims.LedgerRow]) -> None:
@@ -69,21 +69,21 @@ def quoted() -> set[tuple[str, str]]:
 
 
 def test_every_measured_number_in_the_prose_belongs_to_a_row(
-    rows: dict[str, claims.LedgerRow], found: dict[str, Sweep]
+    rows: dict[str, claims.LedgerRow], sweeps: dict[str, Sweep]
 ) -> None:
     there = {
         name for row in rows.values() for name in (row.id, f"{row.id}/verdict", row.interval and f"{row.id}/interval")
     }
-    there |= {f"{name}/{fact}" for name in main_sweeps(found) for fact in FACTS} | {"landing/answer"}
+    there |= {f"{name}/{fact}" for name in main_sweeps(sweeps) for fact in FACTS} | {"landing/answer"}
     assert sorted((page, key) for page, key in quoted() if key not in there) == []
     assert {page for page, _ in quoted()} >= {"index", "per_block", "scaling", "clock", "lesion"}
 
 
-def test_facts_are_plain_numbers_of_their_sweep(found: dict[str, Sweep]) -> None:
-    for name, numbers in quantities.main_quantities(found).items():
+def test_facts_are_plain_numbers_of_their_sweep(sweeps: dict[str, Sweep]) -> None:
+    for name, numbers in quantities.main_quantities(sweeps).items():
         assert set(numbers) >= FACTS - {"records"}
         assert all(type(value) in (int, float) for value in numbers.values())  # what a format in the prose can read
-        assert (numbers["runs"], numbers["deepest"]) == (len(found[name].records), found[name].depths[-1])
+        assert (numbers["runs"], numbers["deepest"]) == (len(sweeps[name].records), sweeps[name].depths[-1])
         assert numbers["accuracy_low"] <= numbers["accuracy_high"] <= 1
 
 
@@ -95,8 +95,8 @@ def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.LedgerRow]) 
     assert not row.shown(None, ["depths"])
 
 
-def test_a_comparison_of_a_sweep_with_itself_holds(found: dict[str, Sweep]) -> None:
-    subject = ledger.comparison(found["digits"], found["digits"], changes="nothing changed")
+def test_a_comparison_of_a_sweep_with_itself_holds(sweeps: dict[str, Sweep]) -> None:
+    subject = ledger.comparison(sweeps["digits"], sweeps["digits"], changes="nothing changed")
     (row,) = claims.rows_about("sensitivity", [subject])
     assert row.verdict == HOLDS
     assert row.statement.startswith("With nothing changed, ")

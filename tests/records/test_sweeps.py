@@ -11,7 +11,7 @@ from builders import DIGITS, copy_sweep, write_conventions
 from report import choices, claims, ledger, quantities
 from resperturb.analysis import conventions
 from resperturb.records.freshness import source_hash
-from resperturb.records.sweeps import Sweep, base_of, main_sweeps, records_of, sensitivity_sweeps, sweeps
+from resperturb.records.sweeps import Sweep, base_of, load_sweeps, main_sweeps, records_of, sensitivity_sweeps
 
 
 @pytest.fixture(scope="module")
@@ -32,27 +32,27 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(results: Path) -> dict[str, Sweep]:
-    return sweeps(results)
+def sweeps(results: Path) -> dict[str, Sweep]:
+    return load_sweeps(results)
 
 
-def test_sweeps_are_the_folders_named_after_a_data_set(found: dict[str, Sweep]) -> None:
-    assert list(found) == ["digits", "mnist", "mnist-float32", "mnist-postactivation"]
-    assert found["digits"].folder == "results/shipped-digits"
-    assert found["mnist-postactivation"].label == "MNIST, post-activation"
+def test_sweeps_are_the_folders_named_after_a_data_set(sweeps: dict[str, Sweep]) -> None:
+    assert list(sweeps) == ["digits", "mnist", "mnist-float32", "mnist-postactivation"]
+    assert sweeps["digits"].folder == "results/shipped-digits"
+    assert sweeps["mnist-postactivation"].label == "MNIST, post-activation"
 
 
-def test_what_sweeps_differ_in_is_read_from_their_records(found: dict[str, Sweep]) -> None:
-    assert list(main_sweeps(found)) == ["digits", "mnist", "mnist-postactivation"]
-    ((sweep, base, fields),) = sensitivity_sweeps(found).values()
+def test_what_sweeps_differ_in_is_read_from_their_records(sweeps: dict[str, Sweep]) -> None:
+    assert list(main_sweeps(sweeps)) == ["digits", "mnist", "mnist-postactivation"]
+    ((sweep, base, fields),) = sensitivity_sweeps(sweeps).values()
     assert (sweep.name, base.name) == ("mnist-float32", "mnist")
     assert fields == {"precision": ("float32", "bfloat16")}
-    assert base_of(found["digits"], found) is None
+    assert base_of(sweeps["digits"], sweeps) is None
 
 
-def test_one_nearly_empty_channel_is_found_by_what_it_does_to_the_mean(results: Path, found: dict[str, Sweep]) -> None:
+def test_one_nearly_empty_channel_is_found_by_what_it_does_to_the_mean(results: Path, sweeps: dict[str, Sweep]) -> None:
     assert conventions.empty_channels(Sweep("mnist", [], shipped=True)) is None
-    record = found["mnist"].finished[-1]
+    record = sweeps["mnist"].finished[-1]
     path = record.folder / "conventions.csv"
     kept = path.read_text()
     table = pd.read_csv(path)
@@ -60,7 +60,7 @@ def test_one_nearly_empty_channel_is_found_by_what_it_does_to_the_mean(results: 
     table.loc[block, "scaled"] = 500 * table.loc[block, "perturbation_norm"] / table.loc[block, "state_norm"]
     table.to_csv(path, index=False)
     try:
-        worst = conventions.empty_channels(sweeps(results)["mnist"])
+        worst = conventions.empty_channels(load_sweeps(results)["mnist"])
     finally:
         path.write_text(kept)
     assert worst is not None
@@ -74,26 +74,26 @@ def test_a_folder_of_two_depths_is_no_sweep(tmp_path: Path) -> None:
         if record.blocks > 15:
             (record.folder / "run.json").unlink()
     shallow = {record.blocks for record in copy_sweep(tmp_path / "all") if record.blocks <= 15}
-    assert ("mnist" in sweeps(tmp_path)) == (len(shallow) >= 3)
+    assert ("mnist" in load_sweeps(tmp_path)) == (len(shallow) >= 3)
 
 
-def test_conventions_measured_apart_are_read_and_absent_ones_left_out(found: dict[str, Sweep]) -> None:
-    table = conventions.convention_table(found["mnist"], found).set_index("convention")
+def test_conventions_measured_apart_are_read_and_absent_ones_left_out(sweeps: dict[str, Sweep]) -> None:
+    table = conventions.convention_table(sweeps["mnist"], sweeps).set_index("convention")
     assert table.loc["training images", "moved by"] == pytest.approx(0, abs=1e-4)  # a factor moves no exponent
     assert table.loc["per channel", "moved by"] == pytest.approx(0, abs=1e-4)
     assert table.loc["trained in float32", "moved by"] == pytest.approx(-0.1, abs=1e-4)
-    plain = conventions.convention_table(found["digits"], found)
+    plain = conventions.convention_table(sweeps["digits"], sweeps)
     assert "trained in float32" not in set(plain["convention"])
     assert {"training images", "per channel", "ratio of means", "with transitions", "section 3", "step taken"} <= set(
         plain["convention"]
     )
 
 
-def test_every_convention_is_what_it_says(found: dict[str, Sweep]) -> None:
-    record = found["digits"].records[0]
+def test_every_convention_is_what_it_says(sweeps: dict[str, Sweep]) -> None:
+    record = sweeps["digits"].records[0]
     end = record.at("end")
     blocks = end[end["kind"] == "identity"]
-    of = {convention.name: convention.of(record, "end") for convention in conventions.all_conventions(found["digits"])}
+    of = {convention.name: convention.of(record, "end") for convention in conventions.all_conventions(sweeps["digits"])}
     assert of["ours"] == pytest.approx(record.run["averages"]["end"]["scaled"], rel=1e-4)
     assert of["ratio of means"] == pytest.approx((blocks["perturbation_norm"] / blocks["state_norm"]).mean())
     assert of["ratio of sums"] == pytest.approx(blocks["perturbation_norm"].mean() / blocks["state_norm"].mean())
@@ -104,13 +104,13 @@ def test_every_convention_is_what_it_says(found: dict[str, Sweep]) -> None:
     assert of["per channel"] == pytest.approx(measured["per channel"])
 
 
-def test_the_largest_shift_is_signed(found: dict[str, Sweep]) -> None:
-    table = conventions.convention_table(found["digits"], found)
+def test_the_largest_shift_is_signed(sweeps: dict[str, Sweep]) -> None:
+    table = conventions.convention_table(sweeps["digits"], sweeps)
     assert abs(conventions.largest_shift(table)["moved by"]) == table["moved by"].abs().max()
 
 
-def test_another_kind_of_block_and_another_precision_are_compared_in_the_ledger(found: dict[str, Sweep]) -> None:
-    subjects = {"kind": ledger.other_kinds(found), "sensitivity": ledger.other_choices(found)}
+def test_another_kind_of_block_and_another_precision_are_compared_in_the_ledger(sweeps: dict[str, Sweep]) -> None:
+    subjects = {"kind": ledger.other_kinds(sweeps), "sensitivity": ledger.other_choices(sweeps)}
     rows = {row.id: row for about in subjects for row in claims.rows_about(about, subjects[about])}
     assert rows["mnist-postactivation/kind"].verdict == "does not hold"  # half an exponent away
     assert rows["mnist-float32/sensitivity"].verdict == "holds"  # a tenth
@@ -118,8 +118,8 @@ def test_another_kind_of_block_and_another_precision_are_compared_in_the_ledger(
     assert "results/mnist-float32" in rows["mnist-float32/sensitivity"].records
 
 
-def test_the_choices_name_what_was_run_and_what_was_not(found: dict[str, Sweep]) -> None:
-    table = choices.choice_table(found).set_index("left open")
+def test_the_choices_name_what_was_run_and_what_was_not(sweeps: dict[str, Sweep]) -> None:
+    table = choices.choice_table(sweeps).set_index("left open")
     column = "what a change does to the exponent"
     assert table.loc["precision of training", column].startswith("mnist, float32: ")
     assert table.loc["kind of block", column].startswith("mnist, post-activation: ")
@@ -129,15 +129,15 @@ def test_the_choices_name_what_was_run_and_what_was_not(found: dict[str, Sweep])
 
 
 def test_every_choice_names_fields_that_exist() -> None:
-    fields = set(sweeps(DIGITS.parent)["digits"].identity)
-    names = {convention.name for convention in conventions.all_conventions(sweeps(DIGITS.parent)["digits"])}
+    fields = set(load_sweeps(DIGITS.parent)["digits"].identity)
+    names = {convention.name for convention in conventions.all_conventions(load_sweeps(DIGITS.parent)["digits"])}
     for choice in choices.load_choices():
         assert set(choice.fields) <= fields
         assert set(choice.conventions) <= names
 
 
 def test_pages_say_which_records_they_rest_on_and_which_are_stale(results: Path) -> None:
-    sweep = sweeps(results)["mnist"]
+    sweep = load_sweeps(results)["mnist"]
     for record in sweep.records:
         record.run["provenance"]["source_hash"] = source_hash()
     assert records_of(sweep) == f"results/mnist (preset mnist, pre-activation, {len(sweep.records)} runs)"

@@ -16,7 +16,7 @@ from report.ledger import ledger
 from resperturb.analysis import study_tables
 from resperturb.analysis.clock import FOLDERS
 from resperturb.records.record import Record, StudyRecord, load_records, load_studies, read_study
-from resperturb.records.sweeps import sweeps
+from resperturb.records.sweeps import load_sweeps
 from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
 
 RESULTS = ROOT / "results"
@@ -101,11 +101,11 @@ def shipped(name: str) -> list[StudyRecord]:
 
 @pytest.fixture(scope="module")
 def digits() -> list[Record]:
-    return sweeps(RESULTS, own=False)["digits"].records
+    return load_sweeps(RESULTS, own=False)["digits"].records
 
 
 def test_every_study_has_rows_in_the_ledger_and_a_chapter() -> None:
-    rows = ledger(sweeps(RESULTS, own=False))
+    rows = ledger(load_sweeps(RESULTS, own=False))
     folders = {folder for claim in CLAIMS for folder in claim.about} - {"sweep", "kind", "sensitivity"}
     assert folders == {*SHIPPED, *FOLDERS} == {row.id.split("/")[0] for row in rows} & {*study_names()}
     pages = {path.stem for path in (ROOT / "book").glob("*.md")}
