@@ -101,7 +101,7 @@ def test_the_script_is_written_again_only_when_something_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[bool] = []
-    monkeypatch.setattr(explorer, "sweeps", lambda results: {})
+    monkeypatch.setattr(explorer, "load_sweeps", lambda results: {})
     monkeypatch.setattr(explorer, "explorer_data", lambda chosen: made.append(True) or {"sweeps": []})
     (tmp_path / "html").mkdir()
     (tmp_path / "trees").mkdir()
