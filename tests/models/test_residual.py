@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import subprocess
@@ -52,26 +53,28 @@ def test_every_parameter_has_a_gradient(kind: str, norm: str) -> None:
     assert without == []
 
 
-def test_a_preactivation_block_is_exactly_x_plus_f() -> None:
-    block = Block(4, kind="preactivation", norm="batch", scale=1.0)
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+@pytest.mark.parametrize("norm", NORMALIZATIONS)
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
+def test_a_block_is_exactly_x_plus_f_and_leaves_the_stream_alone(kind: str, norm: str, scale: float) -> None:
+    block = Block(4, kind=kind, norm=norm, scale=scale)
     x = torch.randn(2, 4, 6, 6)
-    kept = x.clone()
-    torch.testing.assert_close(block(x), x + block.branch(x), rtol=0, atol=0)
-    torch.testing.assert_close(x, kept, rtol=0, atol=0)  # nothing was done in place on the stream
+    before = x.clone()
+    total = x + scale * block.branch(x)
+    assert block(x).equal(torch.relu(total) if kind == "postactivation" else total)
+    assert x.equal(before)  # nothing was done in place
 
 
-def test_without_normalisation_the_stream_is_left_alone_too() -> None:
-    block = Block(4, kind="preactivation", norm="none", scale=1.0)
-    x = torch.randn(2, 4, 6, 6)
-    kept = x.clone()
-    block(x)
-    torch.testing.assert_close(x, kept, rtol=0, atol=0)
-
-
-def test_a_postactivation_block_takes_the_relu_of_it() -> None:
-    block = Block(4, kind="postactivation", norm="batch", scale=0.5)
-    x = torch.randn(2, 4, 6, 6)
-    torch.testing.assert_close(block(x), torch.relu(x + 0.5 * block.branch(x)), rtol=0, atol=0)
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
+def test_the_states_lead_to_the_scores_of_the_forward_pass(kind: str) -> None:
+    network = ResidualNetwork(5, width=4, kind=kind, branch_scale=0.5).eval()
+    x = torch.randn(3, 1, 8, 8)
+    steps = list(network.states(x))
+    assert [step.layer for step in steps] == network.layers()
+    assert [isinstance(step.layer, Block) for step in steps] == [True, True, False, True, True, False, True]
+    for step, following in itertools.pairwise(steps):
+        assert following.layer(step.next_state).equal(following.next_state)
+    assert network.classify(steps[-1].next_state).equal(network(x))
 
 
 @pytest.mark.parametrize("kind", BLOCK_KINDS)
