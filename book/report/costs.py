@@ -2,55 +2,37 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.figures.style import close, depth_ticks, legend_of_all, style_of
-from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep
 
 MIB = 2**20
 
 
-def by_depth(records: Iterable[Record]) -> dict[int, list[Record]]:
-    """Runs that did not diverge, by number of blocks, shallow first."""
-    grouped: dict[int, list[Record]] = {}
-    for record in sorted(records, key=lambda record: (record.blocks, record.seed)):
-        if not record.diverged:
-            grouped.setdefault(record.blocks, []).append(record)
-    return grouped
-
-
 def ladder(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
     """A row per sweep and depth: medians over its runs of seconds and images per second, the largest peak of memory."""
-    rows = []
-    for name, sweep in sweeps.items():
-        for blocks, records in by_depth(sweep.records).items():
-            runs = [record.run for record in records]
-            seconds = [run["wall_seconds"] for run in runs]
-            row: dict[str, Any] = {
-                "sweep": name,
-                "blocks": blocks,
-                "runs": len(runs),
-                "seconds": statistics.median(seconds),
-                "lowest": min(seconds),
-                "highest": max(seconds),
-                "training": median_of(runs, lambda run: run["training"]["seconds"]),
-                "measuring": median_of(runs, lambda run: run["measurement_seconds"]),
-                "images per second": median_of(runs, lambda run: run["training"]["images_per_second"]),
-                "peak memory (MiB)": max(run["peak_memory_bytes"] for run in runs) / MIB,
-            }
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def median_of(runs: Iterable[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float]) -> float:
-    return statistics.median(map(value, runs))
+    rows = [
+        {"sweep": name, "blocks": record.blocks, **record.run}
+        for name, sweep in sweeps.items()
+        for record in sorted(sweep.finished, key=lambda record: record.blocks)
+    ]
+    table = pd.json_normalize(rows, max_level=1).groupby(["sweep", "blocks"], sort=False)
+    columns = {
+        "runs": ("wall_seconds", "size"),
+        "seconds": ("wall_seconds", "median"),
+        "lowest": ("wall_seconds", "min"),
+        "highest": ("wall_seconds", "max"),
+        "training": ("training.seconds", "median"),
+        "measuring": ("measurement_seconds", "median"),
+        "images per second": ("training.images_per_second", "median"),
+        "peak memory (MiB)": ("peak_memory_bytes", "max"),
+    }
+    return table.agg(**columns).reset_index().assign(**{"peak memory (MiB)": lambda t: t["peak memory (MiB)"] / MIB})
 
 
 def ladder_table(cost: pd.DataFrame) -> pd.DataFrame:
