@@ -1,8 +1,10 @@
-"""The build says which records are stale, and the chapters' tables can be read as text."""
+"""Stale records are named, results cached; a chapter's tables can be read as text, and its commands exist."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,11 @@ from _ext.build import stale_lines
 from report import cache, chapter
 from report.claims import HOLDS, NOT, LedgerRow
 from report.ledger import ledger
+from report.run_facts import declared
+from resperturb.experiment.presets import sweep_names
 from resperturb.records.freshness import source_hash
 from resperturb.records.sweeps import Sweep, load_sweeps
+from resperturb.studies.plan import study_names
 
 
 def stamp(folder: Path, value: str) -> None:
@@ -98,3 +103,19 @@ def test_stacked_tables_say_which_sweep_a_row_is_of() -> None:
     stacked = chapter.stacked(tables)
     assert stacked.columns[0] == "sweep"
     assert stacked["sweep"].unique().tolist() == ["digits", "mnist"]
+
+
+def commands(pattern: str) -> set[str]:
+    """What the chapters and the README tell a reader to run."""
+    pages = [ROOT / "README.md", *(ROOT / "book").glob("*.md")]
+    return {words for page in pages for words in re.findall(pattern, page.read_text(encoding="utf-8"))}
+
+
+def test_commands_name_notebooks_parameters_and_presets_that_exist() -> None:
+    runs = commands(r"papermill notebooks/([\w]+\.ipynb [^`#\n]*)")
+    assert len(runs) > 8
+    for run in runs:
+        notebook, *words = run.split()
+        names = {name for flag, name in itertools.pairwise(words) if flag == "-p"}
+        assert names <= set(declared(notebook.removesuffix(".ipynb"))), run
+    assert commands(r"make sweep PRESET=([\w-]+)") <= {*sweep_names(), *study_names()}
