@@ -102,7 +102,7 @@ def test_every_figure_leads_to_its_data_its_code_and_its_runs(site: Site) -> Non
 @pytest.mark.book
 def test_every_chapter_that_draws_or_computes_a_table_offers_its_numbers(site: Site) -> None:
     for chapter in CHAPTERS:
-        kept = set(re.findall(r'\bkeep\("(\w+)"', chapter.read_text(encoding="utf-8")))
+        kept = set(re.findall(r'\bsave_table\("(\w+)"', chapter.read_text(encoding="utf-8")))
         links = article(site.html / f"{chapter.stem}.html").find_all("a", href=re.compile(r"\.csv$"))
         assert kept <= {Path(str(link["href"])).stem for link in links}, chapter.stem
 
