@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from report.ledger import read_ledger
-from report.quantities import quantities
+from report.quantities import pre_activation, quantities
 from resperturb.analysis.summaries import laws_by_moment
 from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
 FIGURE = Path("book/_static/headline.svg")
-README_COLUMNS = (
-    "sweep",
-    "depths",
-    "runs",
-    "test accuracy",
-    "exponent at initialisation",
-    "exponent after training",
-    "is it −1?",
-    "machine time",
-    "command",
-)
 
 
 def shipped(root: Path) -> dict[str, Sweep]:
@@ -34,30 +24,24 @@ def shipped(root: Path) -> dict[str, Sweep]:
 def table(sweeps: dict[str, Sweep], root: Path) -> str:
     """A row per sweep in Markdown: what was run, its exponents from the ledger, its cost, and the command."""
     rows = read_ledger(root).set_index("id")
-    lines = [README_COLUMNS, ("---",) * len(README_COLUMNS)]
+    lines: list[Iterable[str]] = []
     for name, sweep in sweeps.items():
         numbers = quantities(sweep)
         before, after = (rows.loc[f"{name}/exponent-{moment}"] for moment in ("initialization", "end"))
         threads = max(record.run["provenance"]["threads"] for record in sweep.records)
-        lines.append(
-            (
-                name,
-                ", ".join(map(str, sweep.depths)),
-                str(numbers["runs"]),
-                f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
-                f"{before['value']} ({before['interval']})",
-                f"{after['value']} ({after['interval']})",
-                str(after["verdict"]),
-                f"{numbers['minutes']:.1f} min, {threads} thread{'s' * (threads > 1)} a run",
-                f"`make sweep PRESET={sweep.preset}`" if sweep.preset else "–",
-            )
-        )
+        cells = {
+            "sweep": name,
+            "depths": ", ".join(map(str, sweep.depths)),
+            "runs": f"{numbers['runs']}",
+            "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
+            "exponent at initialisation": f"{before['value']} ({before['interval']})",
+            "exponent after training": f"{after['value']} ({after['interval']})",
+            "is it −1?": f"{after['verdict']}",
+            "machine time": f"{numbers['minutes']:.1f} min, {threads} thread{'s' * (threads > 1)} a run",
+            "command": f"`make sweep PRESET={sweep.preset}`" if sweep.preset else "–",
+        }
+        lines += [cells.values()] if lines else [cells, ["---"] * len(cells), cells.values()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def pre_activation(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:
-    """The sweeps of the first figure: pre-activation blocks, one on each data set."""
-    return {name: sweep for name, sweep in sweeps.items() if sweep.block == "preactivation"}
 
 
 def digest(sweeps: dict[str, Sweep]) -> str:
