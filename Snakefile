@@ -103,7 +103,7 @@ rule pages:
     output:
         expand("book/runs/{run}.ipynb", run=RUNS),
     shell:
-        "PYTHONPATH=book${{PYTHONPATH:+:$PYTHONPATH}} python -m _ext.run_pages {input.executed} --into book/runs"
+        "PYTHONPATH=book${{PYTHONPATH:+:$PYTHONPATH}} python -m _ext.run_pages {input.executed}"
 
 
 rule book:

@@ -7,11 +7,11 @@ from typing import Any
 
 EXTENSIONS = (
     "figure_sources",  # under each figure, links to its data, its code and its runs
-    "build",  # chapters are read on all cores, and anew when records have changed; the log names stale records
-    "run_pages",  # the executed notebooks of the reader's own sweep
-    "explorer",  # writes the explorer's data, and keeps scripts off the pages that do not need them
-    "offline",  # no weight that no page uses; the search works without a server
-    "publishing",  # buttons and tags where the repository is known; notebooks to take along; the footer
+    "build",  # chapters are read on all cores, and anew when records have changed
+    "explorer",  # writes the explorer's data, and the records that it and the index link to
+    "offline",  # no script and no file that no page uses; the search works without a server
+    "publishing",  # buttons where the repository is known; the footer
+    "handouts",  # notebooks to take along
 )
 
 

@@ -1,13 +1,13 @@
-"""The data of the book's explorer: what it shows of the runs of the main sweeps, in one script for a browser.
+"""A Sphinx extension: the data of the book's explorer, the runs of the main sweeps, in one script for a browser.
 
-As a Sphinx extension this module writes that script when the book is built, and keeps the explorer's libraries off all
-other pages.
+Beside the pages lie all records, which the explorer and the index of runs link to.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from report.cache import fingerprint
-from report.run_facts import command_of
-from report.runs import MOMENTS
+from report.run_facts import command_of, declared, origin_of, parameters_of, written
 from resperturb.analysis.power_law import PowerLaw
 from resperturb.analysis.profiles import fit_measure
 from resperturb.analysis.summaries import laws_by_moment
@@ -26,8 +24,7 @@ from resperturb.records.sweeps import KINDS, TITLES, Sweep, load_sweeps, main_sw
 
 SCRIPT = "explorer-data.js"  # in _static/ of the built book
 GLOBAL = "resperturbExplorer"  # what the script assigns
-OWN_FILES = ("explorer", "runs", "vendor/d3-", "vendor/plot-")
-"""How the names of the scripts and styles begin that only the pages load which name them."""
+MOMENTS = ("initialization", "end")
 DIGITS = 4  # significant
 
 EXPLORER_COLUMNS = {"scaled": "scaled", "absolute": "perturbation_norm", "cosine": "cosine"}
@@ -49,7 +46,8 @@ def explorer_data(chosen: Mapping[str, Sweep]) -> dict[str, Any]:
         kind = sweep.name.removeprefix(f"{sweep.dataset}-") if again else sweep.block
         title = KINDS[sweep.block] + (f" ({kind})" if again else "")
         found.append(sweep_data(sweep) | {"kind": kind, "title": title})
-    return {"measures": list(EXPLORER_COLUMNS), "sweeps": found}
+    meanings = {name: meaning for name, (_, meaning) in declared("sweep").items()}
+    return {"measures": list(EXPLORER_COLUMNS), "meanings": meanings, "sweeps": found}
 
 
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
@@ -80,7 +78,7 @@ def fitted_laws(records: Sequence[Record], measure: str) -> dict[str, PowerLaw]:
 
 
 def run_data(record: Record) -> dict[str, Any]:
-    """One run: how well it does, its averages, every block at both moments, where sections begin, its command."""
+    """One run: how well it does, its averages, every block at both moments, its sections, where it comes from."""
     run = record.run
     first = record.blocks_at("initialization").groupby("section")["block"].min()
     return {
@@ -99,6 +97,9 @@ def run_data(record: Record) -> dict[str, Any]:
         "sections": [int(block) for block in first],
         "profile": {moment: profile(record.blocks_at(moment)) for moment in MOMENTS},
         "command": command_of(record),
+        "parameters": [[p.name, written(p.value), written(p.default)] for p in parameters_of(record)],
+        "origin": origin_of(record),
+        "files": sorted((path.name for path in record.folder.iterdir()), key=lambda name: (name != "run.json", name)),
     }
 
 
@@ -126,31 +127,21 @@ def script(data: Mapping[str, Any]) -> str:
     return f"window.{GLOBAL} = {json.dumps(data, separators=(',', ':'), allow_nan=False)};\n"
 
 
-def write_script(app: Any, error: Exception | None) -> None:
-    """Write the script beside the built pages, unless it is there and made from the same files."""
+def write_data(app: Any, error: Exception | None) -> None:
+    """Write the script and the records beside the built pages."""
     if error is not None or app.builder.format != "html":
         return
-    root, html = Path(app.srcdir).parent, Path(app.outdir)
-    target, note = html / "_static" / SCRIPT, Path(app.doctreedir) / f"{SCRIPT}.made-from"
-    made_from = fingerprint(root)
-    if target.is_file() and note.is_file() and note.read_text(encoding="utf-8") == made_from:
-        return
-    text = script(explorer_data(main_sweeps(load_sweeps(root / "results"))))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
-    note.write_text(made_from, encoding="utf-8")
-
-
-def off_other_pages(app: Any, config: Any) -> None:
-    """Jupyter Book puts every script and style of _static/ on every page; a page that needs one names it itself."""
-    for files in (config.html_js_files, config.html_css_files):
-        files[:] = [
-            file for file in files if not str(file[0] if isinstance(file, tuple) else file).startswith(OWN_FILES)
-        ]
+    results, html = Path(app.srcdir).parent / "results", Path(app.outdir)
+    text = script(explorer_data(main_sweeps(load_sweeps(results))))
+    (html / "_static" / SCRIPT).write_text(text, encoding="utf-8")
+    for path in results.glob("*/[!.]*/*"):  # without executed notebooks, which are pages, and their logs
+        if path.suffix in (".json", ".csv"):
+            target = html / "results" / path.relative_to(results)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """What Sphinx calls to load an extension."""
-    app.connect("config-inited", off_other_pages)
-    app.connect("build-finished", write_script)
+    """Connect to the events of a build; Sphinx calls it."""
+    app.connect("build-finished", write_data)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

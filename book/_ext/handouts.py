@@ -1,5 +1,7 @@
-"""Notebooks to take along: the book's chapters as executed and the experiments, each with a first cell that finds or
-fetches the package and the records, so that it runs on any machine."""
+"""A Sphinx extension: every chapter as executed, and every experiment, is a notebook to take along.
+
+Each begins with a cell that finds or fetches the package and the records, so that it runs on any machine.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from report.repository import NOTEBOOK_FOLDER, Repository
+from report.repository import EXPERIMENTS, Repository
 
 FIRST_CELL = """# Makes the package and the records available where they are not, as on Colab or Binder.
 import importlib.util
@@ -39,7 +41,7 @@ os.chdir(root / {folder!r})
 
 
 def first_cell(repository: Repository | None, folder: str) -> dict[str, Any]:
-    """The cell, for a notebook whose cells run in a folder of the repository."""
+    """Make the cell for a notebook whose cells run in a folder of the repository."""
     code = FIRST_CELL.format(url=repository.url if repository else "", folder=folder)
     return {
         "cell_type": "code",
@@ -54,38 +56,37 @@ def first_cell(repository: Repository | None, folder: str) -> dict[str, Any]:
 def write_handout(source: Path, target: Path, repository: Repository | None, folder: str) -> None:
     """Copy a notebook, with the first cell before its own."""
     notebook = json.loads(source.read_text(encoding="utf-8"))
-    notebook["cells"].insert(0, first_cell(repository, folder))
-    notebook.update(nbformat=4, nbformat_minor=5)
-    for number, cell in enumerate(notebook["cells"]):
-        cell.setdefault("id", f"cell-{number}")
+    cells = [{"id": f"cell-{number}"} | cell for number, cell in enumerate(notebook["cells"])]
+    notebook |= {"cells": [first_cell(repository, folder), *cells], "nbformat": 4, "nbformat_minor": 5}
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def executed(build: Path, page: str) -> Path:
-    """Where myst-nb leaves the executed notebook of a page."""
-    return build / "jupyter_execute" / f"{page}.ipynb"
+def executed(app: Any, page: str) -> Path:
+    """The executed notebook of a page, where myst-nb leaves it."""
+    return Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
 
 
-def write_handouts(root: Path, build: Path, site: Path, pages: list[str], repository: Repository | None) -> list[str]:
-    """Write the handouts of a built book.
+def offer_notebook(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
+    """Let the theme's download button offer the executed notebook, which it does unasked only beside launch buttons."""
+    if document is not None and executed(app, page).is_file():
+        context["ipynb_source"] = f"{page}.ipynb"
 
-    Args:
-        root: the checkout.
-        build: folder of the build, with jupyter_execute.
-        site: the built pages.
-        pages: names of documents; those that are no executed notebooks are left out.
-        repository: named in the first cells.
 
-    Returns:
-        Paths of the handouts in the site.
-    """
-    written = []
-    for page in pages:
-        if (source := executed(build, page)).is_file():
-            written.append(f"{NOTEBOOK_FOLDER}/{page}.ipynb")
-            write_handout(source, site / written[-1], repository, "book")
-    for source in sorted((root / "notebooks").glob("*.ipynb")):
-        written.append(f"{NOTEBOOK_FOLDER}/experiments/{source.name}")
-        write_handout(source, site / written[-1], repository, ".")
-    return written
+def write_handouts(app: Any, error: Exception | None) -> None:
+    """Write the notebooks of a built book: chapters where the theme looks for them, experiments in their own folder."""
+    if error is not None or app.builder.name != "html":
+        return
+    root, site = Path(app.srcdir).parent, Path(app.outdir)
+    for page in app.env.found_docs:
+        if (source := executed(app, page)).is_file():
+            write_handout(source, site / "_sources" / f"{page}.ipynb", app.resperturb_repository, "book")
+    for source in (root / "notebooks").glob("*.ipynb"):
+        write_handout(source, site / EXPERIMENTS / source.name, app.resperturb_repository, ".")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Connect to the events of a build; Sphinx calls it."""
+    app.connect("html-page-context", offer_notebook, priority=400)  # before the theme makes its buttons
+    app.connect("build-finished", write_handouts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

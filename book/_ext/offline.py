@@ -6,9 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-MATHJAX_PARTS = ("core", "input/tex", "output/chtml", "a11y/assistive-mml")
-"""What formulas need; tex-chtml.js, the whole, is twice as heavy."""
-
 UNUSED = (
     "mathjax/*-*.js",  # bundles; the loader takes the parts
     "mathjax/latest.js",
@@ -31,54 +28,50 @@ UNUSED = (
 FORMULAS = ('class="math', "\\(", "\\[")
 """Signs of a formula in a page, or in what a cell shows."""
 
+OF_ONE_PAGE = ("explorer", "runs", "vendor/d3-", "vendor/plot-")
+"""How the names of the scripts and styles begin that only the pages load which name them."""
+
 QUOTE_NOTHING_FROM_FILES = "if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"
 """The search fetches the pages it finds to quote from them, which browsers forbid on file://; the finding is local."""
 
 
-def only_the_parts(app: Any, config: Any) -> None:
-    """Mathematics from the parts it needs."""
-    config.mathjax_path = "mathjax/startup.js"
-    config.mathjax3_config = {
-        **(config.mathjax3_config or {}),
-        "loader": {"load": list(MATHJAX_PARTS)},
-        "options": {**(config.mathjax3_config or {}).get("options", {}), "enableMenu": False},
-    }
+def configure_scripts(app: Any, config: Any) -> None:
+    """Load mathematics in parts; take off all pages what Jupyter Book puts there, every file of _static."""
+    config.mathjax_path = "mathjax/startup.js"  # sphinx-mathjax-offline has set the whole, twice as heavy
+    for files in (config.html_js_files, config.html_css_files):
+        names = [(file, file[0] if isinstance(file, tuple) else file) for file in files]
+        files[:] = [file for file, name in names if not str(name).startswith(OF_ONE_PAGE)]
+
+
+def leave_out_scripts(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
+    """Leave out scripts for kernels elsewhere, and on pages without formulas those for them, half a page's weight."""
+    unused = ["thebe"] + ["mathjax"] * (not any(sign in context.get("body", "") for sign in FORMULAS))
+    scripts = [(script, f"{script} {getattr(script, 'attributes', '')}".lower()) for script in context["script_files"]]
+    context["script_files"] = [script for script, words in scripts if not any(name in words for name in unused)]
 
 
 def search_from_files(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
+    """Search without a server."""
     if page == "search":
         app.add_js_file(None, body=QUOTE_NOTHING_FROM_FILES)
 
 
-def mathematics_where_it_is(app: Any, page: str, template: str, context: dict[str, Any], document: Any) -> None:
-    """Jupyter Book loads the scripts for formulas on every page, half of a page's weight."""
-    if any(sign in context.get("body", "") for sign in FORMULAS):
+def trim(app: Any, error: Exception | None) -> None:
+    """Take out of the site's _static what no page asks for."""
+    static = Path(app.outdir, "_static")
+    if error is not None or app.builder.format != "html":
         return
-    scripts = context.get("script_files", [])
-    context["script_files"] = [
-        script for script in scripts if "mathjax" not in f"{script} {getattr(script, 'attributes', '')}".lower()
-    ]
-
-
-def trim(static: Path) -> None:
-    """Take out of a site's _static what no page asks for."""
-    for pattern in UNUSED:
-        for path in static.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (path for pattern in UNUSED for path in static.glob(pattern)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # Every page names this script; the theme's style sheet has the same icons as a font, a tenth as heavy.
     script = static / "scripts" / "fontawesome.js"
-    if script.is_file():  # every page names it; the theme's style sheet has the same icons as a font, a tenth as heavy
-        script.write_text("// The icons are drawn by the theme's style sheet.\n", encoding="utf-8")
-
-
-def finish(app: Any, error: Exception | None) -> None:
-    if error is None and app.builder.format == "html":
-        trim(Path(app.outdir, "_static"))
+    script.write_text("// The icons are drawn by the theme's style sheet.\n", encoding="utf-8")
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """What Sphinx calls to load an extension."""
-    app.connect("config-inited", only_the_parts, priority=900)
+    """Connect to the events of a build; Sphinx calls it."""
+    app.connect("config-inited", configure_scripts, priority=900)  # when all files are on the lists
     app.connect("html-page-context", search_from_files, priority=400)  # before others take the list of scripts
-    app.connect("html-page-context", mathematics_where_it_is, priority=900)  # when the scripts are on the list
-    app.connect("build-finished", finish, priority=900)  # when all others have copied theirs
+    app.connect("html-page-context", leave_out_scripts, priority=900)  # when the scripts are on the list
+    app.connect("build-finished", trim, priority=900)  # when all others have copied theirs
     return {"parallel_read_safe": True, "parallel_write_safe": True}

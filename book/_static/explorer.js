@@ -4,7 +4,7 @@
 "use strict";
 
 (() => {
-  const { sweeps, measures } = window.resperturbExplorer ?? { sweeps: [] };
+  const { sweeps, measures, meanings } = window.resperturbExplorer ?? { sweeps: [] };
   const charts = window.resperturbCharts;
   const home = document.getElementById("explorer");
   if (!home || !charts || !window.Plot || !sweeps.length) return; // the figures and the table below remain
@@ -141,7 +141,10 @@
     const profile = chart("", "profile"), scaling = chart("", "scaling"), accuracy = chart("Test accuracy against depth", "accuracy");
     const code = make("code"), note = make("p", { class: "explorer-note" });
     const button = make("button", { type: "button", onclick: () => copy(button, code.textContent) }, "Copy command");
-    const more = make("div", { class: "explorer-more" }, make("p", {}, "This run again:"), make("pre", { tabindex: 0, "aria-label": "papermill command" }, code), make("p", { class: "explorer-links" }, button));
+    const more = make("div", { class: "explorer-more" }, make("p", {}, "This run again:"), make("pre", { tabindex: 0, "aria-label": "papermill command" }, code), make("p", {}, button));
+    const origin = make("dl"), files = make("p"), rows = make("tbody");
+    const heads = ["parameter", "this run", "default", "what it is"].map((words) => make("th", { scope: "col" }, words));
+    more.append(make("details", {}, make("summary", {}, "Parameters, origin and files"), origin, files, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), rows)));
     const section = make("section", { class: "explorer-run" }, controls, note, facts, make("div", { class: "explorer-figures" }, profile.figure, scaling.figure, accuracy.figure), more);
 
     function render() {
@@ -178,6 +181,11 @@
       scaling.reader.draw(...charts.scaling(sweep, run, measure, both, width(scaling), at), pick);
       accuracy.reader.draw(...charts.accuracy(sweep, run, both, width(accuracy), at), pick);
       code.textContent = run.command;
+      origin.replaceChildren(...Object.entries(run.origin).flatMap(([words, value]) => [make("dt", {}, words), make("dd", {}, value)]));
+      const to = (href, words) => make("a", { href }, words);
+      files.replaceChildren("Files: ", ...run.files.flatMap((file) => [to(`results/${sweep.folder}/${run.name}/${file}`, file), ", "]), to(`runs.html#folder=${sweep.folder}`, "all runs of the sweep"), ".");
+      rows.replaceChildren(...run.parameters.map(([parameter, value, standard]) => make("tr", {}, make("th", { scope: "row" }, parameter),
+        make("td", {}, value === standard ? value : make("strong", {}, `≠ ${value}`)), make("td", {}, standard), make("td", {}, meanings[parameter]))));
       return `${sweep.data}, ${sweep.title}, ${charts.count(run.blocks)}, seed ${run.seed}: average ${name} ${short(average("end"))} after training, ` +
         `${short(average("initialization"))} at initialisation; ${run.accuracy == null ? "diverged" : `test accuracy ${charts.percent(run.accuracy)}`}.`;
     }

@@ -1,80 +1,66 @@
-// The index of all runs: sorted by the buttons in its heads, filtered by folder, data set and words.
-// Without this script it is a plain table. Other pages of the book have no such table and load no such script.
+// The index of all runs: sorted by the buttons in its heads, filtered by folder, data set, state and words.
+// Without this script it is a plain table.
 document.addEventListener("DOMContentLoaded", () => {
   const index = document.getElementById("run-index");
   if (!index) return;
-  const table = index.querySelector("table");
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
-  const heads = [...table.tHead.rows[0].cells];
-  const column = (name) => heads.findIndex((head) => head.textContent.trim() === name);
-  const text = (row, place) => row.cells[place].textContent.trim();
+  const body = index.querySelector("tbody"), rows = [...body.rows], heads = [...index.querySelectorAll("thead th")];
+  const column = (name) => heads.findIndex((head) => head.textContent === name);
+  const text = (row, place) => row.cells[place].textContent;
+  const number = (words) => (/^[\d.]+%?$/.test(words) ? Number.parseFloat(words) : null);
 
-  const compare = (place, descending) => (first, second) => {
-    const [a, b] = [first, second].map((row) => row.cells[place]);
-    const [x, y] = [a, b].map((cell) => (cell.dataset.value === undefined ? null : Number(cell.dataset.value)));
-    if (x !== null && y !== null) return descending ? y - x : x - y;
+  const compare = (place, sign) => (first, second) => {
+    const [a, b] = [first, second].map((row) => text(row, place)), [x, y] = [number(a), number(b)];
+    if (x !== null && y !== null) return sign * (x - y);
     if (x !== null || y !== null) return x === null ? 1 : -1; // what has no number comes last either way
-    const order = a.textContent.localeCompare(b.textContent, "en", { numeric: true });
-    return descending ? -order : order;
+    return sign * a.localeCompare(b, "en", { numeric: true });
   };
   heads.forEach((head, place) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = head.textContent;
+    button.append(head.textContent);
     head.replaceChildren(button);
     button.addEventListener("click", () => {
       const descending = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-      rows.sort(compare(place, descending));
-      body.append(...rows);
+      body.append(...rows.sort(compare(place, descending ? -1 : 1)));
     });
   });
 
-  const controls = document.createElement("div");
+  const controls = document.createElement("div"), count = document.createElement("p");
   controls.className = "run-controls";
-  const labelled = (word, control) => {
+  count.setAttribute("role", "status");
+  index.before(controls, count);
+  const add = (word, control) => {
     const label = document.createElement("label");
     label.append(word, control);
     controls.append(label);
     return control;
   };
-  const choice = (word, place) => {
-    const select = labelled(word, document.createElement("select"));
-    select.append(new Option("all", ""));
-    [...new Set(rows.map((row) => text(row, place)))].forEach((value) => select.append(new Option(value, value)));
-    return [select, place];
-  };
-  const selects = [choice("folder", column("folder")), choice("data set", column("data set")), choice("state", column("state"))];
-  const words = labelled("words", document.createElement("input"));
-  words.type = "search";
-  const count = document.createElement("p");
-  count.className = "run-count";
-  count.setAttribute("role", "status");
-  index.prepend(controls, count);
+  const choices = ["folder", "data set", "state"].map((name) => {
+    const select = add(name, document.createElement("select")), place = column(name);
+    const values = new Set(rows.map((row) => text(row, place)));
+    select.append(new Option("all", ""), ...[...values].map((value) => new Option(value, value)));
+    return { select, place };
+  });
+  const search = add("words", document.createElement("input"));
+  search.type = "search";
 
   const filter = () => {
-    const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    rows.forEach((row) => {
-      const kept =
-        selects.every(([select, place]) => !select.value || text(row, place) === select.value) &&
-        wanted.every((word) => row.textContent.toLowerCase().includes(word));
-      row.hidden = !kept;
-      shown += kept;
-    });
-    count.textContent = `${shown} of ${rows.length} runs`;
+    const wanted = search.value.toLowerCase().split(/\s+/);
+    for (const row of rows) {
+      const words = row.textContent.toLowerCase();
+      row.hidden = !choices.every(({ select, place }) => !select.value || text(row, place) === select.value) || !wanted.every((word) => words.includes(word));
+    }
+    count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} runs`;
   };
-  const folder = selects[0][0];
+  const folder = choices[0].select;
   const fromAddress = () => {
-    const asked = new URLSearchParams(location.hash.slice(1)).get("folder");
-    if (asked !== null) folder.value = [...folder.options].some((option) => option.value === asked) ? asked : "";
+    folder.value = new URLSearchParams(location.hash.slice(1)).get("folder") ?? "";
+    if (folder.selectedIndex < 0) folder.value = ""; // no such folder
     filter();
   };
-  folder.addEventListener("change", () => {
-    history.replaceState(null, "", folder.value ? `#folder=${encodeURIComponent(folder.value)}` : "#");
-  });
+  folder.addEventListener("change", () => history.replaceState(null, "", folder.value ? `#folder=${encodeURIComponent(folder.value)}` : "#"));
   controls.addEventListener("input", filter);
   window.addEventListener("hashchange", fromAddress);
   fromAddress();

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GITHUB = re.compile(r"^(?:https?://|ssh://git@|git@)github\.com[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
+BRANCH = "main"  # of the sources
+SITE_BRANCH = "gh-pages"  # of the built book, which has the executed notebooks
+EXPERIMENTS = "_notebooks"  # folder of the built book with the notebooks of the experiments
 
 
 @dataclass(frozen=True)
@@ -20,48 +23,26 @@ class Repository:
 
     Args:
         url: as git takes it.
-        branch: of the sources.
-        site_branch: of the built book.
-        published: address of the built book, where it is not GitHub's usual one; "" for that.
+        name: owner/name on GitHub; "" elsewhere.
+        site: address of the published book, with a slash at its end; "" where it is not known.
     """
 
     url: str
-    branch: str = "main"
-    site_branch: str = "gh-pages"
-    published: str = ""
+    name: str = ""
+    site: str = ""
 
-    @property
-    def github(self) -> tuple[str, str] | None:
-        """Owner and name on GitHub; None elsewhere."""
-        found = GITHUB.match(self.url)
-        return (found[1], found[2]) if found else None
-
-    @property
-    def site(self) -> str:
-        """Address of the published book, with a slash at its end; "" where it is not known."""
-        if self.published:
-            return self.published.rstrip("/") + "/"
-        if not self.github:
-            return ""
-        owner, name = self.github
-        host = f"{owner.lower()}.github.io"
-        return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
-
-    def colab(self, file: str) -> str | None:
-        """Opens a notebook of the built book in Colab."""
-        return self.github and f"https://colab.research.google.com/github/{self._path}/blob/{self.site_branch}/{file}"
-
-    def binder(self, file: str) -> str | None:
-        """Opens a notebook of the built book in Binder, in the environment that the built book describes."""
-        return self.github and f"https://mybinder.org/v2/gh/{self._path}/{self.site_branch}?urlpath=lab/tree/{file}"
-
-    @property
-    def _path(self) -> str:
-        return "/".join(self.github or ())
+    def launch_links(self, file: str) -> dict[str, str]:
+        """Where a notebook of the built book can be run, by the service's name."""
+        if not self.name:
+            return {}
+        return {
+            "Colab": f"https://colab.research.google.com/github/{self.name}/blob/{SITE_BRANCH}/{file}",
+            "Binder": f"https://mybinder.org/v2/gh/{self.name}/{SITE_BRANCH}?urlpath=lab/tree/{file}",
+        }
 
 
 def git(root: Path, *words: str) -> str:
-    """What git says of a checkout; "" where there is none, or no git."""
+    """Return the output of a git command in a checkout; "" where there is none, or no git."""
     try:
         done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -70,55 +51,40 @@ def git(root: Path, *words: str) -> str:
 
 
 def find_repository(root: Path, environment: Mapping[str, str] | None = None) -> Repository | None:
-    """The repository of a checkout; None where it is not known.
+    """Find the repository of a checkout; None where it is not known.
 
     RESPERTURB_REPOSITORY names it; else GitHub Actions does; else the remote `origin`, where that is on GitHub.
-    RESPERTURB_SITE is the address of the published book, where it is not the usual one.
+    RESPERTURB_SITE is the address of the published book, where it is not GitHub's usual one.
     """
     given = os.environ if environment is None else environment
-    site = given.get("RESPERTURB_SITE", "")
-    if url := given.get("RESPERTURB_REPOSITORY"):
-        return _named(url, site)
-    if name := given.get("GITHUB_REPOSITORY"):
-        return _named(f"{given.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}", site)
+    url = given.get("RESPERTURB_REPOSITORY", "")
+    if not url and (name := given.get("GITHUB_REPOSITORY")):
+        url = f"{given.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}"
     # Only of a checkout's own top: a copy inside another repository is not that repository.
-    if (root / ".git").exists() and GITHUB.match(origin := git(root, "remote", "get-url", "origin")):
-        return _named(origin, site)
-    return None
-
-
-def _named(url: str, site: str) -> Repository:
-    found = GITHUB.match(url)
-    return Repository(f"https://github.com/{found[1]}/{found[2]}" if found else url, published=site)
-
-
-NOTEBOOK_FOLDER = "_notebooks"  # of the built site
-
-
-def heading_of(notebook: Path) -> tuple[str, str]:
-    """A notebook's heading, and the first sentence below it."""
-    text = "".join(json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"])
-    heading, _, rest = text.partition("\n")
-    words = " ".join(rest.strip().split("\n\n")[0].split())
-    return heading.removeprefix("# "), re.split(r"(?<=[.?!])\s", words, maxsplit=1)[0]
+    if not url and (root / ".git").exists() and GITHUB.match(origin := git(root, "remote", "get-url", "origin")):
+        url = origin
+    if not url:
+        return None
+    site = given.get("RESPERTURB_SITE", "").rstrip("/")
+    if not (found := GITHUB.match(url)):
+        return Repository(url, site=site and f"{site}/")
+    owner, name = found.groups()
+    host = f"{owner.lower()}.github.io"
+    usual = f"https://{host}" if name.lower() == host else f"https://{host}/{name}"
+    return Repository(f"https://github.com/{owner}/{name}", f"{owner}/{name}", f"{site or usual}/")
 
 
 def experiments_table(root: Path, repository: Repository | None) -> str:
-    """The experiments' notebooks as a table in HTML: what each does, where to get it and where to run it.
-
-    Args:
-        root: the checkout.
-        repository: for links to Colab and Binder; without it there is only the download.
-    """
+    """Format the experiments' notebooks as a table in HTML: what each does, where to get it and where to run it."""
     rows = []
     for source in sorted((root / "notebooks").glob("*.ipynb")):
-        file = f"{NOTEBOOK_FOLDER}/experiments/{source.name}"
-        heading, sentence = heading_of(source)
-        links = [(source.name, file)]
-        if repository:
-            links += [("Colab", repository.colab(file) or ""), ("Binder", repository.binder(file) or "")]
-        shown = " · ".join(f'<a href="{html.escape(url)}">{name}</a>' for name, url in links if url)
-        cells = [f"<td>{shown}</td>", f"<td>{html.escape(heading)}</td>"]
-        rows.append(f'<tr>{"".join(cells)}<td class="words">{html.escape(sentence)}</td></tr>')
+        text = "".join(json.loads(source.read_text(encoding="utf-8"))["cells"][0]["source"])
+        heading, _, rest = text.removeprefix("# ").partition("\n")
+        sentence = re.split(r"(?<=[.?!])\s", " ".join(rest.split()), maxsplit=1)[0]
+        file = f"{EXPERIMENTS}/{source.name}"
+        links = {source.name: file, **(repository.launch_links(file) if repository else {})}
+        shown = " · ".join(f'<a href="{html.escape(url)}">{name}</a>' for name, url in links.items())
+        cells = f"<td>{shown}</td><td>{html.escape(heading)}</td>"
+        rows.append(f'<tr>{cells}<td class="words">{html.escape(sentence)}</td></tr>')
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("notebook", "experiment", "what it does"))
     return f"<table class='dataframe'><tr>{heads}</tr>{''.join(rows)}</table>"

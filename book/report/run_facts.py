@@ -1,4 +1,4 @@
-"""What a record says of itself: its title, its parameters beside their defaults, its command, its results.
+"""Facts of a record: its title, its parameters beside their defaults, its command, its origin, its results.
 
 Records of runs and of studies are read alike. Defaults and meanings are those of the notebook that made the record:
 its parameters cell is read as text, since the studies' classes would need PyTorch.
@@ -7,21 +7,19 @@ its parameters cell is read as text, since the studies' classes would need PyTor
 from __future__ import annotations
 
 import ast
-import csv
 import functools
 import io
 import json
-import math
 import shlex
 import tokenize
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resperturb.errors import RecordError
 from resperturb.experiment.experiment import DATASET_DEFAULTS
 from resperturb.records.record import Record, StudyRecord, records_in
-from resperturb.records.sweeps import KINDS, TITLES
+from resperturb.records.sweeps import TITLES
 
 AnyRecord = Record | StudyRecord
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -123,76 +121,52 @@ def command_of(record: AnyRecord) -> str:
     return " ".join(words)
 
 
-PHRASES: dict[str, Callable[[Any], str]] = {
-    "block": lambda v: KINDS.get(v, v),
-    "clock": lambda v: f"T = {v:g}",
-    "initialization": lambda v: f"{v} initialisation",
-    "normalization": lambda v: "no normalisation" if v == "none" else f"{v} normalisation",
-    "precision": str,
-    "variant": str,
-    "sections": lambda v: f"{v} section" + ("s" if v != 1 else ""),
-    "epochs": lambda v: f"{v} epoch" + ("s" if v != 1 else ""),
-    "augmentation": lambda v: "no augmentation" if v == "none" else f"{v} augmentation",
-}
-
-
 def differing(record: AnyRecord) -> list[str]:
-    """What differs from the defaults beside data set, depth and seed, each in a few words."""
-    phrases = []
-    for parameter in parameters_of(record):
-        name, value = parameter.name, parameter.value
-        spelled = isinstance(record, StudyRecord) and name in ("variant", "epsilon")  # what such a study is about
-        if name in HEADING + UNDECISIVE or not (parameter.differs or spelled):
-            continue
-        phrases.append(PHRASES[name](value) if name in PHRASES else f"{name.replace('_', ' ')} {written(value)}")
-    return phrases
+    """List the parameters that differ from the defaults, beside data set, depth and seed, with their values."""
+    about = ("variant", "epsilon") if isinstance(record, StudyRecord) else ()  # what such a study is about
+    return [
+        f"{parameter.name.replace('_', ' ')} {written(parameter.value)}"
+        for parameter in parameters_of(record)
+        if parameter.name not in HEADING + UNDECISIVE and (parameter.differs or parameter.name in about)
+    ]
 
 
 def title_of(record: AnyRecord) -> str:
-    """Data set, depth and seed, then what differs from the defaults; of a study its name first."""
+    """Name data set, depth and seed, then what differs from the defaults."""
     values = parameter_values(record)
-    blocks = values.get("blocks")
-    parts = [
-        TITLES.get(values.get("dataset", ""), ""),
-        f"{blocks} block{'' if blocks == 1 else 's'}" if blocks is not None else "",
-        f"{values['layers']} layers" if "layers" in values else "",
-        f"seed {values['seed']}",
-        *differing(record),
-    ]
-    said = ", ".join(filter(None, parts))
-    if isinstance(record, StudyRecord):
-        return f"{str(record.run['study']).capitalize()}: {said}"
-    return f"{said}: diverged" if record.diverged else said
+    depth = [f"{values[name]} {name}" for name in ("blocks", "layers") if name in values]
+    parts = [TITLES.get(values.get("dataset", ""), "text"), *depth, f"seed {values['seed']}", *differing(record)]
+    return ", ".join([*parts, "diverged"] if record.run.get("diverged") else parts)
 
 
-def network_row(record: StudyRecord) -> dict[str, float]:
-    """The numbers of a study's table `network`, which has one row; empty where it has no such table."""
-    try:
-        with (record.folder / "network.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        return {}
-    return {name: number for name, text in rows[0].items() if (number := as_number(text)) is not None} if rows else {}
-
-
-def as_number(text: str | None) -> float | None:
-    """A cell of a table as a finite number; None where it is none."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def outcome_of(record: AnyRecord) -> dict[str, float | None]:
-    """Accuracy, loss, T reached and the averages at both moments; None where the record does not have them."""
-    if isinstance(record, StudyRecord):
-        row = network_row(record)
-        return {name: row.get(name) for name in ("accuracy", "loss", "clock")}
-    run = record.run
-    averages = {
-        f"{measure}_{moment}": run["averages"].get(moment, {}).get(measure)
-        for measure in ("scaled", "absolute")
-        for moment in ("initialization", "end")
+def origin_of(record: AnyRecord) -> dict[str, str]:
+    """Say where a record comes from and what it cost."""
+    run, origin = record.run, record.run["provenance"]
+    state = (
+        "fresh: the code that decides it is unchanged" if record.fresh else "stale: the code that decides it changed"
+    )
+    threads = f"{origin['threads']} thread{'s' if origin['threads'] != 1 else ''} on {origin['cores']} cores"
+    memory = f", {run['peak_memory_bytes'] / 2**20:.0f} MiB" if run.get("peak_memory_bytes") else ""
+    return {
+        "record": state,
+        "made": f"{origin['started'][:10]}, in {run['wall_seconds']:.0f} s{memory}",
+        "machine": f"{origin['gpu'] or origin['processor']}, {threads}, {origin['system']}",
+        "commit": commit_of(record) + (" with changes" if origin.get("modified") else ""),
+        "versions": ", ".join(f"{name} {number}" for name, number in origin["versions"].items()),
     }
-    return {"accuracy": run["accuracy"], "loss": run["loss"], "clock": run["training"]["clock"], **averages}
+
+
+def commit_of(record: AnyRecord) -> str:
+    return str(record.run["provenance"].get("commit", "unknown"))[:10]
+
+
+def outcome_of(record: AnyRecord) -> dict[str, Any]:
+    """Read accuracy, T and the average scaled perturbation at both moments, as far as the record has them."""
+    if isinstance(record, StudyRecord):
+        try:
+            return dict(record.table("network").iloc[0])
+        except RecordError:
+            return {}
+    run = record.run
+    averages = {moment: found.get("scaled") for moment, found in run["averages"].items()}
+    return {"accuracy": run["accuracy"], "clock": run["training"]["clock"], **averages}

@@ -1,17 +1,15 @@
-"""Tables of runs: the index of all, which book/_static/runs.js makes sortable and filterable, and the explorer's."""
+"""The index of all runs, which book/_static/runs.js makes sortable and filterable."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from report.run_facts import AnyRecord, differing, load_folders, outcome_of, parameter_values
-from resperturb.records.record import Record, summary
-from resperturb.records.sweeps import TITLES, Sweep
+from report.run_facts import AnyRecord, command_of, commit_of, differing, load_folders, outcome_of, parameter_values
+from resperturb.records.record import Record
+from resperturb.records.sweeps import TITLES
 
 INDEX_FORMATS = {
     "test accuracy": "{:.1%}",
@@ -20,7 +18,6 @@ INDEX_FORMATS = {
     "T": "{:.2f}",
     "seconds": "{:.0f}",
     "blocks": "{:.0f}",
-    "seed": "{:.0f}",
 }
 
 
@@ -28,17 +25,19 @@ def run_row(record: AnyRecord) -> dict[str, object]:
     values, outcome = parameter_values(record), outcome_of(record)
     return {
         "folder": record.folder.parent.name,
-        "run": record.name,
         "data set": TITLES.get(values.get("dataset", ""), "text"),
         "blocks": values.get("blocks", 2 * values["layers"] if "layers" in values else None),
         "seed": values["seed"],
         "differs from the defaults": ", ".join(differing(record)),
         "test accuracy": outcome.get("accuracy"),
-        "scaled, at initialisation": outcome.get("scaled_initialization"),
-        "scaled, after training": outcome.get("scaled_end"),
+        "scaled, at initialisation": outcome.get("initialization"),
+        "scaled, after training": outcome.get("end"),
         "T": outcome.get("clock"),
         "seconds": record.run["wall_seconds"],
         "state": "diverged" if isinstance(record, Record) and record.diverged else "fresh" if record.fresh else "stale",
+        "run": record.name,
+        "commit": commit_of(record),
+        "command": command_of(record),
     }
 
 
@@ -49,37 +48,11 @@ def index_data(results: Path | str) -> pd.DataFrame:
 
 
 def index_table(data: pd.DataFrame) -> str:
-    """The index in HTML. Cells carry the number they stand for, so that sorting needs to parse no text."""
-    columns = [str(name) for name in data]
-    heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
-    rows = []
-    for values in data.to_dict("records"):
-        row = {str(name): value for name, value in values.items()}
-        cells = "".join(index_cell(name, row) for name in columns)
-        rows.append(f'<tr data-folder="{html.escape(row["folder"])}">{cells}</tr>')
-    return (
-        '<div class="run-index" id="run-index">'
-        '<div class="run-scroll" tabindex="0" role="region" aria-label="All runs">'
-        f'<table class="dataframe"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></div>'
-    )
-
-
-def index_cell(name: str, row: dict[str, Any]) -> str:
-    value = row[name]
-    if name == "run":
-        return f'<th scope="row">{html.escape(str(value))}</th>'
-    if name in INDEX_FORMATS:
-        if value is None or pd.isna(value):
-            return "<td>–</td>"
-        return f'<td data-value="{value:.6g}">{INDEX_FORMATS[name].format(value)}</td>'
-    return f"<td>{html.escape(str(value))}</td>"
-
-
-MOMENTS = ("initialization", "end")
-
-
-def sweep_runs(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
-    """All runs of some sweeps, one row each: the explorer's table for readers without scripts."""
-    runs = pd.concat([summary(sweep.records).assign(sweep=sweep.label) for sweep in sweeps.values()], ignore_index=True)
-    names = {"scaled_initialization": "at initialisation", "scaled_end": "after training"}
-    return runs[["sweep", "blocks", "seed", "accuracy", *names]].rename(columns=names)
+    """Format the index in HTML; a run's name leads to its record, which lies beside the pages."""
+    shown = data.map(lambda value: html.escape(value) if isinstance(value, str) else value)
+    shown["run"] = '<a href="results/' + shown["folder"] + "/" + shown["run"] + '/run.json">' + shown["run"] + "</a>"
+    shown["command"] = "<code>" + shown["command"] + "</code>"
+    forms = {name: form.format for name, form in INDEX_FORMATS.items()}
+    with pd.option_context("display.max_colwidth", None):
+        table = shown.to_html(index=False, escape=False, formatters=forms, na_rep="–", border=0)
+    return f'<div class="run-index" id="run-index" tabindex="0" role="region" aria-label="All runs">{table}</div>'

@@ -76,7 +76,7 @@ def test_runs_have_pages_and_were_not_executed_again(site: Site) -> None:
         page = article(site.html / "runs" / f"{record.name}.html")
         heading = page.find("h1")
         assert isinstance(heading, Tag)
-        assert heading.get_text().startswith(f"digits, {record.blocks} blocks, seed 0")
+        assert heading.get_text().startswith(f"digits, {record.blocks} blocks, seed 0, epochs 1")
         assert record.run["provenance"]["started"] in page.get_text()
         assert page.find_all("figure")
     listed = {a["href"] for a in soup(site.html / "runs.html").find_all("a", href=re.compile(r"^runs/"))}
@@ -85,11 +85,10 @@ def test_runs_have_pages_and_were_not_executed_again(site: Site) -> None:
 
 def test_pages_of_runs_that_are_gone_go(site: Site, tmp_path: Path) -> None:
     executed = [str(path) for path in sorted((site.tree.root / "results/tiny/notebooks").glob("*.ipynb"))]
-    assert write_pages([*executed, "--into", str(tmp_path)]) == 0
-    assert write_pages([executed[0], "--into", str(tmp_path)]) == 0
+    assert write_pages(executed, tmp_path) == 0
+    assert write_pages(executed[:1], tmp_path) == 0
     assert [path.name for path in tmp_path.iterdir()] == [Path(executed[0]).name]
     page = json.loads((tmp_path / Path(executed[0]).name).read_text())
-    assert page["metadata"]["mystnb"] == {"execution_mode": "off"}
     assert "papermill" not in json.dumps([page["metadata"], [cell["metadata"] for cell in page["cells"]]])
 
 
@@ -101,5 +100,5 @@ def test_a_damaged_notebook_is_refused_in_one_sentence(
     executed.parent.mkdir()
     executed.write_text('{"cells": [')
     (tmp_path / record.name).symlink_to(record.folder)
-    assert write_pages([str(executed), "--into", str(tmp_path / "runs")]) == 2
+    assert write_pages([str(executed)], tmp_path / "runs") == 2
     assert "is no readable notebook" in capsys.readouterr().err

@@ -1,44 +1,22 @@
-"""Stale records are named, results cached; a chapter's tables can be read as text, and its commands exist."""
+"""Results are cached; a chapter's tables can be read as text, and its commands exist."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from builders import copy_sweep
 from conftest import ROOT
 
-from _ext.build import stale_lines
 from report import cache, chapter
 from report.claims import HOLDS, NOT, LedgerRow
 from report.ledger import ledger
 from report.run_facts import declared
 from resperturb.experiment.presets import sweep_names
-from resperturb.records.freshness import source_hash
 from resperturb.records.sweeps import Sweep, load_sweeps
 from resperturb.studies.plan import study_names
-
-
-def stamp(folder: Path, value: str) -> None:
-    run = json.loads((folder / "run.json").read_text())
-    run["provenance"]["source_hash"] = value
-    (folder / "run.json").write_text(json.dumps(run))
-
-
-def test_a_line_for_every_sweep_with_stale_records(tmp_path: Path) -> None:
-    records = copy_sweep(tmp_path / "mnist")
-    (tmp_path / "empty").mkdir()
-    for record in records:
-        stamp(record.folder, source_hash())
-    assert stale_lines(tmp_path) == []
-    stamp(records[1].folder, "another")
-    (line,) = stale_lines(tmp_path)
-    assert line.startswith(f"stale records: 1 of {len(records)} in results/mnist ")
-    assert records[1].name in line
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The data of the explorer are those of the records, and are written when they have changed."""
+"""The data of the explorer are those of the records."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import dataclasses
 import json
 import re
 import types
-from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-from _ext import explorer
-from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, explorer_data, fitted_laws, run_data, script
-from report.runs import MOMENTS, sweep_runs
+from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, MOMENTS, explorer_data, fitted_laws, run_data, script
+from _ext.offline import configure_scripts
+from report.run_facts import parameters_of
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
@@ -82,10 +81,19 @@ def test_sweeps_of_one_kind_are_told_apart(main: dict[str, Sweep]) -> None:
     assert kinds == ["preactivation", "again"]
 
 
-def test_the_table_has_every_run(main: dict[str, Sweep]) -> None:
-    table = sweep_runs(main)
-    assert len(table) == sum(len(sweep.records) for sweep in main.values())
-    assert table["after training"].iloc[0] == main["digits"].records[0].run["averages"]["end"]["scaled"]
+def test_a_run_says_where_it_comes_from(main: dict[str, Sweep], data: dict) -> None:
+    sweep = next(sweep for sweep in data["sweeps"] if sweep["name"] == "mnist")
+    record, run = main["mnist"].records[0], sweep["runs"][0]
+    differing = {name for name, value, default in run["parameters"] if value != default}
+    assert {"dataset", "precision"} <= differing == {p.name for p in parameters_of(record) if p.differs}
+    assert all(data["meanings"][name] for name, _, _ in run["parameters"])
+    provenance = record.run["provenance"]
+    assert provenance["commit"].startswith(run["origin"]["commit"])
+    assert f"torch {provenance['versions']['torch']}" in run["origin"]["versions"]
+    assert provenance["processor"] in run["origin"]["machine"]
+    assert run["origin"]["record"].startswith("fresh" if record.fresh else "stale")
+    assert run["files"][0] == "run.json"
+    assert set(run["files"]) == {path.name for path in record.folder.iterdir()}
 
 
 def test_scripts_are_kept_off_other_pages() -> None:
@@ -93,29 +101,5 @@ def test_scripts_are_kept_off_other_pages() -> None:
         html_js_files=["explorer.js", ("vendor/d3-7.js", {}), ("own.js", {})],
         html_css_files=["explorer.css", "book.css"],
     )
-    explorer.off_other_pages(None, config)
+    configure_scripts(None, config)
     assert (config.html_js_files, config.html_css_files) == ([("own.js", {})], ["book.css"])
-
-
-def test_the_script_is_written_again_only_when_something_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[bool] = []
-    monkeypatch.setattr(explorer, "load_sweeps", lambda results: {})
-    monkeypatch.setattr(explorer, "explorer_data", lambda chosen: made.append(True) or {"sweeps": []})
-    (tmp_path / "html").mkdir()
-    (tmp_path / "trees").mkdir()
-    builder = types.SimpleNamespace(format="html")
-    app = types.SimpleNamespace(
-        builder=builder, srcdir=tmp_path / "book", outdir=tmp_path / "html", doctreedir=tmp_path / "trees"
-    )
-    explorer.write_script(app, None)
-    explorer.write_script(app, None)
-    assert len(made) == 1
-    record = tmp_path / "results" / "mnist" / "a" / "run.json"
-    record.parent.mkdir(parents=True)
-    record.touch()
-    explorer.write_script(app, None)
-    (tmp_path / "html" / "_static" / explorer.SCRIPT).unlink()
-    explorer.write_script(app, None)
-    assert len(made) == 3

@@ -13,13 +13,12 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from conftest import ROOT, Site
-from docutils import nodes
 
 from _ext.handouts import first_cell
-from _ext.publishing import CARD, binder_environment, footer, launch_buttons, plain_text
-from report.repository import NOTEBOOK_FOLDER, Repository, find_repository
+from _ext.publishing import footer
+from report.repository import EXPERIMENTS, Repository, experiments_table, find_repository
 
-GITHUB = Repository("https://github.com/someone/some-book")
+GITHUB = Repository("https://github.com/someone/some-book", "someone/some-book", "https://someone.github.io/some-book/")
 
 
 def checkout(folder: Path, origin: str) -> Path:
@@ -36,33 +35,64 @@ def test_the_remote_of_a_checkout_is_taken_where_it_is_on_github(tmp_path: Path,
 def test_an_unknown_repository_stays_unknown(tmp_path: Path) -> None:
     assert find_repository(tmp_path, {}) is None
     assert find_repository(checkout(tmp_path, "/somewhere/else"), {}) is None
-    assert launch_buttons(None, "a.ipynb") is None
-    assert launch_buttons(Repository("/somewhere/else"), "a.ipynb") is None
-    assert Repository("/somewhere/else").site == ""
+    elsewhere = find_repository(tmp_path, {"RESPERTURB_REPOSITORY": "/somewhere/else"})
+    assert elsewhere == Repository("/somewhere/else")
+    assert elsewhere.launch_links("a.ipynb") == {}
+    assert "colab" not in experiments_table(ROOT, elsewhere)
 
 
 def test_the_environment_comes_before_the_remote(tmp_path: Path) -> None:
     root = checkout(tmp_path, "https://github.com/someone/some-book")
     actions = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b"}
-    assert find_repository(root, actions) == Repository("https://github.com/a/b")
+    assert find_repository(root, actions) == Repository("https://github.com/a/b", "a/b", "https://a.github.io/b/")
     named = find_repository(root, {**actions, "RESPERTURB_REPOSITORY": "c", "RESPERTURB_SITE": "https://d.org/e"})
     assert named is not None
     assert (named.url, named.site) == ("c", "https://d.org/e/")
 
 
-def test_addresses_name_the_notebook_in_the_built_book() -> None:
-    assert GITHUB.site == "https://someone.github.io/some-book/"
-    assert GITHUB.colab("x.ipynb") == "https://colab.research.google.com/github/someone/some-book/blob/gh-pages/x.ipynb"
-    assert GITHUB.binder("x.ipynb") == "https://mybinder.org/v2/gh/someone/some-book/gh-pages?urlpath=lab/tree/x.ipynb"
-    environment = yaml.safe_load(binder_environment(GITHUB))
-    assert environment["dependencies"][-1]["pip"] == [
-        "resperturb[book] @ git+https://github.com/someone/some-book@main"
-    ]
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of one page, by the configuration and the extensions of ours, built where the repository is known."""
+    root = tmp_path_factory.mktemp("published")
+    top = ["_config.yml", "pyproject.toml", "notebooks", "results/shipped-digits"]
+    book = ["_ext", "report", "_static", "references.bib"]
+    for name in [*top, *(f"book/{part}" for part in book)]:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).symlink_to(ROOT / name)
+    (root / "book/_toc.yml").write_text("format: jb-book\nroot: index\n")
+    header = (ROOT / "book" / "hypothesis.md").read_text().split("# ")[0]
+    (root / "book/index.md").write_text(f"{header}# A book\n\nA page of words.\n\n```{{code-cell}}\n1 + 1\n```\n")
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": tools, "RESPERTURB_REPOSITORY": GITHUB.url}
+    command = ["jupyter-book", "build", "book/", "-W", "--keep-going"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return root / "_build" / "html"
+
+
+def test_where_the_repository_is_known_buttons_and_tags_lead_there(published: Path) -> None:
+    page = BeautifulSoup((published / "index.html").read_text(), "html.parser")
+    links = {str(link["href"]) for link in page.find_all("a", href=True)}
+    file = "_sources/index.ipynb"
+    assert (published / file).is_file()
+    assert {
+        file,
+        GITHUB.url,
+        f"{GITHUB.url}/edit/main/book/index.md",
+        f"https://colab.research.google.com/github/someone/some-book/blob/gh-pages/{file}",
+        f"https://mybinder.org/v2/gh/someone/some-book/gh-pages?urlpath=lab/tree/{file}",
+    } <= links
+    tags = {str(tag["property"]): tag["content"] for tag in page.find_all("meta", property=True)}
+    assert tags["og:image"] == f"{GITHUB.site}_static/card.png"
+    assert tags["og:url"] == f"{GITHUB.site}index.html"
+    assert (published / "_static" / "card.png").is_file()
+    environment = yaml.safe_load((published / "binder/environment.yml").read_text())
+    assert environment["dependencies"][-1]["pip"] == [f"resperturb[book] @ git+{GITHUB.url}@main"]
 
 
 def test_the_footer_says_version_commit_and_days() -> None:
-    line = footer(ROOT, None, "1.2.3")
-    assert "1.2.3" in line
+    line = footer(ROOT, None)
+    assert "resperturb 0.1.0" in line
     assert "records of " in line
     assert "built on " in line
     assert "<a" not in line
@@ -125,7 +155,7 @@ def test_the_first_cell_says_what_is_missing(tmp_path: Path, monkeypatch: pytest
 def test_the_card_has_the_size_that_previews_show() -> None:
     from matplotlib.image import imread
 
-    assert imread(ROOT / "book" / CARD).shape[:2] == (630, 1200)
+    assert imread(ROOT / "book/_static/card.png").shape[:2] == (630, 1200)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.stem)
@@ -157,13 +187,15 @@ def test_every_chapter_offers_its_executed_notebook(site: Site) -> None:
     for source in (site.tree.root / "book").glob("*.md"):
         if "code-cell" not in source.read_text():
             continue
-        file = site.html / NOTEBOOK_FOLDER / f"{source.stem}.ipynb"
+        file = site.html / "_sources" / f"{source.stem}.ipynb"
         cells = json.loads(file.read_text())["cells"]
         assert "".join(cells[0]["source"]) == code_of(None)
         assert any(cell.get("outputs") for cell in cells), f"{file.name} was not executed"
         page = BeautifulSoup((site.html / f"{source.stem}.html").read_text(), "html.parser")
-        assert page.find("a", href=f"{NOTEBOOK_FOLDER}/{source.stem}.ipynb")
+        assert page.find("a", href=f"_sources/{source.stem}.ipynb")
         assert not page.find("a", href=lambda address: address and "colab" in address)  # nobody knows the repository
+    experiments = {path.name for path in (site.tree.root / "notebooks").glob("*.ipynb")}
+    assert {path.name for path in (site.html / EXPERIMENTS).iterdir()} == experiments
 
 
 @pytest.mark.book
@@ -173,15 +205,8 @@ def test_a_notebook_taken_along_runs_to_its_end(site: Site, tmp_path: Path) -> N
 
     clone = tmp_path / "resperturb-repository"
     clone.symlink_to(site.tree.root)
-    notebook = nbformat.read(site.html / NOTEBOOK_FOLDER / "hypothesis.ipynb", as_version=4)
+    notebook = nbformat.read(site.html / "_sources" / "hypothesis.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute(
         env={**os.environ, "PYTHONPATH": "", "PIP_NO_INDEX": "1"}
     )
     assert all(cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code")
-
-
-def test_a_description_has_formulas_in_signs_or_not_at_all() -> None:
-    paragraph = nodes.paragraph("", "It falls as ", nodes.math("", r"1/\sqrt{L}"), nodes.Text(", "))
-    paragraph += [nodes.math("", r"\sum_i \eta_i"), nodes.Text(" left out "), nodes.inline("", "[1]")]
-    paragraph[-1]["classes"].append("bibtex-citation")
-    assert plain_text(paragraph) == "It falls as 1/√L, left out"

@@ -13,8 +13,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, Site
 from playwright.sync_api import Browser
 
-from _ext.run_pages import parameters_table
-from report.run_facts import command_of, differing, load_folders, notebook_of, parameters_of
+from report.run_facts import command_of, differing, load_folders, notebook_of, parameters_of, title_of
 from report.runs import index_data, index_table
 from resperturb.experiment import Experiment
 from resperturb.records.record import Record, StudyRecord, load_records
@@ -60,12 +59,12 @@ def test_defaults_are_those_of_the_class(notebook: str) -> None:
     assert all(parameter.meaning for parameter in found.values())
 
 
-def test_parameters_that_differ_are_marked_by_a_sign() -> None:
-    record = load_records(RESULTS / "mnist")[0]
-    marked = {line.split("`")[1] for line in parameters_table(record).splitlines() if "≠" in line}
-    assert marked == {parameter.name for parameter in parameters_of(record) if parameter.differs}
-    assert marked >= {"dataset", "precision"}
-    assert "bfloat16" in differing(record)
+def test_a_title_says_what_differs_from_the_defaults() -> None:
+    record = load_records(RESULTS / "mnist-postactivation")[0]
+    assert differing(record) == ["block postactivation", "precision bfloat16"]
+    assert title_of(record) == "MNIST, 6 blocks, seed 0, block postactivation, precision bfloat16"
+    diverged = Record(record.folder, {**record.run, "diverged": True})
+    assert title_of(diverged).endswith(", diverged")
 
 
 def test_the_index_has_a_row_for_every_record() -> None:
@@ -73,13 +72,17 @@ def test_the_index_has_a_row_for_every_record() -> None:
     assert len(data) == len(list(RESULTS.glob("*/[!.]*/run.json")))
     table = BeautifulSoup(index_table(data), "html.parser")
     assert len(table.select("tbody tr")) == len(data)
-    assert not table.find("a")
+    links = table.select("tbody a")
+    assert len(links) == len(data)
+    assert all((ROOT / str(link["href"])).is_file() for link in links)
+    assert data["state"].isin(["fresh", "stale", "diverged"]).all()
+    assert (data["T"] > 0).any()
 
 
 @pytest.mark.book
 @pytest.mark.browser
 def test_the_index_sorts_by_mouse_and_by_keyboard_and_filters(site: Site, browser: Browser) -> None:
-    column = "cells => cells.map(cell => Number(cell.dataset.value)).filter(value => !isNaN(value))"
+    column = "cells => cells.map(cell => parseFloat(cell.textContent)).filter(value => !isNaN(value))"
     page = browser.new_page()
     page.goto(f"{(site.html / 'runs.html').as_uri()}#folder=lesion")
     shown = page.locator("#run-index tbody tr:visible")
@@ -88,7 +91,7 @@ def test_the_index_sorts_by_mouse_and_by_keyboard_and_filters(site: Site, browse
     page.get_by_label("folder").select_option("")
     assert shown.count() > len(folders)
     head = page.locator("#run-index thead th", has_text="blocks")
-    cells = page.locator("#run-index tbody tr td:nth-child(4)")
+    cells = page.locator("#run-index tbody tr td:nth-child(3)")
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
     values = cells.evaluate_all(column)
