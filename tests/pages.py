@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
@@ -13,5 +14,6 @@ def article(page: Path) -> Tag:
     return found
 
 
+@functools.cache  # the built book does not change while it is read
 def soup(page: Path) -> BeautifulSoup:
     return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")

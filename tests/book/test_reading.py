@@ -3,7 +3,6 @@ solutions that were run."""
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import re
@@ -123,10 +122,9 @@ def test_every_link_leads_to_a_file_and_a_place_in_it(site: Site) -> None:
     """Of all pages but those of runs, which have a test of their own."""
     pages = [*site.html.glob("*.html"), *site.html.glob("code/**/*.html")]
     assert len(pages) > len(CHAPTERS)
-    read = functools.cache(soup)
     broken = []
     for page in pages:
-        for link in read(page).find_all(href=True):
+        for link in soup(page).find_all(href=True):
             address = urlsplit(str(link["href"]))
             if address.scheme or address.netloc:
                 continue
@@ -134,7 +132,7 @@ def test_every_link_leads_to_a_file_and_a_place_in_it(site: Site) -> None:
             place = unquote(address.fragment)
             if not target.is_file():
                 broken.append(f"{page.name}: {link['href']}")
-            elif place and not (target.name in STATES and "=" in place) and not read(target).find(id=place):
+            elif place and not (target.name in STATES and "=" in place) and not soup(target).find(id=place):
                 broken.append(f"{page.name}: no {place} in {target.name}")
     assert broken == []
 
