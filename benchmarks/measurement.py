@@ -93,11 +93,13 @@ def ways() -> dict[str, Way]:
 
 def network(name: str, blocks: int) -> nn.Module:
     """A network whose running statistics were updated once, so that `measure` uses them as the plain pass does."""
-    import torchvision
-
     torch.manual_seed(0)
-    model = ResidualNetwork(blocks) if name == "ours" else torchvision.models.get_model(name, weights=None)
-    channels = 1 if name == "ours" else 3
+    if name == "ours":
+        model, channels = ResidualNetwork(blocks), 1
+    else:
+        import torchvision
+
+        model, channels = torchvision.models.get_model(name, weights=None), 3
     with torch.no_grad():
         model.train()(torch.randn(2, channels, 32, 32))
     return model.eval()

@@ -164,7 +164,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["torchvision:zzz"], "there are alexnet, convnext_base"),
         (["no/such.py:network"], "there is no file no/such.py"),
         (["torchvision:vit_b_16", "--size", "40"], "building torchvision:vit_b_16 failed: AssertionError"),
-        (["torchvision:vgg11", *SMALL], "VGG ran no residual addition"),
+        (["torchvision:squeezenet1_1", *SMALL], "SqueezeNet ran no residual addition"),
         (["torchvision:resnet18", "--size", "0"], "size must be at least 1, but got 0"),
         (["torchvision:resnet18", "--samples", "-3"], "samples must be at least 1"),
         (["torchvision:resnet18", "--batch-size", "0"], "batch-size must be at least 1"),
