@@ -32,7 +32,8 @@ def test_every_row_is_still_what_the_records_say(rows: dict[str, claims.LedgerRo
     now = ledger.ledger_table(rows.values()).to_dict("records")
     changed = [row["id"] for row, old in zip(now, written, strict=False) if row != old]
     assert not changed, f"run make ledger, and read what became of {', '.join(changed)}"
-    assert len(now) == len(written), "run make ledger"
+    text = ledger.ledger_table(rows.values()).to_csv(index=False, lineterminator="\n")
+    assert text == (ROOT / ledger.FILE).read_text(encoding="utf-8"), "run make ledger"
 
 
 def test_every_row_has_a_verdict_a_source_and_a_place(rows: dict[str, claims.LedgerRow]) -> None:
