@@ -127,10 +127,9 @@ def run_command(options: argparse.Namespace) -> int:
         experiment = Experiment.from_mapping(changes)
         results = options.results or "results/runs"
 
-    from resperturb.experiment.parameters import with_threads
     from resperturb.studies.run import run
 
-    record = run(with_threads(experiment), results, again=options.again, report=lambda line: print(line, flush=True))
+    record = run(experiment, results, again=options.again, report=lambda line: print(line, flush=True))
     end = record.run["averages"].get("end")
     if end is None:
         print(f"{record.folder}: diverged")

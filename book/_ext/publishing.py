@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from report.repository import BRANCH, Repository, find_repository, git
+from report.repository import BRANCH, Repository, find_repository
+from resperturb.records.provenance import ask_git
 
 BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")
 BINDER = """name: resperturb
@@ -30,7 +31,7 @@ def footer(root: Path, repository: Repository | None, rights: str = "") -> str:
     """Compose one line: whose the book is, version, commit, days of the newest record and of the build."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     parts = [rights, f"resperturb {project['version']}"]
-    if (root / ".git").exists() and (commit := git(root, "rev-parse", "HEAD")):
+    if (root / ".git").exists() and (commit := ask_git(root, "rev-parse", "HEAD")):
         words = f"commit {commit[:7]}"
         address = f"https://github.com/{repository.name}/commit/{commit}" if repository and repository.name else ""
         parts.append(f'<a href="{address}">{words}</a>' if address else words)

@@ -15,7 +15,7 @@ from report.claims import HOLDS, NOT, OPEN, ROUGH, LedgerRow
 from report.ledger import MARKS, ledger
 from report.quantities import machine_time, main_quantities, records_of_all, records_of_runs
 from resperturb import figures
-from resperturb.records.record import StudyRecord, load_studies
+from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep, display_name, in_a_sentence, load_sweeps, main_sweeps, records_of
 
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
@@ -53,7 +53,7 @@ def ledger_rows(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
     return cached(ledger, sweeps)
 
 
-def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
+def open_study(folder: str) -> tuple[dict[str, Sweep], list[Record]]:
     """Open a chapter on a study: the sweeps, and the records of the study.
 
     Prose names these by {glue:text}`study_records`, and their cost by {glue:text}`study_minutes:.1f` and the like.
@@ -61,7 +61,7 @@ def open_study(folder: str) -> tuple[dict[str, Sweep], list[StudyRecord]]:
     Raises:
         RecordError: the study has no records.
     """
-    sweeps, records = open_chapter(), load_studies(RESULTS / folder)
+    sweeps, records = open_chapter(), load_records(RESULTS / folder, kind=None)
     glue_all("study_", {"records": records_of_runs(records), **machine_time(records)})
     return sweeps, records
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from resperturb.analysis.profiles import concentration_table
 from resperturb.analysis.summaries import depth_table
-from resperturb.records.record import Record, StudyRecord
+from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, main_sweeps, stale_words
 
 
@@ -42,7 +42,7 @@ def pre_activation(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:
     return {name: sweep for name, sweep in main_sweeps(sweeps).items() if sweep.block == "preactivation"}
 
 
-def machine_time(records: Sequence[Record | StudyRecord]) -> dict[str, float | str]:
+def machine_time(records: Sequence[Record]) -> dict[str, float | str]:
     """Number of runs, minutes in all, threads of a run, and processors."""
     provenances = [record.run["provenance"] for record in records]
     return {
@@ -61,7 +61,7 @@ def records_of_all(sweeps: Iterable[Sweep]) -> str:
     return f"{', '.join(sweep.folder for sweep in given)} (the presets of these names, {after})"
 
 
-def records_of_runs(records: Sequence[StudyRecord]) -> str:
+def records_of_runs(records: Sequence[Record]) -> str:
     """Folder, number of runs, and how many of them are stale."""
     stale = stale_words(sum(not record.fresh for record in records))
     folder = records[0].folder.parent.name

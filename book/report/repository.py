@@ -6,10 +6,11 @@ import html
 import json
 import os
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from resperturb.records.provenance import ask_git
 
 GITHUB = re.compile(r"^(?:https?://|ssh://git@|git@)github\.com[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
 BRANCH = "main"  # of the sources
@@ -41,15 +42,6 @@ class Repository:
         }
 
 
-def git(root: Path, *words: str) -> str:
-    """Return the output of a git command in a checkout; "" where there is none, or no git."""
-    try:
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
-
-
 def find_repository(root: Path, environment: Mapping[str, str] | None = None) -> Repository | None:
     """Find the repository of a checkout; None where it is not known.
 
@@ -61,7 +53,7 @@ def find_repository(root: Path, environment: Mapping[str, str] | None = None) ->
     if not url and (name := given.get("GITHUB_REPOSITORY")):
         url = f"{given.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}"
     # Only of a checkout's own top: a copy inside another repository is not that repository.
-    if not url and (root / ".git").exists() and GITHUB.match(origin := git(root, "remote", "get-url", "origin")):
+    if not url and (root / ".git").exists() and GITHUB.match(origin := ask_git(root, "remote", "get-url", "origin")):
         url = origin
     if not url:
         return None

@@ -18,10 +18,9 @@ from typing import Any
 
 from resperturb.errors import RecordError
 from resperturb.experiment.experiment import DATASET_DEFAULTS
-from resperturb.records.record import Record, StudyRecord, records_in
+from resperturb.records.record import Record, records_in
 from resperturb.records.sweeps import TITLES
 
-AnyRecord = Record | StudyRecord
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WHERE = ("results", "again")  # parameters of a notebook that are none of the record's
 UNDECISIVE = ("device", "threads", "checkpointing")  # recorded, but no part of what a record is called
@@ -42,19 +41,15 @@ class Parameter:
         return bool(self.value != self.default)
 
 
-def load_folders(results: Path) -> dict[str, list[AnyRecord]]:
+def load_folders(results: Path) -> dict[str, list[Record]]:
     """The records of every folder of `results`, in the order of the folders' names; empty folders are left out."""
     folders = sorted(path for path in results.glob("[!.]*") if path.is_dir())
     return {folder.name: found for folder in folders if (found := list(records_in(folder)))}
 
 
-def notebook_of(record: AnyRecord) -> str:
+def notebook_of(record: Record) -> str:
     """The notebook that makes such records, without its ending."""
-    return str(record.run["study"]) if isinstance(record, StudyRecord) else "sweep"
-
-
-def parameter_values(record: AnyRecord) -> dict[str, Any]:
-    return dict(record.run["parameters"] if isinstance(record, StudyRecord) else record.run["experiment"])
+    return "sweep" if record.kind == "run" else record.kind
 
 
 @functools.cache
@@ -82,9 +77,9 @@ def default_of(name: str, given: Any, values: dict[str, Any]) -> Any:
     return DATASET_DEFAULTS.get(values.get("dataset", ""), {}).get(name)
 
 
-def parameters_of(record: AnyRecord) -> list[Parameter]:
+def parameters_of(record: Record) -> list[Parameter]:
     """Every parameter of a record in the order of its notebook."""
-    values, known = parameter_values(record), declared(notebook_of(record))
+    values, known = record.parameters, declared(notebook_of(record))
     return [
         Parameter(name, json_like(values[name]), json_like(default_of(name, default, values)), meaning)
         for name, (default, meaning) in known.items()
@@ -107,7 +102,7 @@ def written(value: Any) -> str:
     return str(value)
 
 
-def command_of(record: AnyRecord) -> str:
+def command_of(record: Record) -> str:
     """The papermill command that makes the record again: data set, depth and seed, and what differs from defaults."""
     notebook = notebook_of(record)
     words = ["papermill", f"notebooks/{notebook}.ipynb", "out.ipynb"]
@@ -121,9 +116,9 @@ def command_of(record: AnyRecord) -> str:
     return " ".join(words)
 
 
-def differing(record: AnyRecord) -> list[str]:
+def differing(record: Record) -> list[str]:
     """List the parameters that differ from the defaults, beside data set, depth and seed, with their values."""
-    about = ("variant", "epsilon") if isinstance(record, StudyRecord) else ()  # what such a study is about
+    about = ("variant", "epsilon") if record.kind != "run" else ()  # what such a study is about
     return [
         f"{parameter.name.replace('_', ' ')} {written(parameter.value)}"
         for parameter in parameters_of(record)
@@ -131,15 +126,15 @@ def differing(record: AnyRecord) -> list[str]:
     ]
 
 
-def title_of(record: AnyRecord) -> str:
+def title_of(record: Record) -> str:
     """Name data set, depth and seed, then what differs from the defaults."""
-    values = parameter_values(record)
+    values = record.parameters
     depth = [f"{values[name]} {name}" for name in ("blocks", "layers") if name in values]
     parts = [TITLES.get(values.get("dataset", ""), "text"), *depth, f"seed {values['seed']}", *differing(record)]
     return ", ".join([*parts, "diverged"] if record.run.get("diverged") else parts)
 
 
-def origin_of(record: AnyRecord) -> dict[str, str]:
+def origin_of(record: Record) -> dict[str, str]:
     """Say where a record comes from and what it cost."""
     run, origin = record.run, record.run["provenance"]
     state = (
@@ -156,13 +151,13 @@ def origin_of(record: AnyRecord) -> dict[str, str]:
     }
 
 
-def commit_of(record: AnyRecord) -> str:
+def commit_of(record: Record) -> str:
     return str(record.run["provenance"].get("commit", "unknown"))[:10]
 
 
-def outcome_of(record: AnyRecord) -> dict[str, Any]:
+def outcome_of(record: Record) -> dict[str, Any]:
     """Read accuracy, T and the average scaled perturbation at both moments, as far as the record has them."""
-    if isinstance(record, StudyRecord):
+    if record.kind != "run":
         try:
             return dict(record.table("network").iloc[0])
         except RecordError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.run_facts import AnyRecord, command_of, commit_of, differing, load_folders, outcome_of, parameter_values
+from report.run_facts import command_of, commit_of, differing, load_folders, outcome_of
 from resperturb.records.record import Record
 from resperturb.records.sweeps import TITLES
 
@@ -21,8 +21,8 @@ INDEX_FORMATS = {
 }
 
 
-def run_row(record: AnyRecord) -> dict[str, object]:
-    values, outcome = parameter_values(record), outcome_of(record)
+def run_row(record: Record) -> dict[str, object]:
+    values, outcome = record.parameters, outcome_of(record)
     return {
         "folder": record.folder.parent.name,
         "data set": TITLES.get(values.get("dataset", ""), "text"),
@@ -34,7 +34,7 @@ def run_row(record: AnyRecord) -> dict[str, object]:
         "scaled, after training": outcome.get("end"),
         "T": outcome.get("clock"),
         "seconds": record.run["wall_seconds"],
-        "state": "diverged" if isinstance(record, Record) and record.diverged else "fresh" if record.fresh else "stale",
+        "state": "diverged" if record.diverged else "fresh" if record.fresh else "stale",
         "run": record.name,
         "commit": commit_of(record),
         "command": command_of(record),

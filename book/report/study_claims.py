@@ -12,7 +12,7 @@ from resperturb.analysis.power_law import PowerLaw, fit_power_law
 from resperturb.analysis.study_tables import carrier_averages, fit_column
 from resperturb.analysis.summaries import ROUGHLY, interval, signed
 from resperturb.analysis.theory import VARIANTS, Variant
-from resperturb.records.record import Record, StudyRecord
+from resperturb.records.record import Record
 
 RANKED = 0.5  # a rank correlation from here on ranks
 BETTER = 0.1  # and one that is so much higher ranks better
@@ -20,7 +20,7 @@ EVEN = 0.25  # steps whose lengths have a coefficient of variation below this ar
 DOUBLING = 2.0  # growth doubles the depth, so it cannot be nearer than this
 POWERS = {0.0: "does not depend on depth", -0.5: "falls as 1/√L", -1.0: "falls as 1/L"}
 
-Records = list[StudyRecord]
+Records = list[Record]
 
 # ------------------------------------------------------------------------------------------- initialisation
 

@@ -12,13 +12,13 @@ from resperturb.analysis.bootstrap import TABLE_REPLICATES, Summary, finished
 from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth, student
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import RecordError, ScalingError
-from resperturb.records.record import Record, StudyRecord, concat_tables, load_studies
+from resperturb.records.record import Record, concat_tables, load_records
 
 
-def records_of_study(results: Path | str, study: str) -> list[StudyRecord]:
+def records_of_study(results: Path | str, study: str) -> list[Record]:
     """The records of one study; none where it was not run."""
     try:
-        return load_studies(Path(results) / study)
+        return load_records(Path(results) / study, kind=None)
     except RecordError:
         return []
 
@@ -52,7 +52,7 @@ def fit_column(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
 # ------------------------------------------------------------------------------------------- initialisation
 
 
-def initial_averages(records: Iterable[StudyRecord]) -> pd.DataFrame:
+def initial_averages(records: Iterable[Record]) -> pd.DataFrame:
     """One row a variant, seed and depth, those included where activations overflowed."""
     return concat_tables(records, "averages", "variant")
 
@@ -105,7 +105,7 @@ def variant_table(table: pd.DataFrame) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------------- lesions
 
 
-def lesion_table(records: Iterable[StudyRecord]) -> pd.DataFrame:
+def lesion_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a data set, depth and score: Spearman's rank correlation with what a block's absence does, over seeds."""
     every = concat_tables(records, "correlations", "dataset", "blocks")
     rows = []
@@ -124,7 +124,7 @@ def lesion_table(records: Iterable[StudyRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pruning_table(records: Iterable[StudyRecord], share: float = 0.5) -> pd.DataFrame:
+def pruning_table(records: Iterable[Record], share: float = 0.5) -> pd.DataFrame:
     """One row a data set and depth: accuracy whole, and without a share of the blocks by each way to choose them."""
     every = concat_tables(records, "pruning", "dataset", "blocks")
     rows = []
@@ -142,7 +142,7 @@ def pruning_table(records: Iterable[StudyRecord], share: float = 0.5) -> pd.Data
 # ------------------------------------------------------------------------------------------- growth
 
 
-def growth_table(records: Iterable[StudyRecord], sweep: Sequence[Record]) -> pd.DataFrame:
+def growth_table(records: Iterable[Record], sweep: Sequence[Record]) -> pd.DataFrame:
     """One row a epsilon: what growing ended with over seeds, beside the depth the sweep gives and what each took.
 
     Work is counted in training images times the blocks they pass. The sweep's is that of training every depth up to the
@@ -184,14 +184,14 @@ def growth_table(records: Iterable[StudyRecord], sweep: Sequence[Record]) -> pd.
 # ------------------------------------------------------------------------------------------- path
 
 
-def path_sections(records: Iterable[StudyRecord]) -> pd.DataFrame:
+def path_sections(records: Iterable[Record]) -> pd.DataFrame:
     """One row a depth of the network, moment and section: means over seeds of
     :func:`resperturb.studies.path.section_table`."""
     every = pd.concat(record.table("sections").assign(blocks=record.parameters["blocks"]) for record in records)
     return every.groupby(["blocks", "moment", "section"], sort=True, as_index=False).mean(numeric_only=True)
 
 
-def path_depths(records: Iterable[StudyRecord]) -> pd.DataFrame:
+def path_depths(records: Iterable[Record]) -> pd.DataFrame:
     """One row a depth, seed and moment: the relative length of the path over all sections, and mean cosines."""
     rows = []
     for record in records:
@@ -217,7 +217,7 @@ def path_depths(records: Iterable[StudyRecord]) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------------- text
 
 
-def text_averages(records: Iterable[StudyRecord]) -> pd.DataFrame:
+def text_averages(records: Iterable[Record]) -> pd.DataFrame:
     """One row a depth, seed, moment and part ("both", "attention", "mlp"): the mean scaled contribution per token."""
     rows = []
     for record in records:
@@ -238,7 +238,7 @@ def text_laws(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def text_losses(records: Iterable[StudyRecord]) -> pd.DataFrame:
+def text_losses(records: Iterable[Record]) -> pd.DataFrame:
     """One row a number of layers: held-out loss in nats a character before and after training, over seeds."""
     every = concat_tables(records, "network", "layers")
     columns = ["loss_initialization", "loss", "parameters", "training_seconds"]
@@ -258,7 +258,7 @@ SIZE_NAMES = {
 }
 
 
-def carrier_averages(records: Sequence[StudyRecord]) -> pd.DataFrame:
+def carrier_averages(records: Sequence[Record]) -> pd.DataFrame:
     """One row a depth, seed and moment: every size averaged over blocks; `both` is the mean of gain times weights."""
     table = concat_tables(records, "blocks", "blocks")
     table["both"] = table["gain2"] * table["weight2"]

@@ -7,15 +7,13 @@ defaults, so a record always shows the values that were used.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import numbers
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment.validation import finite, one_of, reject_unknown, whole_number
+from resperturb.experiment.parameters import Parameters
+from resperturb.experiment.validation import finite, one_of, whole_number
 
 DATASETS = ("digits", "mnist", "cifar10")
 BLOCK_KINDS = ("preactivation", "postactivation")
@@ -40,16 +38,16 @@ IMAGE_SIDE = {"digits": 8, "mnist": 28, "cifar10": 32}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Experiment(Parameters):
     """All that decides one run.
 
-    Fields marked with ``decides=False`` say where and with how many threads the run happens; they are recorded but
-    are no part of what the run is called. Fields marked with ``later=True`` came after the first records: at their
-    default they are no part of the name either, so those records keep theirs.
+    Fields marked with ``decides=False`` say where and with how many threads the run happens.
 
     Raises:
         ExperimentError: a field has a value outside what is allowed.
     """
+
+    name_fields: ClassVar[tuple[str, ...]] = ("blocks",)
 
     dataset: str = "digits"  # digits (8x8, ships with scikit-learn), mnist (28x28), cifar10 (32x32 colour)
     # Depth L: residual blocks over all sections; transitions are not counted. 0: stem, transitions and head alone.
@@ -78,7 +76,7 @@ class Experiment:
     snapshots: int = 3  # measurements of all blocks during training, beside those at the start and at the end
     precision: str = "float32"  # of training; measurement is always float32
     device: str = field(default="auto", metadata={"decides": False})  # auto (a GPU if there is one), cpu, cuda, ...
-    threads: int | None = field(default=None, metadata={"decides": False})  # processor threads; None: all
+    threads: int | None = field(default=None, metadata={"decides": False})  # None: one for digits, else all
     checkpointing: bool = field(default=False, metadata={"decides": False})  # less memory in training, for more time
 
     def __post_init__(self) -> None:
@@ -157,35 +155,10 @@ class Experiment:
                 f"stem_stride must be at most the side of the images ({side}), but got {self.stem_stride}."
             )
 
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Experiment:
-        """Build from names and values, refusing names that are no field.
-
-        Raises:
-            ExperimentError: an unknown name (with the nearest right one) or a bad value.
-        """
-        reject_unknown(values, cls.field_names())
-        return cls(**values)
-
-    @classmethod
-    def field_names(cls) -> tuple[str, ...]:
-        return tuple(f.name for f in dataclasses.fields(cls))
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that choose a way through the code: those that decide the result, and checkpointing."""
+        return {**self.identity, "checkpointing": self.checkpointing}
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide the result."""
-        return {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.metadata.get("decides", True)
-            and not (f.metadata.get("later", False) and getattr(self, f.name) == f.default)
-        }
-
-    @property
-    def name(self) -> str:
-        """What the run's folder is called: depth and seed to read, then six digits that stand for all the rest."""
-        text = json.dumps(self.identity, sort_keys=True)
-        return f"blocks-{self.blocks:03d}-seed-{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -30,7 +30,7 @@ from resperturb.figures.style import (
     legend_above,
     section_style,
 )
-from resperturb.records.record import StudyRecord
+from resperturb.records.record import Record
 
 SCORE_STYLE: dict[str, dict[str, Any]] = {
     "scaled": {"color": BLUE, "marker": "o", "linestyle": "-", "label": "smallest scaled perturbation"},
@@ -45,7 +45,7 @@ PART_STYLE: dict[str, dict[str, Any]] = {
 }
 
 
-def initial_blocks(record: StudyRecord) -> Figure:
+def initial_blocks(record: Record) -> Figure:
     """Scaled perturbation over the blocks of networks of every depth before training."""
     table = record.table("blocks")[["blocks", "section", "block", "scaled"]]
     figure, axes = plt.subplots()
@@ -59,7 +59,7 @@ def initial_blocks(record: StudyRecord) -> Figure:
     return close(figure)
 
 
-def loss_without(record: StudyRecord) -> Figure:
+def loss_without(record: Record) -> Figure:
     """The loss that each block's absence adds over its scaled perturbation; a mark for each block."""
     table = record.table("blocks")
     figure, axes = plt.subplots()
@@ -95,7 +95,7 @@ def pruning(table: pd.DataFrame) -> Figure:
     return close(figure)
 
 
-def directions(record: StudyRecord, column: str) -> Figure:
+def directions(record: Record, column: str) -> Figure:
     """A cosine of :func:`resperturb.studies.path.block_table` over the blocks, before and after training."""
     table = record.table("blocks")
     labels = {"downhill": r"cosine of $f_l$ and $-\nabla_{x_l}$ loss", "successive": MEASURE_LABEL["successive_cosine"]}
@@ -108,7 +108,7 @@ def directions(record: StudyRecord, column: str) -> Figure:
     return close(figure)
 
 
-def trajectories(record: StudyRecord) -> Figure:
+def trajectories(record: Record) -> Figure:
     """Mean states of the classes through the last section, in the plane of their first two principal components."""
     table = record.table("plane")
     figure, axes = plt.subplots(figsize=(6.0, 4.6))
@@ -124,7 +124,7 @@ def trajectories(record: StudyRecord) -> Figure:
     return close(figure)
 
 
-def growth_phases(records: list[StudyRecord]) -> Figure:
+def growth_phases(records: list[Record]) -> Figure:
     """Average scaled perturbation after each phase over the blocks of that phase; a line for each network."""
     figure, axes = plt.subplots()
     styles = dict(zip(sorted({r.parameters["epsilon"] for r in records}), SECTION_STYLE, strict=False))
@@ -142,7 +142,7 @@ def growth_phases(records: list[StudyRecord]) -> Figure:
     return close(figure)
 
 
-def text_layers(record: StudyRecord) -> Figure:
+def text_layers(record: Record) -> Figure:
     """Scaled contribution per token of attention and MLP over the layers, before (faint) and after training."""
     table = record.table("blocks")
     figure, axes = plt.subplots()
@@ -157,7 +157,7 @@ def text_layers(record: StudyRecord) -> Figure:
     return close(figure)
 
 
-def gains_and_weights(record: StudyRecord) -> Figure:
+def gains_and_weights(record: Record) -> Figure:
     """Gain of the second batch normalisation and size of the second weights, block by block, before and after."""
     table = record.table("blocks")
     figure, both = plt.subplots(2, 1, figsize=(6.0, 4.6), sharex=True)

@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).parent.parent  # resperturb/
 EQUIVALENT = "equivalent.json"  # in the folder of all sweeps
 DECIDING = (
     "experiment/experiment.py",
+    "experiment/parameters.py",
     "experiment/validation.py",
     "measurement/*.py",
     "models/checkpointing.py",
@@ -40,7 +41,7 @@ DECIDING_BESIDE = {
     "text": ("studies/text.py", "models/transformer.py", "studies/base.py"),
 }
 """Files that decide beside them, by kind of record: a run, or a study's name."""
-SIZES = (
+SIZE_PARAMETERS = (
     "blocks", "seed", "epochs", "train_size", "test_size", "measured_images", "threads", "depths", "deepest",
     "layers", "steps", "measured_sequences", "network",
 )  # fmt: skip
@@ -82,7 +83,7 @@ def read_comparisons(results: Path) -> dict[str, list[dict[str, Any]]]:
 def settings_hash(parameters: Mapping[str, Any]) -> str:
     """Six hexadecimal digits for all parameters but sizes; no block at all is a setting of its own."""
     none = {"blocks": 0} if parameters.get("blocks") == 0 else {}
-    settings = {name: value for name, value in parameters.items() if name not in SIZES} | none
+    settings = {name: value for name, value in parameters.items() if name not in SIZE_PARAMETERS} | none
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
 
 

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from resperturb.records.freshness import PACKAGE, deciding_files
 
-from resperturb.records.freshness import deciding_files
+if TYPE_CHECKING:
+    import torch  # reading records needs none
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "resperturb")
 
@@ -25,6 +26,8 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    import torch
+
     found["torch"] = str(torch.__version__)  # with the build's suffix, which the installed version lacks
     return found
 
@@ -46,24 +49,26 @@ def git_commit(kind: str = "run") -> dict[str, Any]:
     Args:
         kind: "run", or the name of a study, whose own sources decide its result too.
     """
-    here = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
-
-    try:
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "modified": bool(git("status", "--porcelain", "--", *map(str, deciding_files(kind)))),
-        }
-    except (OSError, subprocess.SubprocessError):
+    if not (commit := ask_git(PACKAGE, "rev-parse", "HEAD")):
         return {}
+    changed = ask_git(PACKAGE, "status", "--porcelain", "--", *map(str, deciding_files(kind)))
+    return {"commit": commit, "modified": bool(changed)}
+
+
+def ask_git(folder: Path, *words: str) -> str:
+    """The answer of git in a folder; "" where there is no checkout, or no git."""
+    try:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def peak_memory(device: torch.device) -> int:
     """Bytes: the most this process has held since it started, on the GPU for a run there."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.max_memory_allocated(device))
     import resource  # not on Windows
 
@@ -73,6 +78,8 @@ def peak_memory(device: torch.device) -> int:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Processor, cores and threads; the GPU where one was used."""
+    import torch
+
     return {
         "processor": processor(),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""What a run or a study leaves in results/<sweep>/<run>/, written whole or not at all. A run has these files:
+"""Records of runs and studies in results/<sweep>/<run>/, written whole or not at all. The files of a run:
 
 ====================  =====================================================================================
 run.json              the experiment, accuracy, loss, averages, cost, and where all of it comes from
@@ -8,6 +8,8 @@ history.csv           a row per epoch of training
 conventions.csv       the trained network measured by other conventions: on training images, with norms per channel
 weights.csv           a row per block and snapshot: sizes of gains, shifts, filters and the variances normalised by
 ====================  =====================================================================================
+
+A study's has run.json, with its parameters, cost and provenance, and the tables that the study names.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,19 +30,15 @@ from resperturb.errors import RecordError
 from resperturb.experiment.experiment import Experiment
 from resperturb.records.freshness import is_fresh, settings_hash
 
-if TYPE_CHECKING:
-    pass
-from collections.abc import Sequence
-
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run, read back. Tables are read when first asked for."""
+    """One run or study, read back. Tables are read when first asked for."""
 
     folder: Path
-    run: dict[str, Any]
+    run: dict[str, Any]  # run.json
 
     @property
     def name(self) -> str:
@@ -48,57 +46,76 @@ class Record:
 
     @property
     def kind(self) -> str:
-        return "run"
+        """ "run", or the name of the study."""
+        return str(self.run.get("study", "run"))
 
     @property
-    def decisive(self) -> dict[str, Any]:
-        """The parameters that choose a way through the code."""
-        return {**self.experiment.identity, "checkpointing": self.experiment.checkpointing}
+    def parameters(self) -> dict[str, Any]:
+        """The fields of the experiment or of the study."""
+        return dict(self.run["experiment" if self.kind == "run" else "parameters"])
 
     @functools.cached_property
     def experiment(self) -> Experiment:
-        return Experiment.from_mapping(self.run["experiment"])
+        """The experiment of a run."""
+        return Experiment.from_mapping(self.parameters)
 
     @property
     def blocks(self) -> int:
-        return int(self.run["experiment"]["blocks"])
+        return int(self.parameters["blocks"])
 
     @property
     def seed(self) -> int:
-        return int(self.run["experiment"]["seed"])
+        return int(self.parameters["seed"])
 
     @property
     def diverged(self) -> bool:
-        return bool(self.run["diverged"])
+        return bool(self.run.get("diverged", False))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The parameters that choose a way through the code."""
+        return self.experiment.settings if self.kind == "run" else self.parameters
 
     @property
     def fresh(self) -> bool:
-        """Whether the sources that decide the result are those the run was made with, or were shown to be equivalent.
+        """Whether it was made with the present code, or with code shown to give the same numbers for its settings.
 
         See :mod:`resperturb.studies.equivalence`.
         """
         recorded, results = self.run["provenance"]["source_hash"], self.folder.parent.parent
-        return is_fresh(recorded, results, self.kind, settings_hash(self.decisive))
+        return is_fresh(recorded, results, self.kind, settings_hash(self.settings))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table of that name.
+
+        Raises:
+            RecordError: the record has none of that name.
+        """
+        try:
+            return pd.read_csv(self.folder / f"{name}.csv")
+        except FileNotFoundError:
+            there = ", ".join(sorted(path.stem for path in self.folder.glob("*.csv")))
+            raise RecordError(f"{self.folder} has no table {name}; it has {there}.") from None
 
     @functools.cached_property
     def perturbations(self) -> pd.DataFrame:
-        return pd.read_csv(self.folder / "perturbations.csv")
+        return self.table("perturbations")
 
     @functools.cached_property
     def history(self) -> pd.DataFrame:
-        return pd.read_csv(self.folder / "history.csv")
+        return self.table("history")
+
+    @functools.cached_property
+    def samples(self) -> pd.DataFrame:
+        return self.table("samples")
 
     @functools.cached_property
     def conventions(self) -> pd.DataFrame:
         """Empty where the run diverged."""
         try:
-            return pd.read_csv(self.folder / "conventions.csv")
-        except (FileNotFoundError, pd.errors.EmptyDataError):
+            return self.table("conventions")
+        except (RecordError, pd.errors.EmptyDataError):
             return pd.DataFrame(columns=["convention"])
-
-    @functools.cached_property
-    def samples(self) -> pd.DataFrame:
-        return pd.read_csv(self.folder / "samples.csv")
 
     def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
         """Scaled perturbation averaged over the blocks, for each measured image; shape (images,).
@@ -128,38 +145,10 @@ class Record:
         return {moment: blocks_of(rows) for moment, rows in self._by_moment.items()}
 
 
-def write_record(
-    results: Path | str,
-    run: Mapping[str, Any],
-    *,
-    perturbations: pd.DataFrame,
-    samples: pd.DataFrame,
-    history: pd.DataFrame,
-    conventions: pd.DataFrame,
-    weights: pd.DataFrame,
-) -> Record:
-    """Write a record under a temporary name beside its place, then rename it; an older one of that name goes.
+def write_record(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Record:
+    """Write run.json and a CSV file for each table into the folder `target`, all of them or none.
 
-    Args:
-        results: the sweep's folder.
-        run: what becomes run.json; its "name" names the folder.
-        perturbations, samples, history, conventions, weights: the tables described at the top of this module.
-
-    Raises:
-        RecordError: the folder cannot be written.
-    """
-    tables = {
-        "perturbations": perturbations,
-        "samples": samples,
-        "history": history,
-        "conventions": conventions,
-        "weights": weights,
-    }
-    return read_record(write_whole(Path(results) / run["name"], run, tables))
-
-
-def write_whole(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Path:
-    """Write run.json and a CSV file for each table into the folder `target`, all of them or none; returns the folder.
+    They are written under a temporary name beside it, which is then changed; an older record in `target` goes.
 
     Raises:
         RecordError: the folder cannot be written.
@@ -182,7 +171,7 @@ def write_whole(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.Da
         raise RecordError(f"the record {target} cannot be written ({error.strerror or error}).") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return target
+    return read_record(target)
 
 
 def check_writable(results: Path | str) -> None:
@@ -212,23 +201,40 @@ def read_record(folder: Path | str) -> Record:
         run = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
-    if "study" in run:
-        raise RecordError(f"{path} is the record of a study, {run['study']}, and of no single run of a network.")
     if run.get("format") != FORMAT:
         raise RecordError(f"{path} has record format {run.get('format')!r}, this version reads {FORMAT}; run it again.")
     return Record(Path(folder), run)
 
 
-def load_records(folder: Path | str) -> list[Record]:
-    """All records of a sweep, shallow networks first, then by seed. Diverged runs are among them, marked.
+def load_records(folder: Path | str, kind: str | None = "run") -> list[Record]:
+    """All records of a folder: runs with shallow networks first, then by seed; studies by name.
+
+    Diverged runs are among them, marked.
+
+    Args:
+        folder: results/<sweep>.
+        kind: "run", or the name of a study; None: whatever there is.
 
     Raises:
-        RecordError: the folder is missing or holds no record.
+        RecordError: the folder is missing, or holds no record or one of another kind.
     """
     records = [read_record(path.parent) for path in Path(folder).glob("[!.]*/run.json")]
     if not records:
         raise RecordError(f"{folder} holds no records; make some with `make sweep` or resperturb run.")
-    return sorted(records, key=lambda record: (record.blocks, record.seed, record.name))
+    for record in records:
+        if kind not in (None, record.kind):
+            raise RecordError(
+                f"{record.folder} is the record of a {record.kind} and of no {kind}; name another folder."
+            )
+    return sorted(records, key=lambda r: (r.blocks, r.seed, r.name) if r.kind == "run" else (0, 0, r.name))
+
+
+def records_in(folder: Path) -> list[Record]:
+    """The records of a folder; none where there are none to read."""
+    try:
+        return load_records(folder, kind=None)
+    except RecordError:
+        return []
 
 
 def summary(records: Iterable[Record]) -> pd.DataFrame:
@@ -260,86 +266,12 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-if TYPE_CHECKING:
-    pass  # which needs PyTorch; a chapter reads records without
-
-
-@dataclass(frozen=True)
-class StudyRecord:
-    """One study, read back."""
-
-    folder: Path
-    run: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
-
-    @property
-    def kind(self) -> str:
-        return str(self.run["study"])
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return dict(self.run["parameters"])
-
-    decisive = parameters
-
-    @property
-    def fresh(self) -> bool:
-        """Whether the sources that decide the result are those it was made with, or were shown to be equivalent."""
-        recorded, results = self.run["provenance"]["source_hash"], self.folder.parent.parent
-        return is_fresh(recorded, results, self.kind, settings_hash(self.decisive))
-
-    def table(self, name: str) -> pd.DataFrame:
-        """The table of that name.
-
-        Raises:
-            RecordError: the record has none of that name.
-        """
-        try:
-            return pd.read_csv(self.folder / f"{name}.csv")
-        except FileNotFoundError:
-            there = ", ".join(sorted(path.stem for path in self.folder.glob("*.csv")))
-            raise RecordError(f"{self.folder} has no table {name}; it has {there}.") from None
-
-
-def read_study(folder: Path | str) -> StudyRecord:
-    """Read the record of one study.
-
-    Raises:
-        RecordError: there is none, or its run.json is damaged or no study's.
-    """
-    path = Path(folder) / "run.json"
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
-    if run.get("format") != FORMAT or "study" not in run:
-        raise RecordError(f"{path} is no record of a study in format {FORMAT}; run it again.")
-    return StudyRecord(Path(folder), run)
-
-
-def load_studies(folder: Path | str) -> list[StudyRecord]:
-    """All records of a study, by name.
-
-    Raises:
-        RecordError: the folder is missing or holds none.
-    """
-    records = [read_study(path.parent) for path in sorted(Path(folder).glob("[!.]*/run.json"))]
-    if not records:
-        raise RecordError(
-            f"{folder} holds no records of a study; make some with `make sweep PRESET={Path(folder).name}`."
-        )
-    return records
-
-
 def blocks_of(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a measured table that are blocks, transitions left out."""
     return table[table["kind"] == "identity"]
 
 
-def concat_tables(records: Iterable[StudyRecord], table: str, *parameters: str) -> pd.DataFrame:
+def concat_tables(records: Iterable[Record], table: str, *parameters: str) -> pd.DataFrame:
     """One table of several records below each other, with some of their parameters as first columns."""
     parts = []
     for record in records:
@@ -350,13 +282,3 @@ def concat_tables(records: Iterable[StudyRecord], table: str, *parameters: str) 
                 part.insert(min(position, len(part.columns)), name, record.parameters[name])
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
-
-
-def records_in(folder: Path) -> Sequence[Record | StudyRecord]:
-    """The records of a sweep or of a study; none where there are none to read."""
-    for load in (load_records, load_studies):
-        try:
-            return load(folder)
-        except RecordError:
-            continue
-    return []

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from resperturb.errors import ExperimentError, RecordError
-from resperturb.experiment.experiment import BLOCK_KINDS, DATASETS
-from resperturb.experiment.parameters import given_in
+from resperturb.errors import RecordError
+from resperturb.experiment.experiment import DATASETS, Experiment
+from resperturb.experiment.parameters import results_folder
 from resperturb.experiment.presets import BRANCH_SCALES, branch_scale_at, load_preset, sweep_names
-from resperturb.experiment.validation import finite, one_of, reject_unknown, whole_number
+from resperturb.experiment.validation import whole_number
 from resperturb.records.record import Record, load_records
 
 FEWEST_DEPTHS = 3  # a folder with fewer says nothing of depth
@@ -183,92 +182,51 @@ def records_of(sweep: Sweep) -> str:
     return f"{sweep.folder} ({', '.join(filter(None, parts))})"
 
 
-@dataclass(frozen=True)
-class Selection:
-    """What a notebook that reads records is asked for.
-
-    Raises:
-        ExperimentError: a field has a value outside what is allowed.
-    """
-
-    dataset: str = "digits"
-    block: str = "preactivation"
-    blocks: int | None = None  # depth; None: the deepest there is
-    seed: int | None = None  # None: all seeds, or the first where one run is asked for
-    shallowest: int = 1  # smaller depths are left out
-    epsilon: float = 0.05  # of the stopping rule
-    results: str = "results"  # the folder of all sweeps
-
-    def __post_init__(self) -> None:
-        one_of("dataset", self.dataset, DATASETS)
-        if isinstance(self.block, numbers.Number):
-            raise ExperimentError(
-                f"block is the kind of block, one of {', '.join(BLOCK_KINDS)}, but got {self.block!r}; the number of "
-                f"residual blocks is called blocks: use blocks={self.block!r}."
-            )
-        one_of("block", self.block, BLOCK_KINDS)
-        for name, low in (("blocks", 1), ("seed", 0), ("shallowest", 1)):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, whole_number(name, value, low))
-        object.__setattr__(self, "epsilon", finite("epsilon", self.epsilon, above=0.0))
-        if not isinstance(self.results, str | Path) or not str(self.results):
-            raise ExperimentError(f"results must be the name of a folder, but got {self.results!r}.")
-
-
-def read_selection(namespace: Mapping[str, Any], *known: str) -> Selection:
-    """The selection from ``globals()`` right after the parameters cell.
+def find_sweep(
+    results: Path | str = "results",
+    dataset: str = "digits",
+    block: str = "preactivation",
+    *,
+    seed: int | None = None,
+    shallowest: int = 1,
+) -> Sweep:
+    """The main sweep of a data set and a kind of block.
 
     Args:
-        namespace: names and values; what a kernel defines itself is left out.
-        known: the names of the notebook's own parameters, fields of :class:`Selection`.
+        results: the folder of all sweeps.
+        dataset, block: as of an experiment.
+        seed: of the runs; None: all seeds.
+        shallowest: smaller depths are left out.
 
     Raises:
-        ExperimentError: a plain value whose name is no parameter (with the nearest right name), or a bad value.
+        ExperimentError: a bad value, or no such records (RecordError); the message says which there are.
     """
-    given = given_in(namespace)
-    reject_unknown(given, known)
-    return Selection(**given)
-
-
-def select_sweep(selection: Selection) -> Sweep:
-    """The sweep of the data set and the kind of block, with the seed and the depths that are asked for.
-
-    Raises:
-        RecordError: there is none; the message says which there are.
-    """
-    sweeps = main_sweeps(load_sweeps(selection.results))
-    for sweep in sweeps.values():
-        if (sweep.dataset, sweep.block) == (selection.dataset, selection.block):
-            records = [
-                record
-                for record in sweep.records
-                if record.blocks >= selection.shallowest and selection.seed in (None, record.seed)
-            ]
+    Experiment(dataset=dataset, block=block, seed=seed or 0)  # checks them
+    shallowest = whole_number("shallowest", shallowest, 1)
+    there = main_sweeps(load_sweeps(results_folder(results)))
+    for sweep in there.values():
+        if (sweep.dataset, sweep.block) == (dataset, block):
+            records = [r for r in sweep.records if r.blocks >= shallowest and seed in (None, r.seed)]
             if not records:
                 seeds = sorted({record.seed for record in sweep.records})
                 raise RecordError(
-                    f"{sweep.folder} has no record with seed {selection.seed} of {selection.shallowest} blocks or "
-                    f"more; its seeds are {', '.join(map(str, seeds))}, its depths {', '.join(map(str, sweep.depths))}."
+                    f"{sweep.folder} has no record with seed {seed} of {shallowest} blocks or more; its seeds are "
+                    f"{', '.join(map(str, seeds))}, its depths {', '.join(map(str, sweep.depths))}."
                 )
             return Sweep(sweep.name, records, sweep.shipped)
-    there = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in sweeps.values())
-    raise RecordError(
-        f"{selection.results} holds no sweep of {selection.dataset} with block {selection.block}; there is {there}."
-    )
+    named = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in there.values())
+    raise RecordError(f"{results} holds no sweep of {dataset} with block {block}; there is {named}.")
 
 
-def select_record(selection: Selection) -> Record:
-    """One run: the depth that is asked for, or the deepest; the seed that is asked for, or the first.
+def find_record(sweep: Sweep, blocks: int | None = None) -> Record:
+    """The first run of a sweep with that many blocks; None: of the deepest network.
 
     Raises:
-        RecordError: there is none; the message says which depths there are.
+        ExperimentError: a bad value, or no such run (RecordError); the message says which depths there are.
     """
-    sweep = select_sweep(selection)
-    blocks = sweep.depths[-1] if selection.blocks is None and sweep.depths else selection.blocks
+    wanted = max(sweep.depths, default=0) if blocks is None else whole_number("blocks", blocks, 1)
     for record in sweep.finished:
-        if record.blocks == blocks:
+        if record.blocks == wanted:
             return record
-    raise RecordError(
-        f"{sweep.folder} has no finished run of {blocks} blocks; its depths are {', '.join(map(str, sweep.depths))}."
-    )
+    depths = ", ".join(map(str, sweep.depths))
+    raise RecordError(f"{sweep.folder} has no finished run of {wanted} blocks; its depths are {depths}.")

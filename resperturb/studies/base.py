@@ -1,14 +1,12 @@
-"""What a study is: a frozen dataclass of its parameters, with a method that conducts it and returns tables."""
+"""A study: a frozen dataclass of parameters, with a method that conducts it and returns tables."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import pandas as pd
 import torch
@@ -16,8 +14,8 @@ from torch import nn
 
 from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
-from resperturb.experiment.parameters import BESIDES, given_in
-from resperturb.experiment.validation import reject_unknown, whole_number
+from resperturb.experiment.parameters import Parameters
+from resperturb.experiment.validation import whole_number
 from resperturb.models.residual import Block, ResidualNetwork, network_of
 from resperturb.training.data import Images, load_images
 from resperturb.training.loop import Training, evaluate, train
@@ -27,15 +25,14 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """Parameters that all studies have. Those marked `decides=False` are recorded, and decide no result.
+class Study(Parameters, abc.ABC):
+    """Parameters that all studies have.
 
     Raises:
         ExperimentError: a field has a value outside what is allowed.
     """
 
-    study: ClassVar[str]  # what its folder in results/ is called, and its notebook
-    titled: ClassVar[tuple[str, ...]]  # fields that the name of its record spells out
+    kind: ClassVar[str]  # of its records; its notebook has that name too
 
     seed: int = 0  # of weights and of the order of the data
     threads: int = field(default=1, metadata={"decides": False})  # processor threads
@@ -48,55 +45,9 @@ class Study:
         for name, low in bounds:
             object.__setattr__(self, name, whole_number(name, getattr(self, name), low))
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide the result."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("decides", True)}
-
-    @property
-    def name(self) -> str:
-        """What its record is called: some fields to read, then six digits that stand for the rest."""
-        text = json.dumps(self.identity, sort_keys=True)
-        parts = [spelled(name, getattr(self, name)) for name in (*self.titled, "seed")]
-        return "-".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:6]])
-
+    @abc.abstractmethod
     def conduct(self, report: Report) -> Tables:
         """Do it; the tables become the record."""
-        raise AssertionError(f"{type(self).__name__} says nothing of how it is conducted")
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Build from names and values, refusing names that are no field.
-
-        Raises:
-            ExperimentError: an unknown name (with the nearest right one) or a bad value.
-        """
-        reject_unknown(values, [f.name for f in dataclasses.fields(cls)])
-        return cls(**values)
-
-    @classmethod
-    def read(cls, namespace: Mapping[str, Any]) -> tuple[Self, Path, bool]:
-        """The study, the folder of its records and `again`, from ``globals()`` right after the parameters cell.
-
-        Raises:
-            ExperimentError: a plain value whose name is no parameter (with the nearest right name), or a bad value.
-        """
-        given = given_in(namespace)
-        reject_unknown(given, [*(f.name for f in dataclasses.fields(cls)), *BESIDES])
-        results, again = given.pop("results", f"results/{cls.study}"), given.pop("again", False)
-        if not isinstance(results, str | Path) or not str(results):
-            raise ExperimentError(f"results must be the name of a folder, but got {results!r}.")
-        if not isinstance(again, bool):
-            raise ExperimentError(f"again must be True or False, but got {again!r}.")
-        return cls.from_mapping(given), Path(results), again
-
-
-def spelled(name: str, value: Any) -> str:
-    """A field as part of a file's name: a word for itself, a number after the field's name."""
-    if isinstance(value, str):
-        return value
-    number = f"{value:03d}" if name == "blocks" else f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{name}-{number}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +70,7 @@ class TrainedStudy(Study):
         plain = self.experiment  # checks what it is given, and fills in
         for name in ("blocks", "sections", "epochs", "train_size", "test_size", "measured_images", "clock"):
             object.__setattr__(self, name, getattr(plain, name))
+        self.check(("blocks", 1))  # a run may have none
 
     @property
     def experiment(self) -> Experiment:
@@ -127,8 +79,8 @@ class TrainedStudy(Study):
         return Experiment(**{name: getattr(self, name) for name in names}, snapshots=0)
 
 
-def trained(experiment: Experiment, report: Report) -> tuple[ResidualNetwork, Images, Training]:
-    """A network trained as the experiment says, with its data and the history of its training.
+def train_network(experiment: Experiment, report: Report) -> tuple[ResidualNetwork, Images, Training]:
+    """Train a network as the experiment says; give its data and the history of its training too.
 
     Raises:
         ExperimentError: the training diverged.

@@ -16,29 +16,29 @@ from torch import Tensor, nn
 
 from resperturb.measurement.measure import measurement
 from resperturb.models.residual import ResidualNetwork, network_of
-from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, trained
+from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, sections_of, train_network
 
 
 @dataclass(frozen=True, kw_only=True)
 class Carriers(TrainedStudy):
     """The sizes of weights and gains in one network, before and after training."""
 
-    study: ClassVar[str] = "carriers"
-    titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
+    kind: ClassVar[str] = "carriers"
+    name_fields: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     def conduct(self, report: Report) -> Tables:
         """network: one row. blocks: a row per block and moment."""
         drawn = network_of(self.experiment, channels=3 if self.dataset == "cifar10" else 1)
-        network, images, training = trained(self.experiment, report)
+        network, images, training = train_network(self.experiment, report)
         x = images.test_images[: self.measured_images]
-        parts = [sizes(drawn, x).assign(moment="initialization"), sizes(network, x).assign(moment="end")]
+        parts = [branch_sizes(drawn, x).assign(moment="initialization"), branch_sizes(network, x).assign(moment="end")]
         return {
             "network": pd.DataFrame([accuracy_row(network, images, training, self.precision)]),
             "blocks": pd.concat(parts, ignore_index=True),
         }
 
 
-def sizes(network: ResidualNetwork, images: Tensor) -> pd.DataFrame:
+def branch_sizes(network: ResidualNetwork, images: Tensor) -> pd.DataFrame:
     """A row per block: section, scaled, absolute, state; gain1 and gain2, the root mean square of the gains of its two
     batch normalisations; weight1 and weight2, the root mean square over filters of the norm of a filter."""
     table = measurement(network, [images]).table

@@ -1,64 +1,98 @@
-"""Conduct a study and write its record."""
+"""Compose a record: the fresh one there is, or the work, its cost and where it comes from, written whole."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import torch
 
 from resperturb.errors import RecordError
 from resperturb.records.freshness import source_hash
-from resperturb.records.record import FORMAT, StudyRecord, check_writable, read_study, write_whole
+from resperturb.records.provenance import git_commit, machine, peak_memory, versions
+from resperturb.records.record import FORMAT, Record, check_writable, read_record, write_record
+from resperturb.studies.base import Report, Study, Tables
+from resperturb.training.precision import native
 
-if TYPE_CHECKING:
-    from resperturb.studies.base import Report, Study
+Work = Callable[[], tuple[dict[str, Any], Tables]]
 
 
-def keep(study: Study, results: Path | str, *, again: bool = False, report: Report = print) -> StudyRecord:
+def conduct(study: Study, results: Path | str, *, again: bool = False, report: Report = print) -> Record:
     """Conduct a study and write its record, or read the record where there is a fresh one.
 
     Raises:
         ExperimentError: what the study itself raises, or a results folder that cannot be written (RecordError).
     """
-    folder = Path(results) / study.name
-    if not again:
-        try:
-            kept = read_study(folder)
-        except RecordError:
-            kept = None
-        if kept is not None and kept.fresh:
-            report(f"{folder.name} is recorded already; nothing was computed (again=True does it once more)")
-            return kept
-    import torch
 
-    from resperturb.records.provenance import git_commit, machine, peak_memory, versions
-    from resperturb.training.precision import native
+    def work() -> tuple[dict[str, Any], Tables]:
+        return {"study": study.kind, "parameters": dataclasses.asdict(study)}, study.conduct(report)
 
-    check_writable(results)
-    started, clock = datetime.now(UTC), time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(study.threads)
+    return compose(Path(results) / study.name, work, kind=study.kind, threads=study.threads, again=again, report=report)
+
+
+def compose(
+    folder: Path,
+    work: Work,
+    *,
+    kind: str,
+    threads: int,
+    device: torch.device | None = None,
+    again: bool = False,
+    report: Report = print,
+) -> Record:
+    """Read the record in `folder` where it is fresh; else do the work and write its record there.
+
+    Args:
+        folder: results/<sweep>/<name>.
+        work: gives what run.json is to hold of it, and the tables.
+        kind: "run", or the name of a study.
+        threads: processor threads of the work.
+        device: of the work; None: the processor.
+        again: do the work in any case.
+        report: takes one line of progress at a time.
+
+    Raises:
+        ExperimentError: what the work raises, or a folder that cannot be written (RecordError).
+    """
+    if not again and (there := fresh_record(folder)) is not None:
+        report(f"{folder.name} is recorded already; nothing was computed (again=True does it once more)")
+        return there
+    check_writable(folder.parent)
+    device = device or torch.device("cpu")
+    begun, clock = datetime.now(UTC), time.perf_counter()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
-        tables = study.conduct(report)
-        facts = {
+        facts, tables = work()
+        run = {
             "format": FORMAT,
-            "name": study.name,
-            "study": study.study,
-            "parameters": dataclasses.asdict(study),
+            "name": folder.name,
+            **facts,
             "wall_seconds": time.perf_counter() - clock,
-            "peak_memory_bytes": peak_memory(torch.device("cpu")),
+            "peak_memory_bytes": peak_memory(device),
             "provenance": {
-                "started": started.isoformat(timespec="seconds"),
-                "source_hash": source_hash(study.study),
-                **git_commit(study.study),
-                "device": "cpu",
-                "bfloat16": "native" if native(torch.device("cpu")) else "float32, rounded",
-                **machine(torch.device("cpu")),
+                "started": begun.isoformat(timespec="seconds"),
+                "source_hash": source_hash(kind),
+                **git_commit(kind),
+                "device": device.type,
+                "bfloat16": "native" if native(device) else "float32, rounded",
+                **machine(device),
                 "versions": versions(),
             },
         }
     finally:
-        torch.set_num_threads(threads)
-    return read_study(write_whole(folder, facts, tables))
+        torch.set_num_threads(before)
+    return write_record(folder, run, tables)
+
+
+def fresh_record(folder: Path) -> Record | None:
+    """The record in a folder, where there is a readable one of code that gives the present numbers."""
+    try:
+        record = read_record(folder)
+    except RecordError:
+        return None
+    return record if record.fresh else None

@@ -25,7 +25,7 @@ from typing import Any
 from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.presets import sweep_names
-from resperturb.records.freshness import EQUIVALENT, PACKAGE, SIZES, read_comparisons, settings_hash
+from resperturb.records.freshness import EQUIVALENT, PACKAGE, SIZE_PARAMETERS, read_comparisons, settings_hash
 from resperturb.records.provenance import versions
 from resperturb.records.record import records_in
 from resperturb.studies.plan import load_plan, study_class, study_names
@@ -42,13 +42,13 @@ def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None
     Raises:
         ExperimentError: no such commit.
     """
-    cases = {(kind, settings_hash(given)): (kind, shrunk(given)) for kind, given in parameters_in(results)}
+    cases = {(kind, settings_hash(given)): (kind, shrink(given)) for kind, given in parameters_in(results)}
     with tempfile.TemporaryDirectory() as place:
         codes = [checkout(revision, Path(place, f"code-{number}")) for number, revision in enumerate(revisions)]
         codes.append(Path(place, "present"))
         for folder in CODE:
             shutil.copytree(PACKAGE.parent / folder, codes[-1] / folder)
-        processes = [conducting(code, list(cases.values())) for code in codes]
+        processes = [start_cases(code, list(cases.values())) for code in codes]
         failures = [process.wait() for process in processes]  # all of them, before the folder goes
         if any(failures):
             raise ExperimentError("the code of one of the commits cannot be run; its error stands above.")
@@ -59,19 +59,18 @@ def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None
 
 def parameters_in(results: Path) -> Iterator[Case]:
     """Kind and parameters of every record on file, of every run in a preset, and of a run with checkpointing."""
-    yield "run", {**Experiment().identity, "checkpointing": True}
+    yield "run", Experiment(checkpointing=True).settings
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):
-        yield from ((record.kind, record.decisive) for record in records_in(folder))
+        yield from ((record.kind, record.settings) for record in records_in(folder))
     for plan in map(load_plan, (*sweep_names(), *study_names())):
         for run in plan.runs:
             if plan.notebook == "sweep":
-                experiment = Experiment.from_mapping(run.parameters)
-                yield "run", {**experiment.identity, "checkpointing": experiment.checkpointing}
+                yield "run", Experiment.from_mapping(run.parameters).settings
             else:
                 yield plan.notebook, study_class(plan.notebook).from_mapping(run.parameters).identity
 
 
-def shrunk(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def shrink(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The same settings at a size of seconds: two epochs of two steps, sections of unequal length, few images."""
     batch = parameters.get("batch_size", 64)
     sizes = {
@@ -89,7 +88,7 @@ def shrunk(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "network": "resnet20",
         "threads": 1,
     }
-    return {**parameters, **{name: sizes[name] for name in parameters if name in SIZES}}
+    return {**parameters, **{name: sizes[name] for name in parameters if name in SIZE_PARAMETERS}}
 
 
 def checkout(revision: str, folder: Path) -> Path:
@@ -109,7 +108,7 @@ def checkout(revision: str, folder: Path) -> Path:
     return folder
 
 
-def conducting(code: Path, cases: Sequence[Case]) -> subprocess.Popen[bytes]:
+def start_cases(code: Path, cases: Sequence[Case]) -> subprocess.Popen[bytes]:
     """The process in which the code of a folder conducts all cases."""
     (code / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
     settings = {"PYTHONPATH": str(code), "RESPERTURB_DATA": str(data_folder()), "MPLBACKEND": "agg"}
@@ -151,7 +150,7 @@ def compare_codes(
     same: dict[tuple[str, str, str], list[str]] = {}
     differing = 0
     for number, (kind, settings) in enumerate(cases):
-        before, after = facts_of(old, number), facts_of(new, number)
+        before, after = record_facts(old, number), record_facts(new, number)
         found = next((name for name in before if name != "hash" and before[name] != after.get(name)), None)
         if "refused" in before:
             report(f"{revision} {kind} {settings} is left out: {before['refused']}")
@@ -166,7 +165,7 @@ def compare_codes(
     return not differing
 
 
-def facts_of(code: Path, number: int) -> dict[str, Any]:
+def record_facts(code: Path, number: int) -> dict[str, Any]:
     """All that a record holds but costs, as text: numbers of run.json and columns of tables, by name."""
     if (refusal := code / f"{number}.txt").is_file():
         return {"refused": refusal.read_text(encoding="utf-8")}

@@ -30,8 +30,8 @@ from resperturb.training.loop import evaluate, train
 class Growth(TrainedStudy):
     """One network, grown. `blocks` is what it starts with; every phase is one cycle of the learning rate."""
 
-    study: ClassVar[str] = "growth"
-    titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "epsilon")
+    kind: ClassVar[str] = "growth"
+    name_fields: ClassVar[tuple[str, ...]] = ("dataset", "block", "epsilon")
 
     blocks: int = 6
     epsilon: float = 0.05  # the paper names none
@@ -81,7 +81,7 @@ class Growth(TrainedStudy):
             report(f"{blocks:4d} blocks: average scaled perturbation {average:.4f}, accuracy {accuracy:.4f}")
             if average < self.epsilon or 2 * blocks > self.deepest:
                 break
-            network, blocks = grown(network, self.experiment, len(rows)), 2 * blocks
+            network, blocks = double_blocks(network, self.experiment, len(rows)), 2 * blocks
         last = rows[-1]
         end = {
             "epsilon": self.epsilon,
@@ -96,7 +96,7 @@ class Growth(TrainedStudy):
         return {"phases": pd.DataFrame(rows), "growth": pd.DataFrame([end])}
 
 
-def grown(network: ResidualNetwork, experiment: Experiment, number: int) -> ResidualNetwork:
+def double_blocks(network: ResidualNetwork, experiment: Experiment, number: int) -> ResidualNetwork:
     """Put a new block with f = 0 behind each block, in place: twice the blocks, the same function.
 
     Args:

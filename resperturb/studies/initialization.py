@@ -36,8 +36,8 @@ from resperturb.training.data import load_images
 class Initialization(Study):
     """Networks of one variant at many depths, measured as they are drawn."""
 
-    study: ClassVar[str] = "initialization"
-    titled: ClassVar[tuple[str, ...]] = ("dataset", "variant")
+    kind: ClassVar[str] = "initialization"
+    name_fields: ClassVar[tuple[str, ...]] = ("dataset", "variant")
 
     dataset: str = "digits"
     variant: str = "batch-norm"
@@ -89,7 +89,7 @@ class Initialization(Study):
                     "first": identity["scaled"].iloc[0],
                     "growth": (state[-1] / state[0]) ** (1 / max(depth - 1, 1)) if self.sections == 1 else math.nan,
                     "state_ratio": state[-1] / state[0],
-                    "theory": float(np.mean(expected(variant, depth, identity["scaled"].iloc[0]))),
+                    "theory": float(np.mean(theory_ratios(variant, depth, identity["scaled"].iloc[0]))),
                 }
             )
             kept = identity[["block", "section", "state_norm", "perturbation_norm", "scaled", "cosine"]]
@@ -98,7 +98,7 @@ class Initialization(Study):
         return {"averages": pd.DataFrame(averages), "blocks": pd.concat(blocks, ignore_index=True)}
 
 
-def expected(variant: Variant, depth: int, first: float) -> np.ndarray:
+def theory_ratios(variant: Variant, depth: int, first: float) -> np.ndarray:
     """Scaled perturbation at each block by theory, shape (depth,), for one section.
 
     Args:

@@ -22,7 +22,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from resperturb.measurement.measure import measurement
 from resperturb.models.residual import Block, ResidualNetwork, Transition
-from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, trained
+from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, train_network
 
 SCORES = ("scaled", "influence", "angular")
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the blocks, removed together
@@ -32,8 +32,8 @@ SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the blocks, r
 class Lesion(TrainedStudy):
     """One trained network, without each of its blocks and without many of them."""
 
-    study: ClassVar[str] = "lesion"
-    titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
+    kind: ClassVar[str] = "lesion"
+    name_fields: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     draws: int = 5  # random sets of blocks for each number that is removed
 
@@ -43,9 +43,9 @@ class Lesion(TrainedStudy):
 
     def conduct(self, report: Report) -> Tables:
         """network: one row. blocks: a row per block. correlations: a row per score. pruning: a row per set removed."""
-        network, images, training = trained(self.experiment, report)
+        network, images, training = train_network(self.experiment, report)
         x, labels = images.test_images[: self.measured_images], images.test_labels[: self.measured_images]
-        blocks = removed_singly(network, x, labels)
+        blocks = lesion_each_block(network, x, labels)
         table = measurement(network, [x]).table
         identity = table[table["kind"] == "identity"].reset_index(drop=True)
         blocks.insert(1, "section", identity["section"])
@@ -55,7 +55,7 @@ class Lesion(TrainedStudy):
             "network": pd.DataFrame([accuracy_row(network, images, training, self.precision)]),
             "blocks": blocks,
             "correlations": correlations(blocks),
-            "pruning": pruned(network, x, labels, blocks, self.draws, self.seed),
+            "pruning": prune_blocks(network, x, labels, blocks, self.draws, self.seed),
         }
 
 
@@ -76,7 +76,7 @@ def scores_from(network: ResidualNetwork, x: Tensor, first: int, without: Collec
 
 
 @torch.no_grad()
-def removed_singly(network: ResidualNetwork, images: Tensor, labels: Tensor) -> pd.DataFrame:
+def lesion_each_block(network: ResidualNetwork, images: Tensor, labels: Tensor) -> pd.DataFrame:
     """What each block's absence does, beside its angular distance.
 
     Returns:
@@ -130,7 +130,7 @@ def rank_correlation(x: pd.Series, y: pd.Series) -> float:
     return float(spearmanr(x, y).statistic)
 
 
-def pruned(
+def prune_blocks(
     network: ResidualNetwork, images: Tensor, labels: Tensor, blocks: pd.DataFrame, draws: int, seed: int
 ) -> pd.DataFrame:
     """Accuracy without the k blocks that score lowest, and without k at random.

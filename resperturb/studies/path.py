@@ -23,17 +23,17 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from resperturb.models.residual import ResidualNetwork, ResidualStep, Transition, network_of
-from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, trained
+from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, train_network
 
-PICTURED = 40  # points at most on each trajectory of the picture
+TRAJECTORY_POINTS = 40  # points at most on each trajectory of the picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class PathStudy(TrainedStudy):
     """The states of one trained network on test images."""
 
-    study: ClassVar[str] = "path"
-    titled: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
+    kind: ClassVar[str] = "path"
+    name_fields: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     def conduct(self, report: Report) -> Tables:
         """network: one row. blocks: a row per block. sections: a row per section. plane: class means in the last one.
@@ -41,12 +41,12 @@ class PathStudy(TrainedStudy):
         Tables of the untrained network come first, with moment "initialization".
         """
         drawn = network_of(self.experiment, channels=1 if self.dataset != "cifar10" else 3)
-        network, images, training = trained(self.experiment, report)
+        network, images, training = train_network(self.experiment, report)
         x, labels = images.test_images[: self.measured_images], images.test_labels[: self.measured_images]
         parts: dict[str, list[pd.DataFrame]] = {"blocks": [], "sections": []}
         drawn.train()  # running statistics of an untrained batch norm mean nothing: those of the batch instead
         for moment, subject in (("initialization", drawn), ("end", network)):
-            walk = walked(subject, x, labels)
+            walk = trace_path(subject, x, labels)
             for name, table in (("blocks", block_table(walk)), ("sections", section_table(walk))):
                 table.insert(0, "moment", moment)
                 parts[name].append(table)
@@ -76,7 +76,7 @@ class Walk:
     sections: list[Section]
 
 
-def walked(network: ResidualNetwork, images: Tensor, labels: Tensor) -> Walk:
+def trace_path(network: ResidualNetwork, images: Tensor, labels: Tensor) -> Walk:
     """One forward and backward pass that keeps every state. Memory grows with blocks and images."""
     sections: list[list[ResidualStep]] = [[]]
     with torch.enable_grad():
@@ -169,7 +169,7 @@ def plane(section: Section, labels: Tensor) -> pd.DataFrame:
         A row per class and position: label, position (0 to 1), x, y, held.
     """
     count = len(section.states)
-    picked = np.unique(np.linspace(0, count - 1, min(count, PICTURED)).round().astype(int))
+    picked = np.unique(np.linspace(0, count - 1, min(count, TRAJECTORY_POINTS)).round().astype(int))
     classes = sorted(set(labels.tolist()))
     means = torch.stack([section.states[picked][:, labels == label].mean(1) for label in classes])  # (K, P, numbers)
     flat = means.flatten(0, 1).double()

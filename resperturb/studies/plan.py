@@ -39,7 +39,7 @@ STUDY_KEYS = ("about", "notebook", "parameters", "vary")
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run: what its record is called, what papermill is given, and its number of blocks (dearer runs go first)."""
 
     name: str
@@ -55,7 +55,7 @@ class Plan:
     about: str
     notebook: str  # in notebooks/, without its ending
     sources: tuple[Path, ...]  # files that decide the results
-    runs: tuple[Planned, ...]
+    runs: tuple[PlannedRun, ...]
 
 
 def study_class(notebook: str) -> type[Study]:
@@ -94,15 +94,15 @@ def load_plan(name: str | Path) -> Plan:
     reject_unknown(content, STUDY_KEYS)
     kind = Experiment if content["notebook"] == "sweep" else study_class(content["notebook"])
     runs = []
-    for parameters in varied(path, content.get("parameters") or {}, content.get("vary") or {}):
+    for parameters in parameter_grid(path, content.get("parameters") or {}, content.get("vary") or {}):
         run = kind.from_mapping(parameters)
-        runs.append(Planned(run.name, parameters, int(getattr(run, "blocks", 0))))
+        runs.append(PlannedRun(run.name, parameters, int(getattr(run, "blocks", 0))))
     runs.sort(key=lambda run: -run.blocks)
-    sources = deciding_files(getattr(kind, "study", "run"))
+    sources = deciding_files(getattr(kind, "kind", "run"))
     return Plan(path.stem, str(content.get("about", "")), content["notebook"], sources, tuple(runs))
 
 
-def varied(path: Path, parameters: Any, vary: Any) -> Iterator[dict[str, Any]]:
+def parameter_grid(path: Path, parameters: Any, vary: Any) -> Iterator[dict[str, Any]]:
     """Every combination of the lists in `vary`, with the shared parameters."""
     grids = vary if isinstance(vary, list) else [vary]
     if not isinstance(parameters, dict) or not all(isinstance(grid, dict) for grid in grids):
@@ -117,7 +117,7 @@ def varied(path: Path, parameters: Any, vary: Any) -> Iterator[dict[str, Any]]:
 
 def plan_of_sweep(preset: Preset) -> Plan:
     runs = [
-        Planned(experiment.name, preset.parameters_at(experiment.blocks, experiment.seed), experiment.blocks)
+        PlannedRun(experiment.name, preset.parameters_at(experiment.blocks, experiment.seed), experiment.blocks)
         for experiment in preset.experiments()
     ]
     return Plan(preset.name, preset.about, "sweep", deciding_files(), tuple(runs))

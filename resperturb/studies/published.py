@@ -23,8 +23,8 @@ from resperturb.training.loop import evaluate
 class Published(Study):
     """One published network on the first test images of CIFAR-10."""
 
-    study: ClassVar[str] = "published"
-    titled: ClassVar[tuple[str, ...]] = ("network",)
+    kind: ClassVar[str] = "published"
+    name_fields: ClassVar[tuple[str, ...]] = ("network",)
 
     network: str = "resnet20"  # one of resperturb.models.published.NETWORKS
     measured_images: int = 1000  # test images the perturbations are taken on; the accuracy is taken on all

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,16 +12,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resperturb.errors import ActivationError, ExperimentError, RecordError
+from resperturb.errors import ActivationError, ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.measurement.measure import measurement
 from resperturb.models.residual import Block, network_of
 from resperturb.records.freshness import source_hash
-from resperturb.records.provenance import git_commit, machine, peak_memory, versions
-from resperturb.records.record import FORMAT, Record, check_writable, read_record, write_record
+from resperturb.records.record import Record
+from resperturb.studies.conduct import compose
 from resperturb.training.data import Images, load_images
 from resperturb.training.loop import Moment, Training, evaluate, train
-from resperturb.training.precision import native
 
 MEASURED_AT_ONCE = 256  # images a batch; the statistics of an untrained batch norm are taken over as many
 
@@ -72,33 +70,29 @@ def run(
     """
     device = device_of(experiment.device)
     folder = Path(results) / experiment.name
-    if not again and (kept := fresh_record(folder)) is not None:
-        report(f"{folder.name} is recorded already; nothing was trained (again=True runs it once more)")
-        return kept
-    check_writable(results)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(experiment.threads or threads)
-    try:
-        return compose(experiment, Path(results), device, report)
-    finally:
-        torch.set_num_threads(threads)
+    checkpoint = folder.with_name(f".{folder.name}.checkpoint")
+    # Operations on 8x8 images are too small to share out (benchmarks/sweep.py measures it).
+    threads = experiment.threads or (1 if experiment.dataset == "digits" else torch.get_num_threads())
+    record = compose(
+        folder,
+        lambda: train_and_measure(experiment, device, checkpoint, report),
+        kind="run",
+        threads=threads,
+        device=device,
+        again=again,
+        report=report,
+    )
+    checkpoint.unlink(missing_ok=True)
+    return record
 
 
-def fresh_record(folder: Path) -> Record | None:
-    """The record in `folder` if there is a readable one of the present sources."""
-    try:
-        record = read_record(folder)
-    except RecordError:
-        return None
-    return record if record.fresh else None
-
-
-def compose(experiment: Experiment, results: Path, device: torch.device, report: Callable[[str], None]) -> Record:
-    started, clock = datetime.now(UTC), time.perf_counter()
+def train_and_measure(
+    experiment: Experiment, device: torch.device, checkpoint: Path, report: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """What run.json is to hold of a run, and the tables of its record."""
     images = load_images(experiment, device)
     network = network_of(experiment, channels=images.channels)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    checkpoint = results / f".{experiment.name}.checkpoint"
     spent = {"seconds": 0.0}
 
     def observe(moment: Moment) -> dict[str, Any]:
@@ -120,9 +114,7 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
         if training.diverged
         else evaluate(network, images.test_images, images.test_labels, experiment.precision)
     )
-    run_facts = {
-        "format": FORMAT,
-        "name": experiment.name,
+    facts = {
         "experiment": experiment.to_dict(),
         "diverged": training.diverged,
         "accuracy": finite_or_none(accuracy),
@@ -144,29 +136,14 @@ def compose(experiment: Experiment, results: Path, device: torch.device, report:
         },
         "parameters": sum(p.numel() for p in network.parameters()),
         "measurement_seconds": spent["seconds"],
-        "wall_seconds": time.perf_counter() - clock,
-        "peak_memory_bytes": peak_memory(device),
-        "provenance": {
-            "started": started.isoformat(timespec="seconds"),
-            "source_hash": source_hash(),
-            **git_commit(),
-            "device": device.type,
-            "bfloat16": "native" if native(device) else "float32, rounded",
-            **machine(device),
-            "versions": versions(),
-        },
     }
-    record = write_record(
-        results,
-        run_facts,
-        perturbations=tidy([o["table"] for o in training.observations]),
-        weights=tidy([o["weights"] for o in training.observations]),
-        samples=pd.DataFrame({f"snapshot_{i}": o["samples"] for i, o in enumerate(training.observations)}),
-        history=pd.DataFrame(training.history),
-        conventions=pd.DataFrame() if training.diverged else conventions_of(network, images, experiment),
-    )
-    checkpoint.unlink(missing_ok=True)
-    return record
+    return facts, {
+        "perturbations": tidy([o["table"] for o in training.observations]),
+        "weights": tidy([o["weights"] for o in training.observations]),
+        "samples": pd.DataFrame({f"snapshot_{i}": o["samples"] for i, o in enumerate(training.observations)}),
+        "history": pd.DataFrame(training.history),
+        "conventions": pd.DataFrame() if training.diverged else conventions_of(network, images, experiment),
+    }
 
 
 def observation_of(network: nn.Module, images: Images, experiment: Experiment, moment: Moment) -> dict[str, Any]:

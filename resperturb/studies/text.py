@@ -33,8 +33,8 @@ CLIP = 1.0  # largest norm of the gradient
 class TextStudy(Study):
     """One transformer, trained and measured token by token."""
 
-    study: ClassVar[str] = "text"
-    titled: ClassVar[tuple[str, ...]] = ("initialization", "layers")
+    kind: ClassVar[str] = "text"
+    name_fields: ClassVar[tuple[str, ...]] = ("initialization", "layers")
 
     layers: int = 8  # each two blocks, attention and MLP
     width: int = 64  # of the stream
@@ -70,7 +70,7 @@ class TextStudy(Study):
         Raises:
             ExperimentError: training diverged.
         """
-        text, alphabet = encoded(corpus())
+        text, alphabet = encode_text(corpus())
         split = round(len(text) * (1 - HELD_OUT))
         seen, held = text[:split], text[split:]
         with torch.random.fork_rng(devices=[]):
@@ -81,12 +81,12 @@ class TextStudy(Study):
             )  # fmt: skip
         starts = np.linspace(0, len(held) - self.context - 1, self.measured_sequences).round().astype(int)
         measured, following = windows(held, torch.from_numpy(starts), self.context)
-        parts = [self.observed(network, measured, "initialization")]
+        parts = [self.measure_blocks(network, measured, "initialization")]
         before = loss_of(network, measured, following)
         begun = time.perf_counter()
         history = self.train(network, seen, report)
         seconds = time.perf_counter() - begun
-        parts.append(self.observed(network, measured, "end"))
+        parts.append(self.measure_blocks(network, measured, "end"))
         end = {
             "loss_initialization": before,
             "loss": loss_of(network, measured, following),
@@ -103,7 +103,7 @@ class TextStudy(Study):
             "history": history,
         }
 
-    def observed(self, network: Transformer, sequences: Tensor, moment: str) -> pd.DataFrame:
+    def measure_blocks(self, network: Transformer, sequences: Tensor, moment: str) -> pd.DataFrame:
         """Every addition, norms per token: a row each, with its layer and part."""
         table = measurement(network, [sequences], sequences="token").table
         table = table[["block", "name", "state_norm", "perturbation_norm", "scaled", "cosine", "influence"]].copy()
@@ -149,7 +149,7 @@ def corpus() -> str:
     return "\n".join(topics[name] for name in sorted(topics))
 
 
-def encoded(text: str) -> tuple[Tensor, str]:
+def encode_text(text: str) -> tuple[Tensor, str]:
     """(numbers of its characters, int64 [length]; the alphabet)."""
     alphabet = "".join(sorted(set(text)))
     numbers = {character: number for number, character in enumerate(alphabet)}

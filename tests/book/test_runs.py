@@ -13,10 +13,10 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, Site
 from playwright.sync_api import Browser
 
-from report.run_facts import command_of, differing, load_folders, notebook_of, parameters_of, title_of
+from report.run_facts import command_of, differing, load_folders, parameters_of, title_of
 from report.runs import index_data, index_table
 from resperturb.experiment import Experiment
-from resperturb.records.record import Record, StudyRecord, load_records
+from resperturb.records.record import Record, load_records
 from resperturb.studies.plan import study_class
 
 RESULTS = ROOT / "results"
@@ -41,7 +41,7 @@ def test_every_command_makes_its_own_record_again() -> None:
     checked = 0
     for records in load_folders(RESULTS).values():
         for record in records:
-            kind = study_class(notebook_of(record)) if isinstance(record, StudyRecord) else Experiment
+            kind = Experiment if record.kind == "run" else study_class(record.kind)
             assert kind.from_mapping(given_by(command_of(record))).name == record.name, command_of(record)
             checked += 1
     assert checked == len(list(RESULTS.glob("*/[!.]*/run.json")))
@@ -52,7 +52,7 @@ def test_defaults_are_those_of_the_class(notebook: str) -> None:
     kind: Any = Experiment if notebook == "sweep" else study_class(notebook)
     plain = dataclasses.asdict(kind())
     run = {"study": notebook, "parameters": plain} if notebook != "sweep" else {"experiment": plain}
-    record = (StudyRecord if notebook != "sweep" else Record)(RESULTS / "none" / "none", run)  # type: ignore[operator]
+    record = Record(RESULTS / "none" / "none", run)
     found = {parameter.name: parameter for parameter in parameters_of(record)}
     assert set(found) == set(plain)
     assert [name for name, parameter in found.items() if parameter.differs and name != "threads"] == []

@@ -15,7 +15,7 @@ from resperturb.errors import RecordError
 from resperturb.experiment import Experiment
 from resperturb.records import record
 from resperturb.records.freshness import source_hash
-from resperturb.records.record import load_records, read_record, summary, write_record
+from resperturb.records.record import Record, load_records, read_record, summary, write_record
 
 
 def facts(blocks: int = 6, seed: int = 0, **changes: Any) -> dict[str, Any]:
@@ -50,8 +50,12 @@ def tables() -> dict[str, pd.DataFrame]:
     }
 
 
+def store(results: Path, run: dict[str, Any]) -> Record:
+    return write_record(results / run["name"], run, tables())
+
+
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
-    written = write_record(tmp_path, facts(), **tables())
+    written = store(tmp_path, facts())
     record = read_record(written.folder)
     assert record.experiment == Experiment(blocks=6)
     assert (record.blocks, record.seed, record.diverged, record.fresh) == (6, 0, False, True)
@@ -63,8 +67,8 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_second_record_of_the_name_replaces_the_first(tmp_path: Path) -> None:
-    write_record(tmp_path, facts(accuracy=0.1), **tables())
-    write_record(tmp_path, facts(accuracy=0.2), **tables())
+    store(tmp_path, facts(accuracy=0.1))
+    store(tmp_path, facts(accuracy=0.2))
     assert [record.run["accuracy"] for record in load_records(tmp_path)] == [0.2]
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -72,14 +76,14 @@ def test_a_second_record_of_the_name_replaces_the_first(tmp_path: Path) -> None:
 def test_a_failure_while_writing_leaves_the_old_record_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_record(tmp_path, facts(accuracy=0.1), **tables())
+    store(tmp_path, facts(accuracy=0.1))
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(RecordError, match=r"cannot be written \(No space left on device\)"):
-        write_record(tmp_path, facts(accuracy=0.2), **tables())
+        store(tmp_path, facts(accuracy=0.2))
     monkeypatch.undo()
     assert [record.run["accuracy"] for record in load_records(tmp_path)] == [0.1]
     assert len(list(tmp_path.iterdir())) == 1
@@ -87,13 +91,13 @@ def test_a_failure_while_writing_leaves_the_old_record_and_nothing_else(
 
 def test_not_a_number_never_reaches_the_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        write_record(tmp_path, facts(accuracy=float("nan")), **tables())
+        store(tmp_path, facts(accuracy=float("nan")))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_records_come_in_order_and_temporary_folders_are_no_records(tmp_path: Path) -> None:
     for blocks, seed in ((100, 0), (6, 1), (6, 0)):
-        write_record(tmp_path, facts(blocks, seed), **tables())
+        store(tmp_path, facts(blocks, seed))
     half = tmp_path / ".blocks-006-seed-9-abcdef"
     half.mkdir()
     (half / "run.json").write_text("{")
@@ -103,7 +107,7 @@ def test_records_come_in_order_and_temporary_folders_are_no_records(tmp_path: Pa
 def test_missing_and_damaged_records_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="holds no records"):
         load_records(tmp_path / "nothing")
-    record = write_record(tmp_path, facts(), **tables())
+    record = store(tmp_path, facts())
     (record.folder / "run.json").write_text("{")
     with pytest.raises(RecordError, match="no readable record"):
         load_records(tmp_path)
@@ -121,14 +125,14 @@ def test_an_unwritable_folder_is_refused(where: str, tmp_path: Path) -> None:
 
 
 def test_a_record_of_other_sources_is_stale(tmp_path: Path) -> None:
-    record = write_record(tmp_path, facts(provenance={"source_hash": "other"}), **tables())
+    record = store(tmp_path, facts(provenance={"source_hash": "other"}))
     assert not record.fresh
 
 
 def test_the_summary_has_a_row_per_run(tmp_path: Path) -> None:
-    write_record(tmp_path, facts(6), **tables())
+    store(tmp_path, facts(6))
     averages = {"initialization": {"scaled": 0.5, "absolute": 2.0}}
-    write_record(tmp_path, facts(15, diverged=True, accuracy=None, loss=None, averages=averages), **tables())
+    store(tmp_path, facts(15, diverged=True, accuracy=None, loss=None, averages=averages))
     table = summary(load_records(tmp_path))
     assert table["blocks"].tolist() == [6, 15]
     assert table["diverged"].tolist() == [False, True]

@@ -12,7 +12,7 @@ from builders import copy_sweep
 from conftest import ROOT
 
 from resperturb.errors import ExperimentError, RecordError
-from resperturb.records.sweeps import Selection, read_selection, select_record, select_sweep
+from resperturb.records.sweeps import find_record, find_sweep
 
 RESULTS = ROOT / "results"
 NOTEBOOKS = {"scaling": 2, "profile": 4, "stopping_rule": 2}  # figures of each at least
@@ -62,11 +62,6 @@ def test_notebooks_hold_no_outputs_and_begin_with_typed_parameters(name: str) ->
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
     assert code[0].metadata["tags"] == ["parameters"]
     assert all(": " in line and "  # " in line for line in code[0].source.splitlines())
-    namespace: dict[str, object] = {}
-    exec(code[0].source, namespace)
-    given = {key: value for key, value in namespace.items() if not key.startswith("_")}
-    defaults = Selection()
-    assert all(getattr(defaults, key) == value for key, value in given.items())
     for cell in code:
         figure = cell.metadata.get("mystnb")
         if figure:
@@ -80,35 +75,31 @@ def test_notebooks_hold_no_outputs_and_begin_with_typed_parameters(name: str) ->
         ("dataset", "mnits", "did you mean mnist?"),
         ("block", 6, "use blocks=6"),
         ("block", "pre", "block must be one of"),
-        ("blocks", 0, "blocks must be a whole number"),
         ("seed", 0.5, "seed must be a whole number"),
-        ("epsilon", 0, "epsilon must be"),
+        ("shallowest", 0, "shallowest must be a whole number"),
         ("results", "", "results must be the name of a folder"),
     ],
 )
 def test_a_bad_value_is_quoted(name: str, value: object, words: str) -> None:
     with pytest.raises(ExperimentError, match=words.replace("?", r"\?")):
-        read_selection({name: value}, name)
+        find_sweep(**{name: value})  # type: ignore[arg-type]
 
 
-def test_a_kernels_own_names_are_no_parameters() -> None:
-    namespace = {"In": [""], "_": 1, "exit": 1, "dataset": "mnist", "print": print}
-    assert read_selection(namespace, "dataset") == Selection(dataset="mnist")
-
-
-def test_the_records_that_are_asked_for_are_selected(tmp_path: Path) -> None:
+def test_the_records_that_are_asked_for_are_found(tmp_path: Path) -> None:
     copy_sweep(tmp_path / "shipped-digits")
     copy_sweep(tmp_path / "digits-postactivation", block="postactivation")
-    every = select_sweep(Selection(results=str(tmp_path)))
+    every = find_sweep(tmp_path)
     assert every.name == "digits"
-    assert select_sweep(Selection(block="postactivation", results=str(tmp_path))).name == "digits-postactivation"
-    one = select_sweep(Selection(seed=0, shallowest=every.depths[1], results=str(tmp_path)))
+    assert find_sweep(tmp_path, block="postactivation").name == "digits-postactivation"
+    one = find_sweep(tmp_path, seed=0, shallowest=every.depths[1])
     assert {record.seed for record in one.records} == {0}
     assert one.depths == every.depths[1:]
-    assert select_record(Selection(results=str(tmp_path))).blocks == every.depths[-1]
-    chosen = select_record(Selection(results=str(tmp_path), blocks=every.depths[0], seed=1))
+    assert find_record(every).blocks == every.depths[-1]
+    chosen = find_record(find_sweep(tmp_path, seed=1), every.depths[0])
     assert (chosen.blocks, chosen.seed) == (every.depths[0], 1)
+    with pytest.raises(RecordError, match="has no finished run of 7 blocks"):
+        find_record(every, 7)
     with pytest.raises(RecordError, match=r"no sweep of mnist .*; there is digits with block preactivation"):
-        select_sweep(Selection(dataset="mnist", results=str(tmp_path)))
+        find_sweep(tmp_path, "mnist")
     with pytest.raises(RecordError, match="its seeds are 0, 1"):
-        select_sweep(Selection(seed=99, results=str(tmp_path)))
+        find_sweep(tmp_path, seed=99)

@@ -13,7 +13,7 @@ from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.records.freshness import EQUIVALENT, settings_hash, source_hash
 from resperturb.studies import equivalence
-from resperturb.studies.equivalence import CODE, parameters_in, shrunk, verify
+from resperturb.studies.equivalence import CODE, parameters_in, shrink, verify
 from resperturb.studies.plan import STUDIES
 
 TINY = {"blocks": 3, "width": 4, "epochs": 1, "train_size": 128, "test_size": 64, "measured_images": 32}
@@ -55,7 +55,7 @@ def test_every_setting_on_file_and_in_a_preset_is_compared() -> None:
         assert any(run[name] == value for run in runs), name
     assert {kind for kind, _ in cases} == {"run", *STUDIES}
     for kind, parameters in cases:
-        small = shrunk(parameters)
+        small = shrink(parameters)
         assert settings_hash(small) == settings_hash(parameters)
         if kind == "run":
             Experiment.from_mapping(small)

@@ -63,7 +63,7 @@ def parameters_cell() -> str:
 def test_the_parameters_are_the_fields_typed_and_explained_with_their_defaults() -> None:
     namespace: dict[str, object] = {}
     exec(parameters_cell(), namespace)
-    experiment, results, again = read_parameters(namespace)
+    experiment, results, again = read_parameters(Experiment, namespace)
     assert experiment.identity == Experiment().identity
     assert (str(results), again) == ("results/runs", False)
     names = [line.split(":")[0] for line in parameters_cell().splitlines()]
@@ -81,18 +81,11 @@ def test_papermill_can_list_every_parameter() -> None:
 
 
 def test_a_kernels_own_names_are_no_parameters() -> None:
-    namespace = {"In": [""], "Out": {}, "_": 1, "__name__": "x", "exit": 1, "blocks": 9, "read": print}
-    assert read_parameters(namespace)[0].blocks == 9
+    namespace = {"results": "r", "In": [""], "Out": {}, "_": 1, "__name__": "x", "exit": 1, "blocks": 9, "read": print}
+    assert read_parameters(Experiment, namespace)[0].blocks == 9
 
 
 @pytest.mark.parametrize(("name", "value"), [("results", 3), ("results", ""), ("again", "yes")])
 def test_results_and_again_are_checked_too(name: str, value: object) -> None:
     with pytest.raises(ExperimentError, match=f"{name} must be"):
-        read_parameters({name: value})
-
-
-def test_digits_take_one_thread_unless_told_otherwise() -> None:
-    """What a second thread gains alone and costs in company is measured by benchmarks/sweep.py."""
-    assert read_parameters({})[0].threads == 1
-    assert read_parameters({"threads": 2})[0].threads == 2
-    assert read_parameters({"dataset": "mnist"})[0].threads is None
+        read_parameters(Experiment, {"results": "r", name: value})

@@ -17,19 +17,20 @@ from torch import nn
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import ExperimentError, RecordError, ResperturbError
 from resperturb.experiment import Experiment
+from resperturb.experiment.parameters import read_parameters
 from resperturb.measurement.measure import measure
 from resperturb.models.residual import ResidualNetwork
 from resperturb.models.transformer import Transformer
-from resperturb.records.record import concat_tables, load_studies, read_study
+from resperturb.records.record import concat_tables, load_records, read_record
 from resperturb.studies.base import Study, sections_of
-from resperturb.studies.carriers import sizes
-from resperturb.studies.conduct import keep
-from resperturb.studies.growth import Growth, grown
-from resperturb.studies.initialization import Initialization, expected
-from resperturb.studies.lesion import Lesion, pruned, removed_singly, scores_from
-from resperturb.studies.path import Section, Walk, block_table, plane, section_table, walked
+from resperturb.studies.carriers import branch_sizes
+from resperturb.studies.conduct import conduct
+from resperturb.studies.growth import Growth, double_blocks
+from resperturb.studies.initialization import Initialization, theory_ratios
+from resperturb.studies.lesion import Lesion, lesion_each_block, prune_blocks, scores_from
+from resperturb.studies.path import Section, Walk, block_table, plane, section_table, trace_path
 from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
-from resperturb.studies.text import TextStudy, corpus, encoded, windows
+from resperturb.studies.text import TextStudy, corpus, encode_text, windows
 
 TINY = {"epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
 
@@ -54,7 +55,7 @@ class TestInitialization:
         depths = (4, 16, 64)
         for name, power in (("inverse", -1.0), ("root", -0.5), ("batch-norm", -0.5)):
             study = Initialization(variant=name, depths=depths, measured_images=16)
-            table = keep(study, tmp_path, report=silent).table("averages")
+            table = conduct(study, tmp_path, report=silent).table("averages")
             slope = np.polyfit(np.log(table["blocks"]), np.log(table["scaled"]), 1)[0]
             assert slope == pytest.approx(power, abs=0.15), name
 
@@ -70,8 +71,8 @@ class TestInitialization:
     def test_theory_gives_the_first_block_what_it_has(self) -> None:
         for variant in VARIANTS.values():
             first = 0.0 if variant.start == "zero" else 1.5
-            assert expected(variant, 5, 1.5)[0] == first
-        root = expected(VARIANTS["batch-norm"], 4, 1.0)
+            assert theory_ratios(variant, 5, 1.5)[0] == first
+        root = theory_ratios(VARIANTS["batch-norm"], 4, 1.0)
         assert root == pytest.approx([1, 1 / math.sqrt(2), 1 / math.sqrt(3), 0.5])
 
     @pytest.mark.parametrize(("depths", "words"), [([], "a list"), ([0], "at least 1"), (6, "a list")])
@@ -85,7 +86,7 @@ class TestLesion:
     def test_a_network_without_a_block_is_one_with_an_identity_there(self, kind: str) -> None:
         network = network_with_statistics(kind=kind)
         x, labels = torch.randn(20, 1, 8, 8), torch.randint(0, 10, (20,))
-        table = removed_singly(network, x, labels)
+        table = lesion_each_block(network, x, labels)
         assert table["block"].tolist() == [1, 2, 3, 4, 5, 6, 7]
         for place, (section, number) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1)]):
             twin = copy.deepcopy(network)
@@ -103,17 +104,17 @@ class TestLesion:
     def test_the_angle_is_that_of_the_states(self) -> None:
         network = network_with_statistics(blocks=3)
         x = torch.randn(8, 1, 8, 8)
-        table = removed_singly(network, x, torch.zeros(8, dtype=torch.long))
+        table = lesion_each_block(network, x, torch.zeros(8, dtype=torch.long))
         influence = measure(network, [x]).query("kind == 'identity'")["influence"]
         assert (np.cos(table["angular"] * np.pi) >= (1 - influence.to_numpy()) - 1e-3).all()  # Jensen, nearly equal
 
     def test_what_is_removed_first_scores_lowest(self) -> None:
         network = network_with_statistics(blocks=6)
         x, labels = torch.randn(16, 1, 8, 8), torch.randint(0, 10, (16,))
-        blocks = removed_singly(network, x, labels)
+        blocks = lesion_each_block(network, x, labels)
         for score in ("scaled", "influence"):
             blocks[score] = [6.0, 5, 4, 3, 2, 1]
-        table = pruned(network, x, labels, blocks, draws=2, seed=0)
+        table = prune_blocks(network, x, labels, blocks, draws=2, seed=0)
         one = table[(table["way"] == "scaled") & (table["removed"] == 1)]
         assert one["accuracy"].item() == pytest.approx(blocks["accuracy"].iloc[-1])
         assert table.loc[table["way"] == "whole", "agreement"].item() == 1
@@ -127,7 +128,7 @@ class TestGrowth:
         x = torch.randn(5, 1, 8, 8)
         with torch.no_grad():
             before = network(x)
-            larger = grown(network, Experiment(blocks=7, width=4, block=block), 1).eval()
+            larger = double_blocks(network, Experiment(blocks=7, width=4, block=block), 1).eval()
             assert [len(section) for section in sections_of(larger)] == [6, 4, 4]
             torch.testing.assert_close(larger(x), before)
         table = measure(larger, [x], batch_statistics=False).query("kind == 'identity'")
@@ -166,7 +167,7 @@ class TestPath:
     def test_states_and_steps_are_those_that_are_measured(self) -> None:
         network = network_with_statistics(blocks=6)
         x, labels = torch.randn(9, 1, 8, 8), torch.randint(0, 10, (9,))
-        walk = walked(network, x, labels)
+        walk = trace_path(network, x, labels)
         added = torch.cat([s.added.norm(dim=2) / s.states[:-1].norm(dim=2) for s in walk.sections]).mean(1)
         table = measure(network, [x], batch_statistics=False).query("kind == 'identity'")
         np.testing.assert_allclose(added, table["scaled"], rtol=1e-5)
@@ -175,7 +176,7 @@ class TestPath:
     def test_the_gradient_is_that_of_the_loss(self) -> None:
         network = network_with_statistics(blocks=3).double()
         x, labels = torch.randn(4, 1, 8, 8, dtype=torch.float64), torch.randint(0, 10, (4,))
-        section = walked(network, x, labels).sections[1]
+        section = trace_path(network, x, labels).sections[1]
         direction = torch.randn_like(section.states[0])
         shape = (4, 8, 4, 4)
 
@@ -198,7 +199,7 @@ def test_sizes_of_weights_and_gains_are_read_off_every_block() -> None:
     network = network_with_statistics(blocks=4)
     with torch.no_grad():
         network.sections[0][1].branch[3].weight.fill_(2.5)
-    table = sizes(network, torch.randn(5, 1, 8, 8))
+    table = branch_sizes(network, torch.randn(5, 1, 8, 8))
     assert table["gain2"].tolist() == pytest.approx([1, 2.5, 1, 1])
     weight = network.sections[2][0].branch[5].weight
     assert table["weight2"].iloc[3] == pytest.approx(weight.flatten(1).norm(dim=1).square().mean().sqrt().item())
@@ -228,7 +229,7 @@ class TestText:
         torch.testing.assert_close(parts["plain"] / 4, parts["scaled"])  # of 16 blocks
 
     def test_windows_are_followed_by_what_follows(self) -> None:
-        text, alphabet = encoded("abcabcabd")
+        text, alphabet = encode_text("abcabcabd")
         assert alphabet == "abcd"
         x, y = windows(text, torch.tensor([0, 5]), 3)
         assert x.tolist() == [[0, 1, 2], [2, 0, 1]]
@@ -252,20 +253,20 @@ class TestRecords:
 
     def test_a_study_is_conducted_once(self, tmp_path: Path) -> None:
         lines: list[str] = []
-        first = keep(self.study, tmp_path, report=silent)
-        again = keep(self.study, tmp_path, report=lines.append)
+        first = conduct(self.study, tmp_path, report=silent)
+        again = conduct(self.study, tmp_path, report=lines.append)
         assert again.run == first.run
         assert "recorded already" in lines[0]
         assert first.fresh
-        assert keep(self.study, tmp_path, again=True, report=silent).run["provenance"] != {}
+        assert conduct(self.study, tmp_path, again=True, report=silent).run["provenance"] != {}
 
     def test_a_record_of_other_sources_is_stale_and_made_anew(self, tmp_path: Path) -> None:
-        path = keep(self.study, tmp_path, report=silent).folder / "run.json"
+        path = conduct(self.study, tmp_path, report=silent).folder / "run.json"
         run = json.loads(path.read_text())
         run["provenance"]["source_hash"] = "0" * 16
         path.write_text(json.dumps(run))
-        assert not read_study(path.parent).fresh
-        assert keep(self.study, tmp_path, report=silent).fresh
+        assert not read_record(path.parent).fresh
+        assert conduct(self.study, tmp_path, report=silent).fresh
 
     def test_threads_decide_nothing_and_seeds_do(self) -> None:
         assert dataclasses.replace(self.study, threads=2).name == self.study.name
@@ -274,30 +275,30 @@ class TestRecords:
 
     def test_tables_of_several_records_are_told_apart(self, tmp_path: Path) -> None:
         for seed in (0, 1):
-            keep(dataclasses.replace(self.study, seed=seed), tmp_path, report=silent)
-        table = concat_tables(load_studies(tmp_path), "averages", "variant")
+            conduct(dataclasses.replace(self.study, seed=seed), tmp_path, report=silent)
+        table = concat_tables(load_records(tmp_path, kind=None), "averages", "variant")
         assert table[["seed", "blocks"]].to_numpy().tolist() == [[0, 2], [0, 3], [1, 2], [1, 3]]
         with pytest.raises(RecordError, match="has no table nothing; it has averages, blocks"):
-            concat_tables(load_studies(tmp_path), "nothing")
+            concat_tables(load_records(tmp_path, kind=None), "nothing")
 
     def test_what_is_no_record_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(RecordError, match="holds no records of a study"):
-            load_studies(tmp_path)
+        with pytest.raises(RecordError, match="holds no records"):
+            load_records(tmp_path, kind=None)
         (tmp_path / "run.json").write_text("{}")
-        with pytest.raises(RecordError, match="no record of a study"):
-            read_study(tmp_path)
+        with pytest.raises(RecordError, match="record format None"):
+            read_record(tmp_path)
 
     @pytest.mark.parametrize("name", STUDIES)
     def test_unknown_and_bad_parameters_are_quoted(self, name: str) -> None:
         kind = study_class(name)
         with pytest.raises(ExperimentError, match=r"unknown parameter sead; did you mean seed\?"):
-            kind.read({"sead": 1})
+            read_parameters(kind, {"sead": 1})
         with pytest.raises(ExperimentError, match="seed must be a whole number"):
-            kind.read({"seed": -1})
+            read_parameters(kind, {"seed": -1, "results": "r"})
         with pytest.raises(ExperimentError, match="results must be the name of a folder"):
-            kind.read({"results": ""})
+            read_parameters(kind, {"results": ""})
         with pytest.raises(ExperimentError, match="again must be True or False"):
-            kind.read({"again": 1})
+            read_parameters(kind, {"again": 1, "results": "r"})
 
     def test_a_study_of_a_network_takes_what_the_run_takes(self) -> None:
         study = Lesion(blocks=9, dataset="mnist")

@@ -1,0 +1,50 @@
+"""Networks that others trained: the architecture, and the measurement beside a forward pass written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from resperturb.errors import ExperimentError
+from resperturb.measurement.measure import measure
+from resperturb.models.published import FOLDER, NETWORKS, PublishedNetwork
+from resperturb.studies.published import Published, explicit_ratios
+from resperturb.training.data import data_folder
+
+
+def network_with_statistics(each: int) -> PublishedNetwork:
+    """Random weights, and batch norms that have seen a batch."""
+    torch.manual_seed(0)
+    network = PublishedNetwork(each).train()
+    with torch.no_grad():
+        network(torch.randn(16, 3, 32, 32))
+    return network.eval()
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("resnet20", 7), ("resnet32", 13), ("resnet44", 19), ("resnet56", 25)])
+def test_two_of_the_additions_are_transitions(name: str, blocks: int) -> None:
+    table = measure(network_with_statistics(NETWORKS[name][0]), [torch.randn(2, 3, 32, 32)])
+    assert table["kind"].value_counts().to_dict() == {"identity": blocks, "transition": 2}
+
+
+def test_the_measurement_agrees_with_a_forward_pass_in_float64() -> None:
+    network, images = network_with_statistics(3), torch.randn(8, 3, 32, 32)
+    table = measure(network, [images])
+    np.testing.assert_allclose(table["scaled"], explicit_ratios(network, images), rtol=1e-6)
+
+
+def test_a_bad_name_is_refused() -> None:
+    with pytest.raises(ExperimentError, match=r"network must be one of .*; did you mean resnet56"):
+        Published(network="resnet57")
+    with pytest.raises(ExperimentError, match="measured_images must be a whole number"):
+        Published(measured_images=0)
+
+
+def test_given_weights_classify_and_perturb_little() -> None:
+    folder = data_folder()
+    if not (folder / FOLDER / f"resnet20-{NETWORKS['resnet20'][1]}.th").is_file():
+        pytest.skip("the published weights are not in the data folder")
+    tables = Published(measured_images=8).conduct(lambda line: None)
+    assert tables["network"]["accuracy"].item() == pytest.approx(0.9173, abs=5e-4)  # its authors' 91.73 %
+    np.testing.assert_allclose(tables["blocks"]["scaled"], tables["blocks"]["explicit"], rtol=2e-6)
