@@ -10,7 +10,6 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.experiment.parameters import read_parameters
 from resperturb.records.record import load_records
@@ -78,14 +77,3 @@ def test_papermill_can_list_every_parameter() -> None:
     for name in Experiment.field_names():
         assert f"  {name}: " in done.stdout
     assert "Unknown type" not in done.stdout
-
-
-def test_a_kernels_own_names_are_no_parameters() -> None:
-    namespace = {"results": "r", "In": [""], "Out": {}, "_": 1, "__name__": "x", "exit": 1, "blocks": 9, "read": print}
-    assert read_parameters(Experiment, namespace)[0].blocks == 9
-
-
-@pytest.mark.parametrize(("name", "value"), [("results", 3), ("results", ""), ("again", "yes")])
-def test_results_and_again_are_checked_too(name: str, value: object) -> None:
-    with pytest.raises(ExperimentError, match=f"{name} must be"):
-        read_parameters(Experiment, {"results": "r", name: value})

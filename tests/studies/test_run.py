@@ -134,9 +134,10 @@ def test_postactivation_and_a_single_block_run_too(tmp_path: Path) -> None:
         assert math.isfinite(record.run["averages"]["end"]["scaled"])
 
 
-def test_the_number_of_threads_is_put_back(tmp_path: Path) -> None:
+def test_digits_take_one_thread_and_the_number_is_put_back(tmp_path: Path) -> None:
     before = torch.get_num_threads()
-    run(Experiment(blocks=3, **TINY), tmp_path, report=silent)
+    record = run(Experiment(blocks=3, **{**TINY, "threads": None}), tmp_path, report=silent)
+    assert record.run["provenance"]["threads"] == 1
     assert torch.get_num_threads() == before
 
 
