@@ -18,11 +18,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from resperturb import figures, measure
-from resperturb.analysis import conventions, curves, profiles, summaries
+from resperturb.analysis import clock, conventions, curves, profiles, study_tables, summaries
 from resperturb.analysis.power_law import stopping_depth
 from resperturb.models.external import load_model
 from resperturb.models.residual import spread
-from resperturb.records.record import Record, load_records
+from resperturb.records.record import Record, load_records, load_studies
 from resperturb.records.sweeps import Sweep
 from resperturb.training.external_data import load_pictures
 
@@ -92,8 +92,9 @@ def test_the_fit_is_drawn_from_the_numbers_that_are_offered_as_data(records: lis
     assert drawn == offered
 
 
+@pytest.fixture(scope="module")
 def drawn(records: list[Record]) -> dict[str, Figure]:
-    """Every figure of charts, of the digits and of copies of them that stand for other sweeps."""
+    """Every figure of sweeps, of the digits and of copies of them that stand for other sweeps."""
     sweeps = {
         "digits": Sweep("digits", records, True),
         "again": Sweep("again", records, True),
@@ -120,14 +121,44 @@ def drawn(records: list[Record]) -> dict[str, Figure]:
     }
 
 
-def test_every_other_figure_is_drawn(records: list[Record]) -> None:
-    for name, figure in drawn(records).items():
+def study_figures() -> dict[str, Figure]:
+    """The figures of studies and of the maps over time under weight decay, from the shipped records."""
+    shipped = {
+        name: load_studies(ROOT / "results" / name)
+        for name in ("carriers", "growth", "initialization", "lesion", "path", "text")
+    }
+    one = {name: studies[0] for name, studies in shipped.items()}
+    runs = clock.clock_records(ROOT / "results")["clock"]
+    depths = study_tables.path_depths(shipped["path"])
+    return {
+        "initial blocks": figures.initial_blocks(one["initialization"]),
+        "initial": figures.initial_figure(study_tables.initial_averages(shipped["initialization"])),
+        "loss": figures.loss_without(one["lesion"]),
+        "pruning": figures.pruning(one["lesion"].table("pruning")),
+        "successive": figures.directions(one["path"], "successive"),
+        "downhill": figures.path_over_depth(depths, "downhill", "mean cosine", level=0.0),
+        "length": figures.path_over_depth(depths, "relative path", "length"),
+        "straightness": figures.straightness(study_tables.path_sections(shipped["path"])),
+        "trajectories": figures.trajectories(one["path"]),
+        "growth": figures.growth_phases(shipped["growth"]),
+        "layers": figures.text_layers(one["text"]),
+        "text": figures.text_figure(study_tables.text_averages(shipped["text"])),
+        "gains": figures.gains_and_weights(one["carriers"]),
+        "carriers": figures.carrier_sizes(study_tables.carrier_averages(shipped["carriers"])),
+        "products": figures.products_over_clock(clock.clock_table(runs)),
+        "exponents": figures.exponents_over_clock({"clock": clock.clock_exponents(runs)}, clock.LABELS),
+    }
+
+
+def test_every_other_figure_is_drawn_and_labelled(drawn: dict[str, Figure]) -> None:
+    for name, figure in {**drawn, **study_figures()}.items():
         assert "<svg" in svg(figure), name
-        assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes), name
+        assert any(axes.get_xlabel() for axes in figure.axes), name
+        assert any(axes.get_ylabel() for axes in figure.axes), name
 
 
-def test_a_panel_for_every_sweep_and_no_more(records: list[Record]) -> None:
-    figure = drawn(records)["averages"]
+def test_a_panel_for_every_sweep_and_no_more(drawn: dict[str, Figure]) -> None:
+    figure = drawn["averages"]
     assert [axes.get_title() for axes in figure.axes] == ["digits, pre-activation"] * 3
 
 
@@ -156,8 +187,6 @@ def test_depths_that_are_near_share_a_tick() -> None:
 
 
 def test_the_same_numbers_give_the_same_file(records: list[Record]) -> None:
-    import matplotlib as mpl
-
     with mpl.style.context(figures.STYLE):
         assert svg(figures.per_block(records[0])) == svg(figures.per_block(records[0]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,19 @@ from builders import DIGITS, copy_sweep, write_conventions
 
 from report import choices, claims, ledger, quantities
 from resperturb.analysis import conventions
+from resperturb.errors import RecordError
+from resperturb.experiment.presets import load_preset
 from resperturb.records.freshness import source_hash
-from resperturb.records.sweeps import Sweep, base_of, load_sweeps, main_sweeps, records_of, sensitivity_sweeps
+from resperturb.records.record import blocks_of
+from resperturb.records.sweeps import (
+    Sweep,
+    base_of,
+    default_sweep,
+    load_sweeps,
+    main_sweeps,
+    records_of,
+    sensitivity_sweeps,
+)
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +156,39 @@ def test_pages_say_which_records_they_rest_on_and_which_are_stale(results: Path)
     sweep.records[0].run["provenance"]["source_hash"] = "another"
     assert "1 of them stale" in records_of(sweep)
     assert "1 of them stale" in quantities.records_of_all([sweep])
+
+
+def test_the_readers_own_sweep_is_used_once_it_is_complete(tmp_path: Path) -> None:
+    shutil.copytree(DIGITS, tmp_path / "shipped-digits")
+    assert default_sweep(tmp_path).shipped
+    names = [experiment.name for experiment in load_preset("digits").experiments()]
+    for name in names[:-1]:
+        shutil.copytree(DIGITS / name, tmp_path / "digits" / name)
+    assert default_sweep(tmp_path).shipped
+    shutil.copytree(DIGITS / names[-1], tmp_path / "digits" / names[-1])
+    own = default_sweep(tmp_path)
+    assert not own.shipped
+    assert {record.name for record in own.records} == set(names)
+    assert default_sweep(tmp_path, own=False).shipped
+
+
+def test_without_any_records_the_book_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="make sweep"):
+        default_sweep(tmp_path)
+
+
+@pytest.mark.parametrize("sweep", list(load_sweeps(DIGITS.parent, own=False).values()), ids=lambda sweep: sweep.name)
+def test_shipped_records_are_whole_and_of_their_preset(sweep: Sweep) -> None:
+    records = sweep.records
+    if sweep.preset:
+        names = {experiment.name for experiment in load_preset(sweep.preset).experiments()}
+        assert {record.name for record in records} <= names
+    alike = {"blocks": 0, "seed": 0, "branch_scale": sweep.identity["branch_scale"]}
+    assert alike["branch_scale"] != "varied"
+    assert len({str({**record.experiment.identity, **alike}) for record in records}) == 1
+    for record in records:
+        assert not record.diverged
+        table = record.perturbations
+        assert table["reconstruction_error"].max() < 1e-5
+        assert (blocks_of(table).groupby("snapshot").size() == record.blocks).all()
+        assert table["moment"].iloc[[0, -1]].tolist() == ["initialization", "end"]
