@@ -24,7 +24,7 @@ DATA = Path("_data")  # tables behind the figures, written while the book is bui
 def open_chapter() -> dict[str, Sweep]:
     """Set the figures' style, hand numbers to the prose, and load the sweeps.
 
-    Prose names a row of the ledger by its id, {glue:text}`mnist/exponent-end`, with /interval or /verdict behind it;
+    Prose names a row of the ledger by its id, {glue:text}`mnist/exponent-end`, with /interval behind it;
     a number that no claim is about by its sweep and name, {glue:text}`mnist/accuracy_low:.1%`; and the records of a
     main sweep, or of them all, by {glue:text}`mnist/records` and {glue:text}`records`.
     """
@@ -32,7 +32,7 @@ def open_chapter() -> dict[str, Sweep]:
     sweeps = load_sweeps(RESULTS)
     main = main_sweeps(sweeps)
     for row in ledger_rows(sweeps):
-        glue_all(row.id, {"": row.value, "/interval": row.interval, "/verdict": row.verdict})
+        glue_all(row.id, {"": row.value, **({"/interval": row.interval} if row.interval else {})})
     for name, numbers in cached(main_quantities, sweeps).items():
         glue_all(f"{name}/", numbers)
     glue_all("", {"records": records_of_all(main.values())})

@@ -72,9 +72,7 @@ def quoted() -> set[tuple[str, str]]:
 def test_every_measured_number_in_the_prose_belongs_to_a_row(
     rows: dict[str, claims.LedgerRow], sweeps: dict[str, Sweep]
 ) -> None:
-    there = {
-        name for row in rows.values() for name in (row.id, f"{row.id}/verdict", row.interval and f"{row.id}/interval")
-    }
+    there = {name for row in rows.values() for name in (row.id, row.interval and f"{row.id}/interval")}
     there |= {f"{name}/{fact}" for name in main_sweeps(sweeps) for fact in FACTS} | {"landing/answer"}
     assert sorted((page, key) for page, key in quoted() if key not in there) == []
     assert {page for page, _ in quoted()} >= {"index", "per_block", "scaling", "clock", "lesion"}
