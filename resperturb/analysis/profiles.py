@@ -122,7 +122,8 @@ def transition_table(records: Iterable[Record], moment: str = "end") -> pd.DataF
                     "after": after["state_norm"] / before["state_norm"],
                 }
             )
-    return mean_over_seeds(rows, "blocks", "into") if rows else pd.DataFrame(columns=["blocks", "into"])
+    columns = ["blocks", "into", "projected", "scaled", "cosine", "after"]
+    return mean_over_seeds(rows, "blocks", "into") if rows else pd.DataFrame(columns=columns)
 
 
 def image_variation(record: Record, column: str, moment: str = "end") -> float:
