@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-INITIALIZATIONS = ("plain", "scaled")
+TRANSFORMER_INITIALIZATIONS = ("plain", "scaled")
 
 
 class Attention(nn.Module):

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from resperturb.errors import ExperimentError
 from resperturb.experiment.validation import finite, one_of
 from resperturb.measurement.measure import measurement
-from resperturb.models.transformer import INITIALIZATIONS, Transformer
+from resperturb.models.transformer import TRANSFORMER_INITIALIZATIONS, Transformer
 from resperturb.studies.base import Report, Study, Tables
 from resperturb.training.loop import learning_rate
 
@@ -53,7 +53,7 @@ class TextStudy(Study):
             ("layers", 1), ("width", 1), ("heads", 1), ("context", 2), ("steps", 1), ("batch_size", 1),
             ("measured_sequences", 1),
         )  # fmt: skip
-        one_of("initialization", self.initialization, INITIALIZATIONS)
+        one_of("initialization", self.initialization, TRANSFORMER_INITIALIZATIONS)
         object.__setattr__(self, "learning_rate", finite("learning_rate", self.learning_rate, above=0.0))
         object.__setattr__(self, "weight_decay", finite("weight_decay", self.weight_decay, at_least=0.0))
         if self.width % self.heads:
