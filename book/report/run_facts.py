@@ -24,7 +24,8 @@ from resperturb.records.sweeps import TITLES
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WHERE = ("results", "again")  # parameters of a notebook that are none of the record's
 UNDECISIVE = ("device", "threads", "checkpointing")  # recorded, but no part of what a record is called
-HEADING = ("dataset", "blocks", "layers", "seed")  # what a title always says
+HEADING = ("dataset", "blocks", "layers", "network", "seed")  # what a title always says
+STUDY_DATA = {"published": "CIFAR-10", "text": "text"}  # of studies that have no parameter `dataset`
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,16 @@ def differing(record: Record) -> list[str]:
     ]
 
 
+def data_of(record: Record) -> str:
+    """Name the data set of a record."""
+    return TITLES[record.parameters["dataset"]] if "dataset" in record.parameters else STUDY_DATA[record.kind]
+
+
 def title_of(record: Record) -> str:
     """Name data set, depth and seed, then what differs from the defaults."""
     values = record.parameters
-    depth = [f"{values[name]} {name}" for name in ("blocks", "layers") if name in values]
-    parts = [TITLES.get(values.get("dataset", ""), "text"), *depth, f"seed {values['seed']}", *differing(record)]
+    depth = [f"{values[name]} {name}" for name in ("blocks", "layers", "network") if name in values]
+    parts = [data_of(record), *depth, f"seed {values['seed']}", *differing(record)]
     return ", ".join([*parts, "diverged"] if record.run.get("diverged") else parts)
 
 

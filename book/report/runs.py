@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.run_facts import command_of, commit_of, differing, load_folders, outcome_of
+from report.run_facts import command_of, commit_of, data_of, differing, load_folders, outcome_of
 from resperturb.records.record import Record
-from resperturb.records.sweeps import TITLES
 
 INDEX_FORMATS = {
     "test accuracy": "{:.1%}",
@@ -25,7 +24,7 @@ def run_row(record: Record) -> dict[str, object]:
     values, outcome = record.parameters, outcome_of(record)
     return {
         "folder": record.folder.parent.name,
-        "data set": TITLES.get(values.get("dataset", ""), "text"),
+        "data set": data_of(record),
         "blocks": values.get("blocks", 2 * values["layers"] if "layers" in values else None),
         "seed": values["seed"],
         "differs from the defaults": ", ".join(differing(record)),
