@@ -44,7 +44,7 @@ def test_a_depth_of_the_readers_own_from_any_folder(tmp_path: Path) -> None:
     [
         ({"block_count": 6}, "unknown parameter block_count; did you mean blocks?"),
         ({"block": 100}, "use blocks=100"),
-        ({"blocks": 2.5}, "blocks must be a whole number of at least 1, but got 2.5"),
+        ({"blocks": 2.5}, "blocks must be a whole number of at least 0, but got 2.5"),
     ],
 )
 def test_a_mistyped_parameter_stops_the_notebook(parameters: dict[str, object], words: str, tmp_path: Path) -> None:
