@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,16 @@ MADE_HERE = {"book": {"runs", "_data"}, "results": {"digits", "runs"}}
 TINY = {"dataset": "digits", "epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
 
 
-SHARED = {"tree", "swept", "site"}  # made once, at the price of minutes
+SHARED = ("tree", "kernel")  # made once, at the price of seconds and minutes
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the copy of the tree go to one process."""
+    """Tests that share the copy of the tree, or the kernel, go to one process."""
     for item in items:
-        if SHARED & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("tree"))
+        for name in SHARED:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 def copy_tree(destination: Path) -> Path:
@@ -111,6 +112,34 @@ def swept(tree: Tree, tiny: Path) -> Tree:
     done = tree.snakemake("sweep", preset=tiny)
     assert done.returncode == 0, done.stdout
     return tree
+
+
+@pytest.fixture(scope="session")
+def kernel() -> Iterator[Any]:
+    """One process for all notebooks: each of its own would import torch."""
+    from jupyter_client import AsyncKernelManager
+    from nbclient.util import run_sync
+
+    manager = AsyncKernelManager(kernel_name="python3")
+    yield manager
+    if manager.has_kernel:
+        run_sync(manager.shutdown_kernel)(now=True)
+
+
+@pytest.fixture
+def execute(kernel: Any, tmp_path: Path) -> Callable[..., Any]:
+    """A notebook with its parameters put in by papermill, executed in an empty folder and namespace."""
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    def executed(name: str, **parameters: object) -> Any:
+        notebook = parameterize_notebook(load_notebook_node(str(ROOT / "notebooks" / f"{name}.ipynb")), parameters)
+        notebook.cells.insert(0, new_code_cell(f"%reset -f\n%cd -q {tmp_path}"))
+        return NotebookClient(notebook, km=kernel, timeout=300).execute(cwd=str(tmp_path))
+
+    return executed
 
 
 @dataclass(frozen=True)

@@ -173,14 +173,6 @@ class TestFiles:
         assert [name for name in chapters if not (ROOT / "book" / f"{name}.md").is_file()] == []
         assert {path.stem for path in (ROOT / "book").glob("*.md")} == set(chapters)
 
-    @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
-    def test_notebooks_are_stored_without_outputs(self, path: Path) -> None:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        assert notebook["metadata"]["kernelspec"]["name"] == "python3"
-        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-        assert code
-        assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
-
     def test_no_tracked_file_is_large(self) -> None:
         if not (ROOT / ".git").exists():
             pytest.skip("not a git checkout")

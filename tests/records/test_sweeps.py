@@ -11,7 +11,7 @@ from builders import DIGITS, copy_sweep, write_conventions
 
 from report import choices, claims, ledger, quantities
 from resperturb.analysis import conventions
-from resperturb.errors import RecordError
+from resperturb.errors import ExperimentError, RecordError
 from resperturb.experiment.presets import load_preset
 from resperturb.records.freshness import source_hash
 from resperturb.records.record import blocks_of
@@ -19,6 +19,8 @@ from resperturb.records.sweeps import (
     Sweep,
     base_of,
     default_sweep,
+    find_record,
+    find_sweep,
     load_sweeps,
     main_sweeps,
     records_of,
@@ -192,3 +194,39 @@ def test_shipped_records_are_whole_and_of_their_preset(sweep: Sweep) -> None:
         assert table["reconstruction_error"].max() < 1e-5
         assert (blocks_of(table).groupby("snapshot").size() == record.blocks).all()
         assert table["moment"].iloc[[0, -1]].tolist() == ["initialization", "end"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("dataset", "mnits", "did you mean mnist?"),
+        ("block", 6, "use blocks=6"),
+        ("block", "pre", "block must be one of"),
+        ("seed", 0.5, "seed must be a whole number"),
+        ("shallowest", 0, "shallowest must be a whole number"),
+        ("results", "", "results must be the name of a folder"),
+    ],
+)
+def test_a_bad_value_is_quoted(name: str, value: object, words: str) -> None:
+    with pytest.raises(ExperimentError, match=words.replace("?", r"\?")):
+        find_sweep(**{name: value})  # type: ignore[arg-type]
+
+
+def test_the_records_that_are_asked_for_are_found(tmp_path: Path) -> None:
+    copy_sweep(tmp_path / "shipped-digits")
+    copy_sweep(tmp_path / "digits-postactivation", block="postactivation")
+    every = find_sweep(tmp_path)
+    assert every.name == "digits"
+    assert find_sweep(tmp_path, block="postactivation").name == "digits-postactivation"
+    one = find_sweep(tmp_path, seed=0, shallowest=every.depths[1])
+    assert {record.seed for record in one.records} == {0}
+    assert one.depths == every.depths[1:]
+    assert find_record(every).blocks == every.depths[-1]
+    chosen = find_record(find_sweep(tmp_path, seed=1), every.depths[0])
+    assert (chosen.blocks, chosen.seed) == (every.depths[0], 1)
+    with pytest.raises(RecordError, match="has no finished run of 7 blocks"):
+        find_record(every, 7)
+    with pytest.raises(RecordError, match=r"no sweep of mnist .*; there is digits with block preactivation"):
+        find_sweep(tmp_path, "mnist")
+    with pytest.raises(RecordError, match="its seeds are 0, 1"):
+        find_sweep(tmp_path, seed=99)

@@ -1,77 +1,139 @@
-"""The notebook through the real papermill, at tiny size."""
+"""The notebooks at tiny size: what they draw, what they refuse, and the parameters that they offer."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import ROOT
+from nbclient.exceptions import CellExecutionError
 
 from resperturb.experiment import Experiment
 from resperturb.experiment.parameters import read_parameters
+from resperturb.models.published import FOLDER, NETWORKS
 from resperturb.records.record import load_records
+from resperturb.studies.plan import STUDIES, study_class
+from resperturb.training.data import data_folder
 
-NOTEBOOK = ROOT / "notebooks" / "sweep.ipynb"
-TINY = {"train_size": 128, "test_size": 64, "measured_images": 32, "width": 4, "epochs": 2, "threads": 1}
+pytestmark = pytest.mark.book
+
+RESULTS = ROOT / "results"
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+TAKEN = {"train_size": 64, "test_size": 32, "measured_images": 16}
+NETWORK = {"blocks": 3, "epochs": 1, **TAKEN}
+TINY: dict[str, dict[str, object]] = {
+    "carriers": NETWORK,
+    "growth": {**NETWORK, "epsilon": 1e-6, "deepest": 6},
+    "initialization": {"width": 4, "measured_images": 4, "depths": [2, 3]},
+    "lesion": NETWORK,
+    "path": NETWORK,
+    "text": {"layers": 1, "width": 16, "steps": 3, "measured_sequences": 4},
+}
+FIGURES = {"path": 3, "lesion": 2, "scaling": 2, "profile": 4, "stopping_rule": 2}  # of each at least; others have one
+
+Execute = Callable[..., Any]
 
 
-def papermill(folder: Path, **parameters: object) -> subprocess.CompletedProcess[str]:
-    words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
-    command = [sys.executable, "-m", "papermill", str(NOTEBOOK), "out.ipynb", *words, "--no-progress-bar"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def figures_in(notebook: Any) -> int:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return sum("image/svg+xml" in output.get("data", {}) for output in outputs)
 
 
-@pytest.mark.book
-def test_a_depth_of_the_readers_own_from_any_folder(tmp_path: Path) -> None:
-    done = papermill(tmp_path, blocks=4, **TINY)
-    assert done.returncode == 0, done.stderr
+def test_a_depth_of_the_readers_own_from_any_folder(execute: Execute, tmp_path: Path) -> None:
+    notebook = execute("sweep", blocks=4, width=4, epochs=2, threads=1, **TAKEN)
     (record,) = load_records(tmp_path / "results" / "runs")
     assert record.blocks == 4
-    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
-    drawn = [o for c in cells if c.cell_type == "code" for o in c.outputs if "image/svg+xml" in o.get("data", {})]
-    assert len(drawn) == 3  # the training curve, and both measures per block
-    text = "".join(str(c.get("outputs", "")) for c in cells)
+    assert figures_in(notebook) == 3  # the training curve, and both measures per block
+    text = "".join(str(cell.get("outputs", "")) for cell in notebook.cells)
     for word in ("average scaled perturbation", "peak memory", "test accuracy", "wall time"):
         assert word in text
 
 
-@pytest.mark.book
+@pytest.mark.parametrize("name", [name for name in STUDIES if name != "published"])
+def test_a_study_leaves_its_record(name: str, execute: Execute, tmp_path: Path) -> None:
+    notebook = execute(name, results="kept", **TINY[name])
+    (record,) = load_records(tmp_path / "kept", kind=None)
+    assert record.run["study"] == name
+    assert record.fresh
+    assert figures_in(notebook) >= FIGURES.get(name, 1)
+
+
+def test_published_weights_classify_and_perturb_little(execute: Execute, tmp_path: Path) -> None:
+    if not (data_folder() / FOLDER / f"resnet20-{NETWORKS['resnet20'][1]}.th").is_file():
+        pytest.skip("the published weights are not in the data folder")
+    notebook = execute("published", results="kept", measured_images=8)
+    (record,) = load_records(tmp_path / "kept", kind="published")
+    assert record.fresh
+    assert record.table("network")["accuracy"].item() == pytest.approx(0.9173, abs=5e-4)  # its authors' 91.73 %
+    blocks = record.table("blocks")
+    np.testing.assert_allclose(blocks["scaled"], blocks["explicit"], rtol=1e-5)
+    assert figures_in(notebook) == 1
+
+
+@pytest.mark.parametrize("name", ["scaling", "profile", "stopping_rule"])
+def test_an_analysis_draws_what_the_records_hold(name: str, execute: Execute) -> None:
+    notebook = execute(name, results=str(RESULTS), dataset="digits")
+    assert figures_in(notebook) >= FIGURES[name]
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    assert "digits" in printed  # the records that it rests on
+
+
 @pytest.mark.parametrize(
-    ("parameters", "words"),
+    ("name", "parameters", "words"),
     [
-        ({"block_count": 6}, "unknown parameter block_count; did you mean blocks?"),
-        ({"block": 100}, "use blocks=100"),
-        ({"blocks": 2.5}, "blocks must be a whole number of at least 0, but got 2.5"),
+        ("sweep", {"block_count": 6}, r"unknown parameter block_count; did you mean blocks\?"),
+        ("sweep", {"block": 100}, "use blocks=100"),
+        ("sweep", {"blocks": 2.5}, "blocks must be a whole number of at least 0, but got 2.5"),
+        ("lesion", {"block_count": 3}, r"unknown parameter block_count; did you mean blocks\?"),
+        ("scaling", {"datset": "mnist"}, r"unknown parameter datset; did you mean dataset\?"),
+        ("scaling", {"epsilon": 0.1}, "unknown parameter epsilon"),
+        ("profile", {"blocks": 7, "results": str(RESULTS)}, "has no finished run of 7 blocks"),
+        ("stopping_rule", {"epsilon": -1, "results": str(RESULTS)}, "epsilon must be a finite number above 0"),
     ],
 )
-def test_a_mistyped_parameter_stops_the_notebook(parameters: dict[str, object], words: str, tmp_path: Path) -> None:
-    done = papermill(tmp_path, **parameters)
-    assert done.returncode != 0
-    assert words in done.stderr
-    assert not (tmp_path / "results").exists()
+def test_what_cannot_be_answered_stops_a_notebook(
+    name: str, parameters: dict[str, object], words: str, execute: Execute, tmp_path: Path
+) -> None:
+    with pytest.raises(CellExecutionError, match=words):
+        execute(name, **parameters)
+    assert list(tmp_path.iterdir()) == []
 
 
-def parameters_cell() -> str:
-    (cell,) = [c for c in nbformat.read(NOTEBOOK, 4).cells if "parameters" in c.metadata.get("tags", [])]
-    return str(cell.source)
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_are_stored_without_outputs_with_typed_parameters_and_captions(name: str) -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
+    assert notebook.metadata["kernelspec"]["name"] == "python3"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert code[0].metadata["tags"] == ["parameters"]
+    assert all(": " in line and "  # " in line for line in code[0].source.splitlines())
+    for cell in code:
+        if figure := cell.metadata.get("mystnb"):
+            assert figure["figure"]["caption"]
+            assert figure["image"]["alt"]
 
 
-def test_the_parameters_are_the_fields_typed_and_explained_with_their_defaults() -> None:
+@pytest.mark.parametrize("name", ["sweep", *STUDIES])
+def test_the_parameters_are_the_fields_with_their_defaults(name: str) -> None:
+    kind: Any = Experiment if name == "sweep" else study_class(name)
+    source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
+    cell = next(str(cell.source) for cell in source.cells if cell.cell_type == "code")
     namespace: dict[str, object] = {}
-    exec(parameters_cell(), namespace)
-    experiment, results, again = read_parameters(Experiment, namespace)
-    assert experiment.identity == Experiment().identity
-    assert (str(results), again) == ("results/runs", False)
-    names = [line.split(":")[0] for line in parameters_cell().splitlines()]
-    assert names == [*Experiment.field_names(), "results", "again"]
-    assert all(": " in line and "  # " in line for line in parameters_cell().splitlines())
+    exec(cell, namespace)
+    asked, results, again = read_parameters(kind, namespace)
+    assert asked.identity == kind().identity
+    assert (str(results), again) == ("results/runs" if name == "sweep" else f"results/{name}", False)
+    assert {line.split(":")[0] for line in cell.splitlines()} == {*kind.field_names(), "results", "again"}
 
 
 def test_papermill_can_list_every_parameter() -> None:
-    command = [sys.executable, "-m", "papermill", "--help-notebook", str(NOTEBOOK)]
+    command = [sys.executable, "-m", "papermill", "--help-notebook", str(ROOT / "notebooks" / "sweep.ipynb")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Unable to parse" not in done.stderr
     for name in Experiment.field_names():

@@ -1,0 +1,72 @@
+"""The shipped records of studies: those of their presets, in the ledger, and tables made of them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from conftest import ROOT
+
+from report.claims import CLAIMS
+from report.ledger import ledger
+from resperturb.analysis import study_tables
+from resperturb.analysis.clock import FOLDERS
+from resperturb.records.record import Record, load_records, read_record
+from resperturb.records.sweeps import load_sweeps
+from resperturb.studies.plan import load_plan, study_class, study_names
+
+RESULTS = ROOT / "results"
+WITHOUT_CLAIMS = {"published"}  # records that no chapter tells of yet
+SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_studies_are_those_of_their_preset(name: str) -> None:
+    records = load_records(RESULTS / name, kind=None)
+    assert {record.name for record in records} == {run.name for run in load_plan(name).runs}
+    for record in records:
+        assert study_class(record.run["study"]).from_mapping(record.parameters).name == record.name
+
+
+@pytest.mark.parametrize("name", [name for name in FOLDERS if (RESULTS / name).is_dir()])
+def test_shipped_maps_are_of_their_preset(name: str) -> None:
+    records = load_records(RESULTS / name)
+    assert {record.name for record in records} <= {run.name for run in load_plan(name).runs}
+
+
+def shipped(name: str) -> list[Record]:
+    return load_records(RESULTS / name, kind=None)
+
+
+@pytest.fixture(scope="module")
+def digits() -> list[Record]:
+    return load_sweeps(RESULTS, own=False)["digits"].records
+
+
+def test_every_study_has_rows_in_the_ledger_and_a_chapter() -> None:
+    rows = ledger(load_sweeps(RESULTS, own=False))
+    folders = {folder for claim in CLAIMS for folder in claim.about} - {"sweep", "kind", "sensitivity"}
+    assert folders == {*SHIPPED, *FOLDERS} - WITHOUT_CLAIMS == {row.id.split("/")[0] for row in rows} & {*study_names()}
+    pages = {path.stem for path in (ROOT / "book").glob("*.md")}
+    assert {row.chapter.split("#")[0] for row in rows} <= pages
+    assert len({row.id for row in rows}) == len(rows)
+
+
+def test_a_rank_correlation_is_averaged_over_seeds() -> None:
+    records = shipped("lesion")
+    table = study_tables.lesion_table(records).set_index(["blocks", "score"])
+    depth = records[0].parameters["blocks"]
+    by_hand = [r.table("correlations").set_index("score") for r in records if r.parameters["blocks"] == depth]
+    z = [math.atanh(part.loc["scaled", "added_loss"]) for part in by_hand]
+    row = table.loc[(depth, "scaled")]
+    assert row["with added loss"] == pytest.approx(math.tanh(sum(z) / len(z)))
+    assert -1 < row["low"] < row["with added loss"] < row["high"] < 1
+
+
+def test_the_work_of_growth_is_counted_in_images_and_blocks(digits: list[Record]) -> None:
+    record = read_record(next((RESULTS / "growth").glob("*epsilon-0.1-seed-0-*")))
+    phases = record.table("phases")
+    images = record.parameters["train_size"] // 64 * 64 * record.parameters["epochs"]
+    assert phases["block_images"].iloc[-1] == pytest.approx((phases["blocks"] * images).sum())
+    table = study_tables.growth_table(shipped("growth"), digits)
+    assert (table["sweep's block_images"] > 0).all()
