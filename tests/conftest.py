@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads that compete for cores wait for each other
@@ -112,6 +114,18 @@ def swept(tree: Tree, tiny: Path) -> Tree:
     done = tree.snakemake("sweep", preset=tiny)
     assert done.returncode == 0, done.stdout
     return tree
+
+
+@pytest.fixture(scope="session")
+def benchmark() -> Callable[[str], ModuleType]:
+    """A benchmark as a module, so that it does not import torch in a process of its own."""
+
+    def loaded(name: str) -> ModuleType:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(ROOT / "benchmarks"))
+            return importlib.import_module(name)
+
+    return loaded
 
 
 @pytest.fixture(scope="session")

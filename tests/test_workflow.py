@@ -7,11 +7,11 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -128,25 +128,31 @@ class TestBenchmarks:
         assert set(self.listed()) == there - {"common", "other_tools"}
         assert {"startup", "measurement", "sweep", "gpu"} <= there
 
-    def test_each_can_be_tried_quickly_and_keeps_that_from_what_is_recorded(self) -> None:
+    def test_each_can_be_tried_quickly_and_keeps_that_from_what_is_recorded(
+        self, benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         for name in self.listed():
-            command = [sys.executable, f"benchmarks/{name}.py", "--quick"]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-            assert done.returncode == 2, name
-            assert "--quick needs an --output of its own" in done.stderr
+            with pytest.raises(SystemExit, match="2"):
+                benchmark(name).main(["--quick"])
+            assert "--quick needs an --output of its own" in capsys.readouterr().err, name
 
-    def test_without_a_gpu_its_benchmark_says_so_and_writes_nothing(self, tmp_path: Path) -> None:
+    def test_without_a_gpu_its_benchmark_says_so_and_writes_nothing(
+        self,
+        benchmark: Callable[[str], ModuleType],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
         output = tmp_path / "gpu.json"
-        command = [sys.executable, "benchmarks/gpu.py", "--output", str(output)]
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert (done.returncode, output.exists()) == (0, False)
-        assert done.stdout == "There is no CUDA GPU here: nothing was measured and nothing written.\n"
+        assert (benchmark("gpu").main(["--output", str(output)]), output.exists()) == (0, False)
+        assert capsys.readouterr().out == "There is no CUDA GPU here: nothing was measured and nothing written.\n"
 
-    def test_what_it_would_do_on_a_gpu_runs_on_the_processor(self, tmp_path: Path) -> None:
+    def test_what_it_would_do_on_a_gpu_runs_on_the_processor(
+        self, benchmark: Callable[[str], ModuleType], tmp_path: Path
+    ) -> None:
         output = tmp_path / "gpu.json"
-        command = [sys.executable, "benchmarks/gpu.py", "--quick", "--device", "cpu", "--output", str(output)]
-        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        assert benchmark("gpu").main(["--quick", "--device", "cpu", "--output", str(output)]) == 0
         cases = json.loads(output.read_text())["cases"]
         assert [case["blocks"] for case in cases] == [3, 4]
         for case in cases:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,22 +86,6 @@ def test_the_ladder_of_the_shipped_records_is_theirs() -> None:
 # ------------------------------------------------------------------------------------------------- a sweep's use
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    """benchmarks/sweep.py as a module."""
-    folder = ROOT / "benchmarks"
-    sys.path.insert(0, str(folder))
-    try:
-        spec = importlib.util.spec_from_file_location("sweep_benchmark", folder / "sweep.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-    return module
-
-
 @pytest.mark.parametrize(
     ("durations", "cores", "expected"),
     [
@@ -113,8 +97,10 @@ def benchmark() -> ModuleType:
         ([2, 3], 4, 3),
     ],
 )
-def test_longest_first_over_cores(benchmark: ModuleType, durations: list[float], cores: int, expected: float) -> None:
-    assert benchmark.shared_out(durations, cores) == expected
+def test_longest_first_over_cores(
+    benchmark: Callable[[str], ModuleType], durations: list[float], cores: int, expected: float
+) -> None:
+    assert benchmark("sweep").shared_out(durations, cores) == expected
 
 
 def timed(blocks: int, seed: int, start: float, end: float, inner: float) -> dict[str, Any]:
@@ -122,7 +108,7 @@ def timed(blocks: int, seed: int, start: float, end: float, inner: float) -> dic
 
 
 @pytest.fixture
-def measured(benchmark: ModuleType) -> dict[str, Any]:
+def measured(benchmark: Callable[[str], ModuleType]) -> dict[str, Any]:
     """Two depths, two seeds; alone 10 and 4 s, side by side 11 and 4.4 s, of which two are the notebook's own."""
     alone = {"cores": 1, "wall_seconds": 15.0, "runs": [timed(9, 0, 0.5, 10.5, 8), timed(3, 0, 10.5, 14.5, 2)]}
     runs = [timed(9, 0, 1, 12, 9), timed(9, 1, 1, 12, 9), timed(3, 0, 12, 16.4, 2.4), timed(3, 1, 12, 16.4, 2.4)]
@@ -139,7 +125,7 @@ def measured(benchmark: ModuleType) -> dict[str, Any]:
         "preset": "digits",
         "alone": alone,
         "sweep": sweep,
-        "use": benchmark.use_of(alone, sweep),
+        "use": benchmark("sweep").use_of(alone, sweep),
         "threads": {"dataset": "digits", "blocks": 30, "epochs": 3, "ways": ways},
     }
 
@@ -211,11 +197,9 @@ def test_the_gain_of_convolutions_alone_is_one_over_their_share() -> None:
     assert row["faster with convolutions alone"] == pytest.approx(1.25)
 
 
-def test_the_profile_of_a_step_runs(tmp_path: Path) -> None:
+def test_the_profile_of_a_step_runs(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
     output = tmp_path / "step.json"
-    command = [sys.executable, "benchmarks/step.py", "--quick", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    assert benchmark("step").main(["--quick", "--output", str(output)]) == 0
     for case in json.loads(output.read_text())["cases"]:
         for seconds in case["seconds"].values():
             assert min(seconds["convolutions"], seconds["convolutions backwards"], seconds["batch normalisation"]) > 0
