@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.figures.runs import draw_blocks
-from resperturb.figures.style import BLUE, GREEN, INK, MEASURE_LABEL, ORANGE, STYLE, block_axis, close
+from resperturb.figures.style import BLUE, GREEN, MEASURE_LABEL, ORANGE, STYLE, block_axis, close
 from resperturb.records.record import blocks_of
 
 PURPLE = "#aa4499"  # Okabe and Ito's is too light on white
@@ -25,30 +25,24 @@ SERIES: tuple[dict[str, Any], ...] = (
 )
 
 
-def side_by_side(tables: Mapping[str, pd.DataFrame], *, measure: str = "scaled") -> Figure:
-    """One measure over the blocks of a network, or over their relative position in several networks.
+def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """The scaled perturbation over the blocks of a network, or over their relative position in several networks.
 
-    Bands run from the 5th to the 95th percentile over samples.
-
-    Args:
-        tables: by name, what `resperturb.measure` returned; transitions are left out.
-        measure: a key of MEASURE_LABEL.
+    Tables by name are those of `resperturb.measure`; bands run from the 5th to the 95th percentile over samples.
     """
     figure, axes = plt.subplots()
     values = []
     for (name, table), style in zip(tables.items(), itertools.cycle(SERIES), strict=False):
         blocks = blocks_of(table)
-        values.append(blocks[measure])
+        values.append(blocks["scaled"])
         places = blocks["block"] if len(tables) == 1 else (blocks["block"] - 0.5) / len(blocks)
-        draw_blocks(axes, blocks, measure, {**style, "label": name}, places=places)
-    if measure == "cosine":
-        axes.axhline(0, color=INK, linewidth=0.8)
-    elif (pd.concat(values) > 0).all():
+        draw_blocks(axes, blocks, "scaled", {**style, "label": name}, places=places)
+    if (pd.concat(values) > 0).all():
         axes.set_yscale("log")
     if len(tables) == 1:
-        block_axis(axes, MEASURE_LABEL[measure])
+        block_axis(axes, MEASURE_LABEL["scaled"])
     else:
-        axes.set(xlabel="relative position of the block", xlim=(0, 1), ylabel=MEASURE_LABEL[measure])
+        axes.set(xlabel="relative position of the block", xlim=(0, 1), ylabel=MEASURE_LABEL["scaled"])
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(SERIES))  # above, since lines cross all of it
     return close(figure)
 

@@ -29,8 +29,7 @@ from resperturb.figures.style import (
     block_axis,
     close,
     depth_ticks,
-    error_bars,
-    legend_above,
+    draw_intervals,
 )
 from resperturb.records.record import Record
 
@@ -45,17 +44,11 @@ def training_curve(record: Record) -> Figure:
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     left.set_yscale("log")
-    legend_above(left, 2)
-    return close(figure)
+    return close(figure, left, 2)
 
 
 def per_block(record: Record, *, measure: str = "scaled") -> Figure:
-    """One measure over the blocks at initialisation and after training, with its spread over images.
-
-    Args:
-        record: a run.
-        measure: a key of MEASURE_LABEL.
-    """
+    """One measure (of MEASURE_LABEL) over the blocks before and after training, with its spread over images."""
     figure, axes = plt.subplots()
     for moment, style in MOMENT_STYLE.items():
         blocks = record.blocks_at(moment)
@@ -70,22 +63,15 @@ def per_block(record: Record, *, measure: str = "scaled") -> Figure:
         axes.axhline(0, color=INK, linewidth=0.8)
     else:
         axes.set_yscale("log")
-    legend_above(axes)
-    return close(figure)
+    return close(figure, axes)
 
 
 def draw_blocks(
     axes: Axes, table: pd.DataFrame, column: str, style: Mapping[str, Any], *, places: pd.Series | None = None
 ) -> None:
-    """Draw a column over the blocks as a line a section, with a band from the 5th to the 95th percentile over images
-    where the table has these.
+    """Draw a column over the blocks, a line a section, and a band between its 5 % and 95 % quantiles.
 
-    Args:
-        axes: to draw on.
-        table: a row for each block.
-        column: its name; the band is between <column>_q05 and <column>_q95.
-        style: of the lines, with the label.
-        places: of the blocks on the horizontal axis, by the index of the table; None: their numbers.
+    `places` are those of the blocks on the horizontal axis, by the index of the table; None: their numbers.
     """
     places = table["block"] if places is None else places
     unmarked = {"marker": ""} if len(table) > MARKED_BLOCKS and "markevery" not in style else {}
@@ -104,49 +90,33 @@ def mark_transitions(axes: Axes, record: Record) -> None:
         axes.axvline(first - 0.5, color=INK, linestyle=":", linewidth=1)
 
 
-def average_against_depth(laws: dict[str, PowerLaw], *, anchor: str = "end") -> Figure:
-    """The average scaled perturbation against depth on logarithmic axes, with fits and lines of slope -1/2 and -1.
-
-    Args:
-        laws: fitted power law by moment ("initialization", "end").
-        anchor: the moment whose first point the two reference lines start from.
-    """
+def average_against_depth(laws: dict[str, PowerLaw]) -> Figure:
+    """The average scaled perturbation against depth, with fits by moment and lines of slope -1/2 and -1."""
     figure, axes = plt.subplots(figsize=(6.0, 4.2))
-    draw_averages(axes, laws, anchor)
+    draw_averages(axes, laws)
     axes.set(xlabel=DEPTH, ylabel=AVERAGE)
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
-def draw_averages(axes: Axes, laws: dict[str, PowerLaw], anchor: str = "end") -> None:
+def draw_averages(axes: Axes, laws: dict[str, PowerLaw], *, name_fits: bool = True) -> None:
     """Draw averages with intervals, fits and reference lines, without labels of the axes."""
     for moment, law in laws.items():
         style = MOMENT_STYLE[moment]
         depths, means = law.averages.depths, law.averages.means
         low, high = law.averages.interval()
-        axes.errorbar(
-            depths,
-            means,
-            yerr=error_bars(means, low, high),
-            color=style["color"],
-            marker=style["marker"],
-            linestyle="none",
-            capsize=3,
-            label=style["label"],
-        )
-        fitted = rf"fitted: $L^{{{law.exponent:.2f}}}$"
+        draw_intervals(axes, depths, means, low, high, **{**style, "linestyle": "none"})
+        fitted = rf"fitted: $L^{{{law.exponent:.2f}}}$" if name_fits else "_"
         axes.plot(depths, law(depths), color=style["color"], linestyle=style["linestyle"], label=fitted)
-    depths, start = laws[anchor].averages.depths, laws[anchor].averages.means[0]
+    depths, start = laws["end"].averages.depths, laws["end"].averages.means[0]
     for power, dots, label in ((-1.0, (1, 1), "slope −1 (claimed)"), (-0.5, (1, 4), "slope −1/2")):
-        axes.plot(
-            depths, start * (depths / depths[0]) ** power, color=INK, linestyle=(0, dots), linewidth=1, label=label
-        )
+        line = start * (depths / depths[0]) ** power
+        axes.plot(depths, line, color=INK, linestyle=(0, dots), linewidth=1, label=label)
     axes.set(xscale="log", yscale="log")
     depth_ticks(axes, depths)
 
 
-def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
-    """One measure over the relative position of the block, after training, a line for each depth."""
+def profiles(records: Iterable[Record]) -> Figure:
+    """The scaled perturbation over the relative position of the block, after training, a line for each depth."""
     first_seed: dict[int, Record] = {}
     for record in finished(records):
         first_seed.setdefault(record.blocks, record)
@@ -154,27 +124,22 @@ def profiles(records: Iterable[Record], *, measure: str = "scaled") -> Figure:
     colours = mpl.colormaps["viridis"](np.linspace(0.1, 0.9, len(first_seed)))  # its ends vanish on white or on dark
     markers = itertools.cycle("osD^vP*X")
     for colour, marker, (depth, record) in zip(colours, markers, sorted(first_seed.items()), strict=False):
-        blocks = record.blocks_at("end")[["section", "block", measure]]  # no bands: they would cover each other
+        blocks = record.blocks_at("end")[["section", "block", "scaled"]]  # no bands: they would cover each other
         every = max(1, len(blocks) // (4 * blocks["section"].nunique()))
         style = {"color": colour, "marker": marker, "markevery": every, "markersize": 5, "label": f"{depth} blocks"}
-        draw_blocks(axes, blocks, measure, style, places=(blocks["block"] - 0.5) / depth)
-    axes.set(xlabel="position of the block, from input (0) to output (1)", ylabel=MEASURE_LABEL[measure])
-    if measure not in SIGNED:
-        axes.set_yscale("log")
-    legend_above(axes)
-    return close(figure)
+        draw_blocks(axes, blocks, "scaled", style, places=(blocks["block"] - 0.5) / depth)
+    axes.set(xlabel="position of the block, from input (0) to output (1)", ylabel=MEASURE_LABEL["scaled"], yscale="log")
+    return close(figure, axes)
 
 
 def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:
     """The numbers behind :func:`average_against_depth`: one row a moment and depth."""
-    rows = []
+    parts = []
     for moment, law in laws.items():
-        low, high = law.averages.interval()
-        columns = zip(law.averages.depths, law.averages.means, low, high, law.averages.runs, strict=True)
-        rows += [
-            {"moment": moment, "blocks": d, "average": m, "low": a, "high": b, "runs": n} for d, m, a, b, n in columns
-        ]
-    return pd.DataFrame(rows)
+        averages, (low, high) = law.averages, law.averages.interval()
+        columns = {"blocks": averages.depths, "average": averages.means, "low": low, "high": high}
+        parts.append(pd.DataFrame({"moment": moment, **columns, "runs": averages.runs}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def averages_table(record: Record) -> pd.DataFrame:

@@ -15,8 +15,7 @@ from resperturb.figures.style import (
     MOMENT_STYLE,
     SECTION_STYLE,
     close,
-    error_bars,
-    legend_above,
+    draw_intervals,
     legend_of_all,
     panels,
 )
@@ -35,9 +34,9 @@ def products_over_clock(table: pd.DataFrame) -> Figure:
             lost = part[~part["learned"]]
             axes.plot(lost["clock"], lost["product"], "x", color=style["color"], markersize=5)
             means = part[part["learned"]].groupby("clock")["product"].agg(["mean", "min", "max"])
-            reach = error_bars(means["mean"], means["min"], means["max"])
-            axes.errorbar(means.index, means["mean"], yerr=reach, capsize=2, label=f"{epochs} epochs", **style)
-        axes.set_title(f"{depth} blocks", fontsize=11)
+            ends = means["mean"], means["min"], means["max"]
+            draw_intervals(axes, means.index, *ends, label=f"{epochs} epochs", **style)
+        axes.set_title(f"{depth} blocks")
         axes.set(yscale="log", xlabel=CLOCK, ylabel=r"$L \times$ average")
         axes.label_outer()
     legend_of_all(figure, all_axes[0], 3)
@@ -55,22 +54,19 @@ def exponents_over_clock(tables: dict[str, pd.DataFrame], labels: dict[str, str]
     for name, table in tables.items():
         for style, (epochs, part) in zip(SECTION_STYLE, table.groupby("epochs"), strict=False):
             style = {**style, **faces.get(name, {}), "label": f"{labels[name]}, {epochs} epochs"}
-            reach = error_bars(part["exponent"], part["low"], part["high"])
-            axes.errorbar(part["clock"], part["exponent"], yerr=reach, capsize=2, **style)
+            draw_intervals(axes, part["clock"], part["exponent"], part["low"], part["high"], **style)
     for level in (-0.5, -1.0):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
     axes.set(xlabel=CLOCK, ylabel="exponent after training")
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 def architecture_exponents(table: pd.DataFrame) -> Figure:
     """Exponents before and after training with their intervals, a row for each architecture; far ones as numbers."""
     figure, axes = plt.subplots(figsize=(6.0, 0.5 * len(table) + 1.2))
     for shift, (moment, style) in zip((0.12, -0.12), MOMENT_STYLE.items(), strict=True):
-        reach = error_bars(table[moment], table[f"{moment} low"], table[f"{moment} high"])
-        place = np.arange(len(table)) + shift
-        axes.errorbar(table[moment], place, xerr=reach, capsize=2, **{**style, "linestyle": "none"})
+        ends = table[moment], table[f"{moment} low"], table[f"{moment} high"]
+        draw_intervals(axes, np.arange(len(table)) + shift, *ends, across=True, **{**style, "linestyle": "none"})
     for number, value in enumerate(table["end"]):
         if value < FURTHEST:  # beside the others a line of its own would be all that is seen
             words, colour = f"◂ {value:.1f}".replace("-", "−"), MOMENT_STYLE["end"]["color"]
@@ -81,5 +77,4 @@ def architecture_exponents(table: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(table)), labels=[textwrap.fill(words, 26) for words in table["varied"]])
     axes.invert_yaxis()
     axes.set(xlabel="exponent")
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)

@@ -26,11 +26,10 @@ from resperturb.figures.style import (
     block_axis,
     close,
     depth_axis,
-    error_bars,
-    legend_above,
+    draw_intervals,
     section_style,
 )
-from resperturb.records.record import Record
+from resperturb.records.record import Record, concat_tables
 
 SCORE_STYLE: dict[str, dict[str, Any]] = {
     "scaled": {"color": BLUE, "marker": "o", "linestyle": "-", "label": "smallest scaled perturbation"},
@@ -55,8 +54,7 @@ def initial_blocks(record: Record) -> Figure:
     axes.set(xscale="log", xlabel="block $l$", ylabel=MEASURE_LABEL["scaled"])
     if (table["scaled"] > 0).all():
         axes.set_yscale("log")
-    legend_above(axes)
-    return close(figure)
+    return close(figure, axes)
 
 
 def loss_without(record: Record) -> Figure:
@@ -69,16 +67,13 @@ def loss_without(record: Record) -> Figure:
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(xscale="log", xlabel=MEASURE_LABEL["scaled"], ylabel="loss that its absence adds (nats)")
     axes.set_yscale("symlog", linthresh=1e-3)
-    legend_above(axes)
-    return close(figure)
+    return close(figure, axes)
 
 
 def pruning(table: pd.DataFrame) -> Figure:
-    """Accuracy over the share of blocks that are removed together, a line for each way to choose them.
+    """Mean accuracy over the share of blocks that are removed together, a line for each way to choose them.
 
-    Args:
-        table: "pruning" of one record, or of several below each other; a line is the mean, the band of random choices
-            spans all draws.
+    The table is that of one record, or of several below each other; the band of random choices spans all draws.
     """
     import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
 
@@ -91,8 +86,7 @@ def pruning(table: pd.DataFrame) -> Figure:
         spread = ("pi", 100) if way == "random" else None
         sns.lineplot(rows, x="share", y="accuracy", errorbar=spread, ax=axes, **look)
     axes.set(xlabel="share of blocks removed", ylabel="test accuracy", ylim=(None, 1))
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 def directions(record: Record, column: str) -> Figure:
@@ -104,8 +98,7 @@ def directions(record: Record, column: str) -> Figure:
         draw_blocks(axes, table[table["moment"] == moment], column, style)
     axes.axhline(0, color=INK, linewidth=0.8)
     block_axis(axes, labels[column])
-    legend_above(axes)
-    return close(figure)
+    return close(figure, axes)
 
 
 def trajectories(record: Record) -> Figure:
@@ -115,10 +108,8 @@ def trajectories(record: Record) -> Figure:
     colours = mpl.colormaps["viridis"](np.linspace(0.05, 0.9, table["label"].nunique()))
     for colour, (label, track) in zip(colours, table.groupby("label"), strict=True):
         axes.plot(track["x"], track["y"], color=colour, marker=".", markersize=4, linewidth=1.2)
-        end = track.iloc[-1]
-        axes.annotate(
-            str(label), (end["x"], end["y"]), color=INK, fontsize=11, xytext=(3, 3), textcoords="offset points"
-        )
+        end = tuple(track[["x", "y"]].iloc[-1])
+        axes.annotate(str(label), end, color=INK, xytext=(3, 3), textcoords="offset points")
     axes.set(xlabel="first principal component", ylabel="second principal component")
     axes.set_aspect("equal", adjustable="datalim")
     return close(figure)
@@ -127,19 +118,15 @@ def trajectories(record: Record) -> Figure:
 def growth_phases(records: list[Record]) -> Figure:
     """Average scaled perturbation after each phase over the blocks of that phase; a line for each network."""
     figure, axes = plt.subplots()
-    styles = dict(zip(sorted({r.parameters["epsilon"] for r in records}), SECTION_STYLE, strict=False))
-    depths: set[int] = set()
-    seen: set[float] = set()
-    for record in records:
-        table, epsilon = record.table("phases"), record.parameters["epsilon"]
-        label = rf"until below $\epsilon = {epsilon:g}$" if epsilon not in seen else None
-        seen.add(epsilon)
-        axes.plot(table["blocks"], table["scaled"], label=label, markersize=5, **styles.get(epsilon, {}))
-        axes.axhline(epsilon, color=INK, linewidth=0.8, linestyle=":")
-        depths |= set(table["blocks"].astype(int))
-    depth_axis(axes, depths, AVERAGE)
-    legend_above(axes)
-    return close(figure)
+    phases = concat_tables(records, "phases", "epsilon")
+    for style, (epsilon, rows) in zip(SECTION_STYLE, phases.groupby("epsilon"), strict=False):
+        label = rf"until below $\epsilon = {epsilon:g}$"
+        for _, part in rows.groupby("seed"):
+            axes.plot(part["blocks"], part["scaled"], markersize=5, label=label, **style)
+            label = "_"  # named once
+        axes.axhline(rows["epsilon"].iloc[0], color=INK, linewidth=0.8, linestyle=":")
+    depth_axis(axes, phases["blocks"], AVERAGE)
+    return close(figure, axes)
 
 
 def text_layers(record: Record) -> Figure:
@@ -153,8 +140,7 @@ def text_layers(record: Record) -> Figure:
             axes.plot(rows["layer"], rows["scaled"], alpha=faint, markersize=4, label=f"{part}, {when}", **style)
     block_axis(axes, MEASURE_LABEL["scaled"])
     axes.set(yscale="log", xlabel="layer")
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 def gains_and_weights(record: Record) -> Figure:
@@ -167,8 +153,7 @@ def gains_and_weights(record: Record) -> Figure:
             axes.plot(rows["block"], rows[column], markersize=3, **style)
         axes.set(yscale="log", ylabel=label)
     both[1].set(xlabel="block $l$")
-    legend_above(both[0])
-    return close(figure)
+    return close(figure, both[0])
 
 
 VARIANT_STYLE: dict[str, dict[str, Any]] = {
@@ -180,32 +165,24 @@ VARIANT_STYLE: dict[str, dict[str, Any]] = {
 
 
 def initial_figure(table: pd.DataFrame) -> Figure:
-    """Averages against depth before training, a mark for each variant and depth; lines are what theory gives.
-
-    Args:
-        table: :func:`resperturb.analysis.study_tables.initial_averages`.
-    """
+    """Averages against depth before training, a mark for each variant and depth of
+    :func:`resperturb.analysis.study_tables.initial_averages`; lines are what theory gives."""
     figure, axes = plt.subplots(figsize=(6.0, 4.4))
     for name, law in initial_laws(table).items():
         style = VARIANT_STYLE[name]
         part = table[(table["variant"] == name) & table["finite"].astype(bool)]
-        means = part.groupby("blocks")[["scaled", "theory"]].mean()
-        spread = part.groupby("blocks")["scaled"].agg(["min", "max"])
-        reach = error_bars(means["scaled"], spread["min"], spread["max"])
+        theory = part.groupby("blocks")["theory"].mean()
+        spread = part.groupby("blocks")["scaled"].agg(["mean", "min", "max"])
         label = f"{VARIANTS[name].label}: $L^{{{law.exponent:.2f}}}$"
-        axes.errorbar(means.index, means["scaled"], yerr=reach, linestyle="none", capsize=2, label=label, **style)
-        axes.plot(means.index, means["theory"], color=style["color"], linewidth=1.2)
+        ends = spread["mean"], spread["min"], spread["max"]
+        draw_intervals(axes, spread.index, *ends, linestyle="none", label=label, **style)
+        axes.plot(theory, color=style["color"], linewidth=1.2)
     depth_axis(axes, table["blocks"], AVERAGE)
-    legend_above(axes, 1)
-    return close(figure)
+    return close(figure, axes, 1)
 
 
 def straightness(sections: pd.DataFrame) -> Figure:
-    """Straightness against depth after training, a line for each section; dotted, what random directions would have.
-
-    Args:
-        sections: :func:`resperturb.analysis.study_tables.path_sections`.
-    """
+    """Straightness against depth after training, a line for each section; dotted, what random directions would have."""
     figure, axes = plt.subplots()
     end = sections[sections["moment"] == "end"]
     for number, (section, part) in enumerate(end.groupby("section")):
@@ -214,8 +191,7 @@ def straightness(sections: pd.DataFrame) -> Figure:
         axes.plot(part["blocks"], part["random_walk"], color=style["color"], linestyle=(0, (1, 2)), linewidth=1)
     depth_axis(axes, end["blocks"], "straightness", scale="linear")
     axes.set_ylim(0, 1.02)
-    legend_above(axes)
-    return close(figure)
+    return close(figure, axes)
 
 
 def path_over_depth(table: pd.DataFrame, column: str, label: str, *, level: float | None = None) -> Figure:
@@ -224,21 +200,15 @@ def path_over_depth(table: pd.DataFrame, column: str, label: str, *, level: floa
     for moment, style in MOMENT_STYLE.items():
         there = table[table["moment"] == moment].groupby("blocks")[column]
         values = pd.DataFrame([mean_with_interval(part) for _, part in there], columns=["mean", "low", "high"])
-        reach = np.nan_to_num(error_bars(values["mean"], values["low"], values["high"]))
-        axes.errorbar(sorted(there.groups), values["mean"], yerr=reach, capsize=3, **style)
+        draw_intervals(axes, sorted(there.groups), values["mean"], values["low"], values["high"], **style)
     if level is not None:
         axes.axhline(level, color=INK, linewidth=0.8)
     depth_axis(axes, table["blocks"], label, scale="log" if level is None else "linear")
-    legend_above(axes)
-    return close(figure)
+    return close(figure, axes)
 
 
 def text_figure(table: pd.DataFrame) -> Figure:
-    """Mean scaled contribution per token against layers: both parts, attention, MLP; faint before training.
-
-    Args:
-        table: :func:`resperturb.analysis.study_tables.text_averages`.
-    """
+    """Mean scaled contribution per token against layers: both parts, attention, MLP; faint before training."""
     styles = {"both": {"color": PINK, "marker": "D", "linestyle": "-."}, **PART_STYLE}
     figure, axes = plt.subplots(figsize=(6.0, 4.2))
     for part, style in styles.items():
@@ -249,8 +219,7 @@ def text_figure(table: pd.DataFrame) -> Figure:
             axes.plot(means.index, means, alpha=faint, markersize=5, label=label, **style)
     depth_axis(axes, table["layers"], "scaled contribution per token")
     axes.set(xlabel="layers")
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 CARRIER_STYLE: dict[str, dict[str, Any]] = {
@@ -269,5 +238,4 @@ def carrier_sizes(means: pd.DataFrame) -> Figure:
         axes.plot(end.index, end[column] / end[column].iloc[0], label=SIZE_NAMES[column], markersize=5, **style)
     axes.plot(end.index, end.index[0] / end.index, color=INK, linestyle=(0, (1, 1)), linewidth=1, label="slope −1")
     depth_axis(axes, end.index, "over the shallowest network's")
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)

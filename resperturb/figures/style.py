@@ -22,8 +22,6 @@ from pandas.io.formats.style import Styler
 from resperturb.records.sweeps import Sweep, display_name
 
 INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
-
-
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 STYLE = "resperturb.figures.style"  # style.mplstyle, beside this file
 LINE_LENGTH = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
@@ -63,17 +61,13 @@ def use_style() -> None:
     mpl.style.use(STYLE)
 
 
-def legend_above(axes: Axes, columns: int = 3) -> None:
-    """Put the legend over the axes, where no curve can run through it."""
-    if not axes.get_legend_handles_labels()[0]:
-        return
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2, fontsize=10
-    )
+def close(figure: Figure, axes: Axes | None = None, columns: int = 3) -> Figure:
+    """Lay out a figure, with the legend of these axes above them, where no curve can run through it.
 
-
-def close(figure: Figure) -> Figure:
-    """Close a figure for pyplot, so that a notebook shows it once, as the value of its cell."""
+    It is closed for pyplot, so that a notebook shows it once, as the value of its cell.
+    """
+    if axes is not None and axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2)
     figure.tight_layout()
     plt.close(figure)
     return figure
@@ -101,9 +95,15 @@ def block_axis(axes: Axes, label: str) -> None:
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
 
 
-def error_bars(middle: Any, low: Any, high: Any) -> np.ndarray:
-    """Lengths of error bars below and above; shape (2, n)."""
-    return np.clip([middle - low, high - middle], 0, None)
+def draw_intervals(
+    axes: Axes, places: Any, middle: Any, low: Any, high: Any, *, across: bool = False, **style: Any
+) -> None:
+    """Draw points with error bars from `low` to `high`, upright or across; none where these are NaN."""
+    reach = np.nan_to_num(np.clip([middle - low, high - middle], 0, None))
+    if across:
+        axes.errorbar(middle, places, xerr=reach, **style)
+    else:
+        axes.errorbar(places, middle, yerr=reach, **style)
 
 
 def section_style(number: int, **changes: Any) -> dict[str, Any]:
@@ -125,15 +125,11 @@ def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) 
     return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
 
 
-def without_breaks(words: str) -> str:
-    """The same words, with spaces that do not break if they are few."""
-    return words.replace(" ", "\u00a0") if len(words) <= LINE_LENGTH else words
-
-
 def format_cell(value: Any, form: str, sweep: bool) -> str:
     """Format the value of one cell."""
     if isinstance(value, str):
-        return without_breaks(display_name(value) if sweep else value)
+        words = display_name(value) if sweep else value
+        return words.replace(" ", "\u00a0") if len(words) <= LINE_LENGTH else words
     if form == "{}" and isinstance(value, float):
         form = "{:.6g}"
     return form.format(value).replace("-", "−")
@@ -159,5 +155,4 @@ def panels(count: int, height: float = 2.7, *, sharex: bool = False) -> tuple[Fi
 
 def legend_of_all(figure: Figure, axes: Axes, columns: int) -> None:
     """Put one legend over all panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.02, 1), ncols=columns, fontsize=10)
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=columns)

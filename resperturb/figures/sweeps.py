@@ -29,8 +29,7 @@ from resperturb.figures.style import (
     close,
     depth_axis,
     depth_ticks,
-    error_bars,
-    legend_above,
+    draw_intervals,
     legend_of_all,
     panels,
     section_style,
@@ -41,71 +40,50 @@ from resperturb.records.sweeps import Sweep
 
 
 def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
-    """The average against depth before and after training, a panel for each sweep.
-
-    Args:
-        laws: by sweep and moment.
-        sweeps: by the same names.
-    """
+    """The average against depth before and after training, a panel for each sweep; laws by sweep and moment."""
     figure, all_axes = panels(len(laws))
     for axes, (name, fitted) in zip(all_axes, laws.items(), strict=True):
-        draw_averages(axes, fitted)
-        axes.set_title(sweeps[name].label, fontsize=11)
+        draw_averages(axes, fitted, name_fits=False)
+        axes.set_title(sweeps[name].label)
         axes.set(xlabel=DEPTH)
         depth_ticks(axes, fitted["end"].averages.depths, apart=1.9)
         for moment, place in (("initialization", (0.98, 0.9)), ("end", (0.98, 0.8))):
             if moment in fitted:
                 words = rf"$L^{{{fitted[moment].exponent:.2f}}}$"
                 colour = MOMENT_STYLE[moment]["color"]
-                axes.annotate(words, place, xycoords="axes fraction", ha="right", color=colour, fontsize=11)
+                axes.annotate(words, place, xycoords="axes fraction", ha="right", color=colour)
     all_axes[0].set(ylabel=AVERAGE)
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    kept = [(h, t) for h, t in zip(handles, labels, strict=True) if not t.startswith("fitted")]
-    figure.legend(*zip(*kept, strict=True), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2, fontsize=10)
+    legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
 
-def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], *, measure: str = "scaled") -> Figure:
-    """One measure over the blocks at initialisation and after training, a panel for each sweep.
-
-    Args:
-        records: a run that did not diverge for each sweep, by name.
-        sweeps: by the same names.
-        measure: a measure that is positive.
-    """
+def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep]) -> Figure:
+    """The scaled perturbation over the blocks before and after training, a panel for a finished run of each sweep."""
     figure, all_axes = panels(len(records))
     for axes, (name, record) in zip(all_axes, records.items(), strict=True):
         for moment, style in MOMENT_STYLE.items():
-            draw_blocks(axes, record.blocks_at(moment), measure, style)
+            draw_blocks(axes, record.blocks_at(moment), "scaled", style)
         mark_transitions(axes, record)
-        axes.set_title(f"{sweeps[name].label}, {record.blocks}", fontsize=11)
+        axes.set_title(f"{sweeps[name].label}, {record.blocks}")
         axes.set(xlabel="block $l$", yscale="log")
-    all_axes[0].set(ylabel=MEASURE_LABEL[measure])
+    all_axes[0].set(ylabel=MEASURE_LABEL["scaled"])
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
 
 def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
-    """The average against depth before and after training, all sweeps in one panel: the book's first figure.
-
-    Args:
-        laws: by sweep and moment.
-        sweeps: by the same names.
-    """
+    """The average against depth before and after training, all sweeps in one panel; laws by sweep and moment."""
     figure, axes = plt.subplots(figsize=(6.0, 4.4))
-    depths: set[int] = set()
     for moment, line, when in (("end", "-", "after training"), ("initialization", "--", "before")):
         for name, fitted in laws.items():
             law, style = fitted[moment], style_of(sweeps[name])
             averages, label = law.averages, style["label"].split(",")[0]
-            low, high = averages.interval()
-            reach = error_bars(averages.means, low, high)
-            look = {"color": style["color"], "marker": style["marker"], "markersize": 5, "capsize": 2}
+            look = {"color": style["color"], "marker": style["marker"], "markersize": 5, "linestyle": "none"}
             look |= {} if moment == "end" else {"markerfacecolor": "none"}
             words = rf"{label}, {when}: $L^{{{law.exponent:.2f}}}$"
-            axes.errorbar(averages.depths, averages.means, yerr=reach, linestyle="none", label=words, **look)
+            draw_intervals(axes, averages.depths, averages.means, *averages.interval(), label=words, **look)
             axes.plot(averages.depths, law(averages.depths), color=style["color"], linestyle=line, linewidth=1.3)
-            depths |= set(map(int, averages.depths))
+    depths = [int(depth) for fitted in laws.values() for depth in fitted["end"].averages.depths]
     ends = np.array([min(depths), max(depths)])
     under = min(law["end"].averages.means[0] for law in laws.values()) / 2  # below all series
     claimed = under * ends[0] / ends
@@ -114,51 +92,42 @@ def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
         "slope −1, as claimed", (ends[1], claimed[1]), (-40, 0), ha="right", textcoords="offset points", fontsize=10
     )
     depth_axis(axes, depths, AVERAGE, apart=1.7)
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
     """Blocks times average after training, which is level where the average is inversely proportional to depth."""
     figure, axes = plt.subplots(figsize=(6.0, 4.0))
-    depths: set[int] = set()
     for sweep in sweeps.values():
         averages = averages_by_depth(sweep.records)
-        low, high = averages.interval() * averages.depths
-        product = averages.depths * averages.means
-        axes.errorbar(averages.depths, product, yerr=error_bars(product, low, high), capsize=3, **style_of(sweep))
-        depths |= set(map(int, averages.depths))
+        ends = averages.interval() * averages.depths
+        draw_intervals(axes, averages.depths, averages.depths * averages.means, *ends, **style_of(sweep))
+    depths = [depth for sweep in sweeps.values() for depth in sweep.depths]
     depth_axis(axes, depths, r"$L \times$ average", scale="linear")
     axes.set_ylim(bottom=0)
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
     """The exponent over the depths from each one on, from :func:`resperturb.analysis.curves.by_range`, by sweep."""
     figure, axes = plt.subplots(figsize=(6.0, 3.8))
-    depths: set[int] = set()
     for place, (name, table) in enumerate(tables.items()):
-        style = style_of(sweeps[name])
         shifted = table["from"] * 1.03 ** (place - len(tables) / 2)  # so that intervals stand side by side
-        reach = error_bars(table["exponent"], table["low"], table["high"])
-        axes.errorbar(shifted, table["exponent"], yerr=reach, capsize=3, **style)
-        depths |= set(table["from"])
+        draw_intervals(axes, shifted, table["exponent"], table["low"], table["high"], **style_of(sweeps[name]))
     axes.axhline(claimed, color=INK, linewidth=1, linestyle=":")
-    depth_axis(axes, depths, "exponent", scale="linear", apart=1.2)
+    depth_axis(axes, pd.concat(tables)["from"], "exponent", scale="linear", apart=1.2)
     axes.set(xlabel="depths used: this and deeper")
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], column: str = "share") -> Figure:
     """One column of :func:`resperturb.analysis.profiles.section_summary` against depth: a line a section."""
-    labels = {"share": "share of the sum", "path": "share of the path", "scaled": "average in the section"}
+    labels = {"share": "share of the sum", "scaled": "average in the section"}
     figure, all_axes = panels(len(tables))
     for axes, (name, table) in zip(all_axes, tables.items(), strict=True):
         for number, (section, part) in enumerate(table.groupby("section")):
             axes.plot(part["blocks"], part[column], label=f"section {section}", **section_style(number))
-        axes.set_title(sweeps[name].label, fontsize=11)
+        axes.set_title(sweeps[name].label)
         depth_axis(axes, table["blocks"], "", scale="log" if column == "scaled" else "linear", apart=1.9)
         if column != "scaled":
             axes.set_ylim(0, 1)
@@ -178,8 +147,7 @@ def concentration(table: pd.DataFrame) -> Figure:
     for column, style in styles:
         axes.plot(table["blocks"], table[column], label=f"{column} block" if column != "mean" else "mean", **style)
     depth_axis(axes, table["blocks"], MEASURE_LABEL["scaled"])
-    legend_above(axes)
-    return close(figure)
+    return close(figure, axes)
 
 
 def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
@@ -203,8 +171,7 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
         face = ORANGE if answer.measured else "none"
         axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
     depth_axis(axes, depths, AVERAGE)
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
@@ -223,28 +190,23 @@ def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, 
         lower.plot(there["epsilon"], there["accuracy there"], **style)
     upper.set(xscale="log", yscale="log", ylabel="depth of crossing")
     lower.set(xlabel=r"$\epsilon$", ylabel="accuracy there")
-    legend_above(upper, 2)
-    return close(figure)
+    return close(figure, upper, 2)
 
 
 def depths_left_out(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
     """Depths predicted without their own runs over true ones, of :func:`resperturb.analysis.curves.leave_one_out`."""
     figure, axes = plt.subplots(figsize=(6.0, 3.6))
-    depths: set[int] = set()
     for name, table in tables.items():
-        style = style_of(sweeps[name])
-        axes.plot(table["blocks"], table["ratio"], **style)
-        depths |= set(table["blocks"])
+        axes.plot(table["blocks"], table["ratio"], **style_of(sweeps[name]))
     axes.axhline(1, color=INK, linewidth=1, linestyle=":")
-    depth_axis(axes, depths, "predicted / true depth")
+    depth_axis(axes, pd.concat(tables)["blocks"], "predicted / true depth")
     axes.set(xlabel="depth left out")
     ticks = (0.5, 2 / 3, 0.8, 1, 1.25, 1.5, 2)
     low, high = axes.get_ylim()
     inside = [tick for tick in ticks if low <= tick <= high]
     axes.set_yticks(inside, labels=[f"{tick:.2g}" for tick in inside])
     axes.yaxis.set_minor_formatter("")
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)
 
 
 def exponents_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
@@ -259,12 +221,10 @@ def exponents_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], cl
         part = table[table["sweep"] == sweep_name]
         rows = np.array([names.index(name) for name in part["convention"]])
         height = rows + 0.7 * ((number + 0.5) / len(kept) - 0.5)
-        reach = error_bars(part["exponent"], part["low"], part["high"])
         style = {**style_of(sweeps[sweep_name]), "linestyle": "none"}
-        axes.errorbar(part["exponent"], height, xerr=reach, capsize=2, **style)
+        draw_intervals(axes, height, part["exponent"], part["low"], part["high"], across=True, **style)
     axes.axvline(claimed, color=INK, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(names)), labels=names)
     axes.invert_yaxis()
     axes.set(xlabel="exponent")
-    legend_above(axes, 2)
-    return close(figure)
+    return close(figure, axes, 2)

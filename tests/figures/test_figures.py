@@ -231,6 +231,4 @@ def test_one_and_several_networks_are_drawn() -> None:
         (axes,) = figures.side_by_side(tables).axes
         assert axes.get_xlabel() == label
         assert [text.get_text() for text in axes.get_legend().get_texts()] == list(tables)
-    (axes,) = figures.side_by_side({"a": table}, measure="cosine").axes
-    assert axes.get_yscale() == "linear"
     assert figures.overview({"a": table}).iloc[0]["transitions"] == 3
