@@ -17,7 +17,7 @@ import report.study_claims
 import report.sweep_claims  # noqa: F401 (importing a module registers its claims)
 from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, LedgerRow, Subject, rows_about
 from resperturb.analysis.clock import FOLDERS, clock_records
-from resperturb.analysis.study_tables import records_of_study
+from resperturb.records.record import records_in
 from resperturb.records.sweeps import KINDS, Sweep, base_of, load_sweeps, main_sweeps, sensitivity_sweeps
 
 FILE = Path("results/ledger.csv")
@@ -73,7 +73,7 @@ def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list
     if folder in FOLDERS:
         runs = clock_records(results).get(folder, [])
         return [Subject(folder, runs_in(where, runs), {"runs": runs})] if runs else []
-    records = records_of_study(results, folder)
+    records = records_in(results / folder)
     data = {"records": records, "digits": sweeps["digits"].records}
     return [Subject(folder, runs_in(where, records), data)] if records else []
 

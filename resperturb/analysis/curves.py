@@ -35,14 +35,10 @@ def harmonic(depths: np.ndarray) -> np.ndarray:
     return np.array([(1 / np.arange(1, int(depth) + 1)).sum() for depth in depths])
 
 
-def no_columns(depths: np.ndarray) -> list[np.ndarray]:
-    return []
-
-
 CURVES = (
-    Curve("1/L", lambda depths: -np.log(depths), no_columns),
-    Curve("1/√L", lambda depths: -np.log(depths) / 2, no_columns),
-    Curve("H_L/L", lambda depths: np.log(harmonic(depths) / depths), no_columns),
+    Curve("1/L", lambda depths: -np.log(depths), lambda depths: []),
+    Curve("1/√L", lambda depths: -np.log(depths) / 2, lambda depths: []),
+    Curve("H_L/L", lambda depths: np.log(harmonic(depths) / depths), lambda depths: []),
     Curve("power of L", np.zeros_like, lambda depths: [np.log(depths)]),
     Curve("power of L, bending", np.zeros_like, lambda depths: [np.log(depths), np.log(depths) ** 2]),
 )
@@ -51,10 +47,7 @@ CURVES = (
 def aicc(squares: float, points: int, parameters: int) -> float:
     """Akaike's information criterion, corrected for few points (Hurvich & Tsai 1989); infinite with too few.
 
-    Args:
-        squares: sum of squared distances of the logarithms.
-        points: how many.
-        parameters: fitted ones, the variance among them.
+    `squares` is the sum of squared distances of the logarithms; the variance is one of the parameters.
     """
     spare = points - parameters - 1
     if spare <= 0:

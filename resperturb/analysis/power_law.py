@@ -89,15 +89,7 @@ def student(freedom: int, level: float = CONFIDENCE) -> float:
 
 
 def power_law(depths: Sequence[float] | np.ndarray, averages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares of log(average) on log(depth).
-
-    Args:
-        depths: shape (D,), at least two distinct values.
-        averages: shape (..., D), positive.
-
-    Returns:
-        Exponents and prefactors, each of shape (...,).
-    """
+    """Least squares of log(average) on log(depth): exponents and prefactors (...,) from averages (..., D)."""
     x = np.log(np.asarray(depths, dtype=float))
     y = np.log(np.asarray(averages, dtype=float))
     centred = x - x.mean()
@@ -108,10 +100,7 @@ def power_law(depths: Sequence[float] | np.ndarray, averages: np.ndarray) -> tup
 def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int = REPLICATES) -> PowerLaw:
     """Fit average = a L^p over the depths of a sweep, with an interval over seeds, images and choice of depths.
 
-    Args:
-        runs: records of one experiment at several depths, as :func:`resperturb.load_records` gives them.
-        moment: "end" or "initialization".
-        replicates: of the bootstrap.
+    The runs are records of one experiment at several depths; the moment is "end" or "initialization".
 
     Raises:
         ScalingError: fewer than two depths, or an average that is zero (a branch that starts at f = 0 has no
@@ -183,11 +172,6 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
     """Find the smallest depth whose average scaled perturbation is below epsilon (Hauser 2019, abstract).
 
     Measured where the sweep brackets epsilon; else taken from the fitted power law and marked as extrapolated.
-
-    Args:
-        epsilon: a positive number.
-        runs: records of one experiment at several depths.
-        replicates: of the bootstrap.
 
     Raises:
         ScalingError: epsilon is not positive, there are fewer than two depths, or the fitted average does not fall

@@ -68,15 +68,7 @@ def points(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.nd
 
 
 def fit_slope(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> Slope:
-    """The exponent over runs.
-
-    Args:
-        blocks: number of blocks of each run; shape (runs,).
-        averages: their average scaled perturbations; shape (runs,).
-
-    Raises:
-        ScalingError: see :func:`points`.
-    """
+    """The exponent over runs; errors are those of :func:`points`."""
     line = stats.linregress(*points(blocks, averages))
     return Slope(float(line.slope), float(line.stderr), len(blocks) - 2)
 
@@ -139,15 +131,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def answer(rejected: bool, equivalent: bool, bent: bool) -> str:
-    """Whether a sweep's exponent is -1, by the plan's rule.
+    """Whether a sweep's exponent is -1 by the plan's rule: yes, roughly, no or open.
 
-    Args:
-        rejected: the test of -1, corrected with its companions, rejects.
-        equivalent: the test of equivalence passes.
-        bent: curvature or lack of fit rejects one power.
-
-    Returns:
-        yes, roughly, no or open.
+    `rejected` is the corrected test of -1, `bent` that curvature or lack of fit rejects one power.
     """
     if equivalent:
         return "roughly" if rejected or bent else "yes"

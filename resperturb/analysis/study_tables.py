@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,16 +10,8 @@ import pandas as pd
 from resperturb.analysis.bootstrap import TABLE_REPLICATES, Summary, finished
 from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth, student
 from resperturb.analysis.theory import VARIANTS
-from resperturb.errors import RecordError, ScalingError
-from resperturb.records.record import Record, concat_tables, load_records
-
-
-def records_of_study(results: Path | str, study: str) -> list[Record]:
-    """The records of one study; none where it was not run."""
-    try:
-        return load_records(Path(results) / study, kind=None)
-    except RecordError:
-        return []
+from resperturb.errors import ScalingError
+from resperturb.records.record import Record, concat_tables
 
 
 def mean_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
@@ -47,9 +38,6 @@ def fit_column(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
     """
     runs = [Summary(int(blocks), float(value)) for blocks, value in zip(table[depth], table[column], strict=True)]
     return fit_power_law(runs, replicates=TABLE_REPLICATES)
-
-
-# ------------------------------------------------------------------------------------------- initialisation
 
 
 def initial_averages(records: Iterable[Record]) -> pd.DataFrame:
@@ -102,18 +90,12 @@ def variant_table(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# ------------------------------------------------------------------------------------------- lesions
-
-
 def lesion_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a data set, depth and score: Spearman's rank correlation with what a block's absence does, over seeds."""
     every = concat_tables(records, "correlations", "dataset", "blocks")
     rows = []
     for (dataset, blocks, score), part in every.groupby(["dataset", "blocks", "score"], sort=False):
-        loss, changed = (
-            correlation_with_interval(part["added_loss"]),
-            correlation_with_interval(part["changed_answers"]),
-        )
+        loss, changed = (correlation_with_interval(part[name]) for name in ("added_loss", "changed_answers"))
         rows.append(
             {
                 "dataset": dataset, "blocks": blocks, "score": score, "seeds": len(part),
@@ -137,9 +119,6 @@ def pruning_table(records: Iterable[Record], share: float = 0.5) -> pd.DataFrame
             row[way] = there.loc[there["way"] == way, "accuracy"].mean()
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-# ------------------------------------------------------------------------------------------- growth
 
 
 def growth_table(records: Iterable[Record], sweep: Sequence[Record]) -> pd.DataFrame:
@@ -181,9 +160,6 @@ def growth_table(records: Iterable[Record], sweep: Sequence[Record]) -> pd.DataF
     return table
 
 
-# ------------------------------------------------------------------------------------------- path
-
-
 def path_sections(records: Iterable[Record]) -> pd.DataFrame:
     """One row a depth of the network, moment and section: means over seeds of
     :func:`resperturb.studies.path.section_table`."""
@@ -214,9 +190,6 @@ def path_depths(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# ------------------------------------------------------------------------------------------- text
-
-
 def text_averages(records: Iterable[Record]) -> pd.DataFrame:
     """One row a depth, seed, moment and part ("both", "attention", "mlp"): the mean scaled contribution per token."""
     rows = []
@@ -243,9 +216,6 @@ def text_losses(records: Iterable[Record]) -> pd.DataFrame:
     every = concat_tables(records, "network", "layers")
     columns = ["loss_initialization", "loss", "parameters", "training_seconds"]
     return every.groupby("layers", as_index=False)[columns].mean()
-
-
-# ------------------------------------------------------------------------------------------- carriers
 
 
 SIZE_NAMES = {
