@@ -19,6 +19,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads that compet
 import pytest
 import yaml
 
+from report.claims import LedgerRow
+from report.ledger import ledger
+from resperturb.records.sweeps import Sweep, load_sweeps
+
 ROOT = Path(__file__).parent.parent
 # What a checkout does not have: environments, caches, and what is made.
 MADE = (".git", ".venv", "_build", ".snakemake", "__pycache__", ".*_cache", ".hypothesis", ".cache", "*.egg-info")
@@ -27,12 +31,12 @@ MADE_HERE = {"book": {"runs", "_data"}, "results": {"digits", "runs"}}
 TINY = {"dataset": "digits", "epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
 
 
-SHARED = ("tree", "kernel")  # made once, at the price of seconds and minutes
+SHARED = ("tree", "kernel", "rows")  # made once, at the price of seconds and minutes
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the copy of the tree, or the kernel, go to one process."""
+    """Tests that share the copy of the tree, the kernel or the ledger go to one process."""
     for item in items:
         for name in SHARED:
             if name in getattr(item, "fixturenames", ()):
@@ -126,6 +130,20 @@ def benchmark() -> Callable[[str], ModuleType]:
             return importlib.import_module(name)
 
     return loaded
+
+
+@pytest.fixture(scope="session")
+def sweeps() -> dict[str, Sweep]:
+    return load_sweeps(ROOT / "results", own=False)
+
+
+@pytest.fixture(scope="session")
+def rows(sweeps: dict[str, Sweep]) -> dict[str, LedgerRow]:
+    """The ledger by id."""
+    listed = ledger(sweeps)
+    found = {row.id: row for row in listed}
+    assert len(found) == len(listed), "two rows have one id"
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,9 @@ from conftest import ROOT
 
 from report import cache, chapter
 from report.claims import HOLDS, NOT, LedgerRow
-from report.ledger import ledger
 from report.run_facts import declared
 from resperturb.experiment.presets import sweep_names
-from resperturb.records.sweeps import Sweep, load_sweeps
+from resperturb.records.sweeps import Sweep
 from resperturb.studies.plan import study_names
 
 
@@ -25,6 +24,13 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "book").mkdir()
     monkeypatch.chdir(tmp_path / "book")
     return tmp_path / "book"
+
+
+@pytest.fixture
+def ledger_rows(rows: dict[str, LedgerRow], monkeypatch: pytest.MonkeyPatch) -> list[LedgerRow]:
+    """The ledger, which chapters have from their cache."""
+    monkeypatch.setattr(chapter, "ledger_rows", lambda sweeps: list(rows.values()))
+    return list(rows.values())
 
 
 def test_a_result_is_cached_until_a_file_behind_it_changes(book: Path) -> None:
@@ -41,25 +47,26 @@ def test_a_result_is_cached_until_a_file_behind_it_changes(book: Path) -> None:
     assert [cache.cached(count, {}), cache.cached(count, {})] == [2, 2]
 
 
-def test_the_answer_is_said_of_data_sets_by_verdict() -> None:
-    sweeps = load_sweeps(ROOT / "results", own=False)
+def test_the_answer_is_said_of_data_sets_by_verdict(sweeps: dict[str, Sweep]) -> None:
     words = {"digits": HOLDS, "mnist": NOT, "cifar10": HOLDS}
     rows = [LedgerRow(f"{name}/exponent-end", "", "", "", "", word, "", "") for name, word in words.items()]
     answer = chapter.answer_of({name: sweeps[name] for name in words}, rows)
     assert answer == "On average: yes on the digits and CIFAR-10; no on MNIST."
 
 
-def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(book: Path) -> None:
-    sweeps = load_sweeps(ROOT / "results", own=False)
+def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(
+    sweeps: dict[str, Sweep], ledger_rows: list[LedgerRow]
+) -> None:
     text = chapter.verdicts(sweeps, names=["small"], among=["digits"]).data
     table = BeautifulSoup(text, "html.parser")
     assert [row.find("td").get_text() for row in table.find_all("tr") if row.find("td")] == ["digits"]
 
 
-def test_a_ledger_table_has_a_statement_above_its_sweeps(book: Path) -> None:
-    sweeps = load_sweeps(ROOT / "results", own=False)
+def test_a_ledger_table_has_a_statement_above_its_sweeps(
+    sweeps: dict[str, Sweep], ledger_rows: list[LedgerRow]
+) -> None:
     table = BeautifulSoup(chapter.verdicts(sweeps, "method", records=True).data, "html.parser")
-    rows = [row for row in ledger(sweeps) if row.chapter.startswith("method#")]
+    rows = [row for row in ledger_rows if row.chapter.startswith("method#")]
     heads = table.find_all("th", scope="rowgroup")
     assert len(heads) == len({row.statement for row in rows})
     assert rows[0].statement in heads[0].get_text()
@@ -75,8 +82,7 @@ def test_links_lead_to_pages_and_anchors() -> None:
     )
 
 
-def test_stacked_tables_say_which_sweep_a_row_is_of() -> None:
-    sweeps = load_sweeps(ROOT / "results", own=False)
+def test_stacked_tables_say_which_sweep_a_row_is_of(sweeps: dict[str, Sweep]) -> None:
     tables = {name: sweeps[name].records[0].history for name in ("digits", "mnist")}
     stacked = chapter.stacked(tables)
     assert stacked.columns[0] == "sweep"

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from conftest import ROOT
 
 from report import claims, ledger, quantities
 from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, Finding, Subject
 from resperturb.errors import ScalingError
-from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
+from resperturb.records.sweeps import Sweep, main_sweeps
 
 # What was run, and what a sentence states of runs without a claim that could be false.
 FACTS = {"records", "runs", "diverged", "images_measured", "train_size"}
 FACTS |= {"accuracy_low", "accuracy_high", "depth_ratio", "scaled_ratio", "nine_tenths"}
-
-
-@pytest.fixture(scope="module")
-def sweeps() -> dict[str, Sweep]:
-    return load_sweeps(ROOT / "results", own=False)
-
-
-@pytest.fixture(scope="module")
-def rows(sweeps: dict[str, Sweep]) -> dict[str, claims.LedgerRow]:
-    return {row.id: row for row in ledger.ledger(sweeps)}
 
 
 def test_every_row_is_still_what_the_records_say(rows: dict[str, claims.LedgerRow]) -> None:

@@ -7,12 +7,11 @@ import math
 import pytest
 from conftest import ROOT
 
-from report.claims import CLAIMS
-from report.ledger import ledger
+from report.claims import CLAIMS, LedgerRow
 from resperturb.analysis import study_tables
 from resperturb.analysis.clock import FOLDERS
 from resperturb.records.record import Record, load_records, read_record
-from resperturb.records.sweeps import load_sweeps
+from resperturb.records.sweeps import Sweep
 from resperturb.studies.plan import load_plan, study_class, study_names
 
 RESULTS = ROOT / "results"
@@ -38,18 +37,15 @@ def shipped(name: str) -> list[Record]:
     return load_records(RESULTS / name, kind=None)
 
 
-@pytest.fixture(scope="module")
-def digits() -> list[Record]:
-    return load_sweeps(RESULTS, own=False)["digits"].records
-
-
-def test_every_study_has_rows_in_the_ledger_and_a_chapter() -> None:
-    rows = ledger(load_sweeps(RESULTS, own=False))
+def test_every_study_has_rows_in_the_ledger_and_a_chapter(rows: dict[str, LedgerRow]) -> None:
     folders = {folder for claim in CLAIMS for folder in claim.about} - {"sweep", "kind", "sensitivity"}
-    assert folders == {*SHIPPED, *FOLDERS} - WITHOUT_CLAIMS == {row.id.split("/")[0] for row in rows} & {*study_names()}
+    assert (
+        folders
+        == {*SHIPPED, *FOLDERS} - WITHOUT_CLAIMS
+        == {row.id.split("/")[0] for row in rows.values()} & {*study_names()}
+    )
     pages = {path.stem for path in (ROOT / "book").glob("*.md")}
-    assert {row.chapter.split("#")[0] for row in rows} <= pages
-    assert len({row.id for row in rows}) == len(rows)
+    assert {row.chapter.split("#")[0] for row in rows.values()} <= pages
 
 
 def test_a_rank_correlation_is_averaged_over_seeds() -> None:
@@ -63,10 +59,10 @@ def test_a_rank_correlation_is_averaged_over_seeds() -> None:
     assert -1 < row["low"] < row["with added loss"] < row["high"] < 1
 
 
-def test_the_work_of_growth_is_counted_in_images_and_blocks(digits: list[Record]) -> None:
+def test_the_work_of_growth_is_counted_in_images_and_blocks(sweeps: dict[str, Sweep]) -> None:
     record = read_record(next((RESULTS / "growth").glob("*epsilon-0.1-seed-0-*")))
     phases = record.table("phases")
     images = record.parameters["train_size"] // 64 * 64 * record.parameters["epochs"]
     assert phases["block_images"].iloc[-1] == pytest.approx((phases["blocks"] * images).sum())
-    table = study_tables.growth_table(shipped("growth"), digits)
+    table = study_tables.growth_table(shipped("growth"), sweeps["digits"].records)
     assert (table["sweep's block_images"] > 0).all()
