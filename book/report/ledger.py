@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 import report.study_claims
-import report.sweep_claims  # noqa: F401 (importing a module registers its claims)
+import report.sweep_claims
+import report.usual_claims  # noqa: F401 (importing a module registers its claims)
 from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, LedgerRow, Subject, rows_about
 from resperturb.analysis.clock import FOLDERS, clock_records
 from resperturb.records.record import records_in
@@ -74,7 +75,7 @@ def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list
         runs = clock_records(results).get(folder, [])
         return [Subject(folder, runs_in(where, runs), {"runs": runs})] if runs else []
     records = records_in(results / folder)
-    data = {"records": records, "digits": sweeps["digits"].records}
+    data = {"records": records, "digits": sweeps["digits"].records, "sweeps": sweeps}
     return [Subject(folder, runs_in(where, records), data)] if records else []
 
 

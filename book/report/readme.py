@@ -13,6 +13,7 @@ from resperturb.analysis.summaries import laws_by_moment
 from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
+BETWEEN = "Networks with a usual weight decay, networks that others trained, and networks without a block:"
 FIGURE = Path("book/_static/headline.svg")
 
 
@@ -44,6 +45,18 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def usual_table(root: Path) -> str:
+    """What the ledger says of networks as people train them, a row a claim, in Markdown."""
+    rows = read_ledger(root)
+    rows = rows[rows["chapter"].str.startswith("usual#")]
+    lines = [
+        ["claim", "measured", "verdict"],
+        ["---"] * 3,
+        *rows[["statement", "value", "verdict"]].to_numpy().tolist(),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def digest(sweeps: dict[str, Sweep]) -> str:
     """Stands for the numbers in the figure."""
     text = ";".join(
@@ -57,7 +70,8 @@ def digest(sweeps: dict[str, Sweep]) -> str:
 def with_results(readme: str, sweeps: dict[str, Sweep], root: Path) -> str:
     """The README with everything between its markers made anew."""
     before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}\n{table(sweeps, root)}\n{END}{rest.split(END)[1]}"
+    tables = f"{table(sweeps, root)}\n\n{BETWEEN}\n\n{usual_table(root)}"
+    return f"{before}{BEGIN}\n{tables}\n{END}{rest.split(END)[1]}"
 
 
 def draw_headline(sweeps: dict[str, Sweep], path: Path) -> None:

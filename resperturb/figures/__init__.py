@@ -13,7 +13,12 @@ from resperturb.figures.runs import (
     profiles,
     training_curve,
 )
-from resperturb.figures.sensitivity import architecture_exponents, exponents_over_clock, products_over_clock
+from resperturb.figures.sensitivity import (
+    architecture_exponents,
+    exponents_over_clock,
+    exponents_over_decay,
+    products_over_clock,
+)
 from resperturb.figures.studies import (
     carrier_sizes,
     directions,

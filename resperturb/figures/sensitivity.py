@@ -11,14 +11,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.figures.style import (
+    DATASET_STYLE,
     INK,
     MOMENT_STYLE,
+    PINK,
     SECTION_STYLE,
     close,
     draw_intervals,
     legend_of_all,
     panels,
 )
+from resperturb.records.sweeps import KINDS, TITLES
 
 CLOCK = "time under weight decay $T$"
 FURTHEST = -2.0  # exponents below this are written at the figure's edge
@@ -77,4 +80,28 @@ def architecture_exponents(table: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(table)), labels=[textwrap.fill(words, 26) for words in table["varied"]])
     axes.invert_yaxis()
     axes.set(xlabel="exponent")
+    return close(figure, axes, 2)
+
+
+def exponents_over_decay(conditions: pd.DataFrame, others: tuple[float, float, float, float]) -> Figure:
+    """The exponent after training over weight decay: a colour for each data set, open markers for post-activation
+    blocks, a star for the networks of others.
+
+    Args:
+        conditions: dataset, block, weight_decay, exponent, low and high, a row a condition.
+        others: weight decay, exponent, low and high of the networks of others.
+    """
+    figure, axes = plt.subplots(figsize=(6.0, 4.2))
+    for (dataset, block), part in conditions.groupby(["dataset", "block"], sort=False):
+        style = {**DATASET_STYLE[str(dataset)], "label": f"{TITLES[str(dataset)]}, {KINDS[str(block)]}"}
+        if block == "postactivation":
+            style |= {"linestyle": ":", "markerfacecolor": "none"}
+        draw_intervals(axes, part["weight_decay"], part["exponent"], part["low"], part["high"], **style)
+    star: dict[str, Any] = {"fmt": "*", "color": PINK, "markersize": 12, "label": "networks of others"}
+    draw_intervals(axes, *np.array(others)[:, None], **star)
+    for level in (-0.5, -1.0):
+        axes.axhline(level, color=INK, linewidth=1, linestyle=":")
+    axes.set_xscale("symlog", linthresh=1e-4)
+    axes.set_xlim(left=-2e-5)
+    axes.set(xlabel="weight decay", ylabel="exponent after training")
     return close(figure, axes, 2)
