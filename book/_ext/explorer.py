@@ -132,13 +132,13 @@ def write_data(app: Any, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
     results, html = Path(app.srcdir).parent / "results", Path(app.outdir)
-    text = script(explorer_data(main_sweeps(load_sweeps(results))))
-    (html / "_static" / SCRIPT).write_text(text, encoding="utf-8")
-    for path in results.glob("*/[!.]*/*"):  # without executed notebooks, which are pages, and their logs
-        if path.suffix in (".json", ".csv"):
-            target = html / "results" / path.relative_to(results)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    sweeps = main_sweeps(load_sweeps(results))
+    (html / "_static" / SCRIPT).write_text(script(explorer_data(sweeps)), encoding="utf-8")
+    tables = [path for sweep in sweeps.values() for record in sweep.records for path in record.folder.glob("*.csv")]
+    for path in (*results.glob("*/[!.]*/run.json"), *tables):  # tables of all runs would be two thirds of the site
+        target = html / "results" / path.relative_to(results)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def setup(app: Any) -> dict[str, bool]:
