@@ -40,7 +40,7 @@ STUDY_KEYS = ("about", "notebook", "parameters", "vary")
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: what its record is called, what papermill is given, and its number of blocks (dearer runs go first)."""
+    """One run: what its record is called, what papermill is given, and its number of blocks (longer runs go first)."""
 
     name: str
     parameters: dict[str, Any]
