@@ -87,7 +87,7 @@ def answer_of(sweeps: dict[str, Sweep], rows: Collection[LedgerRow]) -> str:
     for name, sweep in sweeps.items():
         groups.setdefault(verdict_on[f"{name}/exponent-end"], []).append(in_a_sentence(sweep.dataset))
     parts = [form.format(" and ".join(groups[word])) for word, form in ANSWERS.items() if word in groups]
-    return f"on average: {'; '.join(parts)}."
+    return f"on average: {'; '.join(parts)}"
 
 
 def link(chapter: str) -> str:

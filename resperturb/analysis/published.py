@@ -45,4 +45,6 @@ def published_table(records: Iterable[Record]) -> pd.DataFrame:
 
 def published_slopes(table: pd.DataFrame) -> dict[str, Slope]:
     """The exponent by each way to count of :data:`COUNTS`."""
-    return {name: fit_slope(table[depth].to_numpy(), table[average].to_numpy()) for name, (depth, average) in COUNTS.items()}
+    return {
+        name: fit_slope(table[depth].to_numpy(), table[average].to_numpy()) for name, (depth, average) in COUNTS.items()
+    }

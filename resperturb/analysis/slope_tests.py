@@ -10,16 +10,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from resperturb.errors import ScalingError
 
 LEVEL = 0.05  # of every test, two-sided unless said otherwise
 CLAIMED = -1.0
 SMALLEST = 0.1  # the smallest difference of an exponent that matters: a factor 1.26 in the average over tenfold depth
+
+
+def stats() -> Any:
+    """scipy.stats, imported at the first test: that takes longer than all tests of a chapter."""
+    from scipy import stats
+
+    return stats
 
 
 @dataclass(frozen=True)
@@ -38,18 +45,18 @@ class Slope:
 
     def interval(self, level: float = 1 - LEVEL) -> tuple[float, float]:
         """Student's interval of the exponent."""
-        reach = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
+        reach = float(stats().t.ppf((1 + level) / 2, self.freedom)) * self.error
         return self.exponent - reach, self.exponent + reach
 
     def p_value(self, claimed: float = CLAIMED) -> float:
         """Of the two-sided t-test that the exponent is `claimed`."""
-        return float(2 * stats.t.sf(abs(self.exponent - claimed) / self.error, self.freedom))
+        return float(2 * stats().t.sf(abs(self.exponent - claimed) / self.error, self.freedom))
 
     def equivalence(self, claimed: float = CLAIMED, margin: float = SMALLEST) -> float:
         """The p-value of two one-sided t-tests (Schuirmann 1987): small where the exponent is within `margin` of
         `claimed`."""
-        above = stats.t.sf((self.exponent - claimed + margin) / self.error, self.freedom)
-        below = stats.t.sf((claimed + margin - self.exponent) / self.error, self.freedom)
+        above = stats().t.sf((self.exponent - claimed + margin) / self.error, self.freedom)
+        below = stats().t.sf((claimed + margin - self.exponent) / self.error, self.freedom)
         return float(max(above, below))
 
 
@@ -69,7 +76,7 @@ def points(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.nd
 
 def fit_slope(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> Slope:
     """The exponent over runs; errors are those of :func:`points`."""
-    line = stats.linregress(*points(blocks, averages))
+    line = stats().linregress(*points(blocks, averages))
     return Slope(float(line.slope), float(line.stderr), len(blocks) - 2)
 
 
@@ -85,21 +92,21 @@ def curvature(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np
     freedom = len(x) - 3
     variance = float(((y - columns @ solution) ** 2).sum()) / freedom
     error = math.sqrt(variance * float(np.linalg.inv(columns.T @ columns)[2, 2]))
-    return float(solution[2]), float(2 * stats.t.sf(abs(solution[2]) / error, freedom))
+    return float(solution[2]), float(2 * stats().t.sf(abs(solution[2]) / error, freedom))
 
 
 def lack_of_fit(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> float:
     """The p-value of the F-test of the line against the scatter of seeds at one depth; NaN without repeated depths or
     with two depths, which every line goes through."""
     x, y = points(blocks, averages)
-    line = stats.linregress(x, y)
+    line = stats().linregress(x, y)
     left = float(((y - line.intercept - line.slope * x) ** 2).sum())
     groups = [y[x == depth] for depth in np.unique(x)]
     pure = float(sum(((group - group.mean()) ** 2).sum() for group in groups))
     lack, noise = len(groups) - 2, len(y) - len(groups)
     if lack < 1 or noise < 1:
         return math.nan
-    return float(stats.f.sf(((left - pure) / lack) / (pure / noise), lack, noise))
+    return float(stats().f.sf(((left - pure) / lack) / (pure / noise), lack, noise))
 
 
 def local_exponents(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
@@ -116,7 +123,7 @@ def difference(first: Slope, second: Slope, level: float = 1 - LEVEL) -> tuple[f
     moved = first.exponent - second.exponent
     variances = first.error**2, second.error**2
     freedom = sum(variances) ** 2 / (variances[0] ** 2 / first.freedom + variances[1] ** 2 / second.freedom)
-    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(sum(variances))
+    reach = float(stats().t.ppf((1 + level) / 2, freedom)) * math.sqrt(sum(variances))
     return moved, moved - reach, moved + reach
 
 

@@ -51,7 +51,7 @@ def test_the_answer_is_said_of_data_sets_by_verdict(sweeps: dict[str, Sweep]) ->
     words = {"digits": HOLDS, "mnist": NOT, "cifar10": HOLDS}
     rows = [LedgerRow(f"{name}/exponent-end", "", "", "", "", word, "", "") for name, word in words.items()]
     answer = chapter.answer_of({name: sweeps[name] for name in words}, rows)
-    assert answer == "on average: yes on the digits and CIFAR-10; no on MNIST."
+    assert answer == "on average: yes on the digits and CIFAR-10; no on MNIST"
 
 
 def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(

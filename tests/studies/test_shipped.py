@@ -15,7 +15,7 @@ from resperturb.records.sweeps import Sweep
 from resperturb.studies.plan import load_plan, study_class, study_names
 
 RESULTS = ROOT / "results"
-WITHOUT_CLAIMS = {"published"}  # records that no chapter tells of yet
+PLANNED = {"decay-mnist", "without-blocks"}  # runs of the plan that claims are about
 SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
 
 
@@ -40,9 +40,7 @@ def shipped(name: str) -> list[Record]:
 def test_every_study_has_rows_in_the_ledger_and_a_chapter(rows: dict[str, LedgerRow]) -> None:
     folders = {folder for claim in CLAIMS for folder in claim.about} - {"sweep", "kind", "sensitivity"}
     assert (
-        folders
-        == {*SHIPPED, *FOLDERS} - WITHOUT_CLAIMS
-        == {row.id.split("/")[0] for row in rows.values()} & {*study_names()}
+        folders == {*SHIPPED, *FOLDERS, *PLANNED} == {row.id.split("/")[0] for row in rows.values()} & {*study_names()}
     )
     pages = {path.stem for path in (ROOT / "book").glob("*.md")}
     assert {row.chapter.split("#")[0] for row in rows.values()} <= pages
