@@ -1,7 +1,7 @@
 """Architectures that people use: how many blocks, and the same numbers as an explicit forward pass in float64."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import pytest
 import torch
@@ -10,15 +10,6 @@ from torch import Tensor, nn
 
 from resperturb.measurement.measure import measure
 from resperturb.models.residual import ResidualNetwork
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tv(name: str, **kwargs) -> nn.Module:
@@ -31,36 +22,9 @@ def counts(model: nn.Module, batch) -> tuple[int, int]:
     return int((table.kind == "identity").sum()), int((table.kind == "transition").sum())
 
 
-@pytest.mark.parametrize(
-    ("name", "identity", "transition"),
-    [
-        ("resnet18", 5, 3),
-        ("resnet50", 12, 4),
-        ("resnet152", 46, 4),
-        ("resnext50_32x4d", 12, 4),
-        ("regnet_y_400mf", 12, 4),
-        ("convnext_tiny", 18, 0),
-        ("swin_t", 24, 0),
-        ("mobilenet_v2", 10, 0),
-    ],
-)
-def test_torchvision(name, identity, transition):
-    assert counts(tv(name), torch.randn(2, 3, 48, 48)) == (identity, transition)
-
-
-def test_vision_transformer():
-    model = tv("vit_b_16", image_size=32)
-    table = measure(model, [torch.randn(2, 3, 32, 32)])
-    assert len(table) == 24  # attention and MLP of each layer
-    assert set(table.kind) == {"identity"}
-    assert set(table.section) == {1}
-    assert table.name[0] == "encoder.layers.encoder_layer_0"
-
-
-@pytest.mark.parametrize("name", ["squeezenet1_1", "densenet121"])
-def test_networks_without_residuals_are_refused(name):
+def test_a_network_without_residuals_is_refused():
     with pytest.raises(ValueError, match="ran no residual addition"):
-        measure(tv(name), [torch.randn(2, 3, 64, 64)])
+        measure(tv("densenet121"), [torch.randn(2, 3, 64, 64)])
 
 
 def test_timm():
@@ -88,19 +52,22 @@ def test_language_models():
     assert (table.step_scaled != table.scaled)[:-1].all()  # the stream is normalised after each addition
 
 
+def encoder(batch_first: bool = True, norm_first: bool = False) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=batch_first, norm_first=norm_first)
+    return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_transformer_encoder(batch_first, norm_first):
     """Its fast path would hide the additions; without `batch_first` the samples are in the second dimension."""
-    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=batch_first, norm_first=norm_first)
-    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
-    x = torch.randn(5, 4, 8)
+    x = torch.randn(5, 4, 16)
     fast = torch.backends.mha.get_fastpath_enabled()
-    table = measure(encoder, [x])
+    table = measure(encoder(batch_first, norm_first), [x])
     assert torch.backends.mha.get_fastpath_enabled() == fast
     assert list(table.kind) == ["identity"] * 6
     assert table.samples[0] == (5 if batch_first else 4)
-    norm = x.flatten(1).norm(dim=1) if batch_first else x.transpose(0, 1).flatten(1).norm(dim=1)
+    norm = norm_of(x if batch_first else x.transpose(0, 1))
     assert table.state_norm[0] == pytest.approx(norm.mean().item(), rel=1e-5)
 
 
@@ -119,38 +86,45 @@ def norm_of(x: Tensor) -> Tensor:
     return x.flatten(1).norm(dim=1)
 
 
+def cosine_of(x: Tensor, y: Tensor) -> Tensor:
+    return (x * y).flatten(1).sum(1) / (norm_of(x) * norm_of(y))
+
+
 def resnet_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
     """Torchvision's ResNet, without anything in place."""
     m = model
     x = m.maxpool(torch.relu(m.bn1(m.conv1(x))))
-    for layer in (m.layer1, m.layer2, m.layer3, m.layer4):
-        for block in layer:
-            f = torch.relu(block.bn1(block.conv1(x)))
-            f = block.bn2(block.conv2(f))
-            if hasattr(block, "conv3"):
-                f = block.bn3(block.conv3(torch.relu(f)))
-            state = x if block.downsample is None else block.downsample(x)
-            x = torch.relu(state + f)
-            yield state, f, x
+    for block in (*m.layer1, *m.layer2, *m.layer3, *m.layer4):
+        f = block.bn2(block.conv2(torch.relu(block.bn1(block.conv1(x)))))
+        if hasattr(block, "conv3"):
+            f = block.bn3(block.conv3(torch.relu(f)))
+        state = x if block.downsample is None else block.downsample(x)
+        x = torch.relu(state + f)
+        yield state, f, x
 
 
 def regnet_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
     x = model.stem(x)
-    for stage in model.trunk_output:
-        for block in stage:
-            state = x.clone() if block.proj is None else block.proj(x)
-            f = block.f(x.clone())
-            x = torch.relu(state + f)
-            yield state, f, x
+    for block in (block for stage in model.trunk_output for block in stage):
+        state = x.clone() if block.proj is None else block.proj(x)
+        f = block.f(x.clone())
+        x = torch.relu(state + f)
+        yield state, f, x
+
+
+def additive_steps(x: Tensor, branches: Iterable[Callable[[Tensor], Tensor]]) -> Generator[Step, None, Tensor]:
+    """Add each branch to the stream; return where it ends."""
+    for branch in branches:
+        f = branch(x)
+        state, x = x, x + f
+        yield state, f, x
+    return x
 
 
 def convnext_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
     for stage in model.features:
         if isinstance(stage[0], torchvision.models.convnext.CNBlock):
-            for block in stage:
-                f = block.layer_scale * block.block(x)
-                state, x = x, x + f
-                yield state, f, x
+            x = yield from additive_steps(x, [lambda s, b=block: b.layer_scale * b.block(s) for block in stage])
         else:
             x = stage(x)
 
@@ -159,23 +133,19 @@ def vit_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
     x = model._process_input(x)
     x = torch.cat([model.class_token.expand(len(x), -1, -1), x], 1) + model.encoder.pos_embedding
     for layer in model.encoder.layers:
-        y = layer.ln_1(x)
-        f = layer.self_attention(y, y, y, need_weights=False)[0]
-        state, x = x, x + f
-        yield state, f, x
-        f = layer.mlp(layer.ln_2(x))
-        state, x = x, x + f
-        yield state, f, x
+        branches = (
+            lambda s, b=layer: b.self_attention(*[b.ln_1(s)] * 3, need_weights=False)[0],
+            lambda s, b=layer: b.mlp(b.ln_2(s)),
+        )
+        x = yield from additive_steps(x, branches)
 
 
 def swin_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
     for stage in model.features:
         if isinstance(stage, nn.Sequential) and hasattr(stage[0], "attn"):
             for block in stage:
-                for f_of in (lambda s, b=block: b.attn(b.norm1(s)), lambda s, b=block: b.mlp(b.norm2(s))):
-                    f = f_of(x)
-                    state, x = x, x + f
-                    yield state, f, x
+                branches = (nn.Sequential(block.norm1, block.attn), nn.Sequential(block.norm2, block.mlp))
+                x = yield from additive_steps(x, branches)
         else:
             x = stage(x)
 
@@ -183,9 +153,7 @@ def swin_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
 def mobilenet_steps(model: nn.Module, x: Tensor) -> Iterator[Step]:
     for block in model.features:
         if getattr(block, "use_res_connect", False):
-            f = block.conv(x)
-            state, x = x, x + f
-            yield state, f, x
+            x = yield from additive_steps(x, [block.conv])
         else:
             x = block(x)
 
@@ -206,26 +174,29 @@ def encoder_steps(model: nn.TransformerEncoder, x: Tensor) -> Iterator[Step]:
         yield state, f, x
 
 
-def encoder() -> nn.Module:
-    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
-    return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
-
-
-IMAGES = (3, 3, 48, 48)
-CASES: dict[str, tuple[Callable[[], nn.Module], Callable[..., Iterator[Step]], tuple[int, ...]]] = {
-    "resnet18": (lambda: tv("resnet18"), resnet_steps, IMAGES),
-    "resnet50": (lambda: tv("resnet50"), resnet_steps, IMAGES),
-    "resnext50_32x4d": (lambda: tv("resnext50_32x4d"), resnet_steps, IMAGES),
-    "regnet_y_400mf": (lambda: tv("regnet_y_400mf"), regnet_steps, IMAGES),
-    "mobilenet_v2": (lambda: tv("mobilenet_v2"), mobilenet_steps, IMAGES),
-    "convnext_tiny": (lambda: tv("convnext_tiny", layer_scale=0.3), convnext_steps, IMAGES),
-    "vit": (lambda: torchvision.models.VisionTransformer(32, 8, 4, 4, 64, 128).eval(), vit_steps, (3, 3, 32, 32)),
-    "swin_t": (lambda: tv("swin_t"), swin_steps, IMAGES),
-    "ours, post-activation": (lambda: ResidualNetwork(9, kind="postactivation").eval(), our_steps, (5, 1, 28, 28)),
-    "ours, pre-activation": (lambda: ResidualNetwork(9, branch_scale=0.1).eval(), our_steps, (5, 1, 28, 28)),
-    "ours, no norm": (lambda: ResidualNetwork(6, norm="none", branch_scale=0.1).eval(), our_steps, (5, 1, 28, 28)),
-    "transformer encoder": (encoder, encoder_steps, (4, 7, 16)),
+IMAGES, TINY, GREY = (3, 3, 48, 48), (3, 3, 32, 32), (5, 1, 28, 28)
+# name: builder, explicit forward pass, shape of the input, transitions
+CASES: dict[str, tuple[Callable[[], nn.Module], Callable[..., Iterator[Step]], tuple[int, ...], int]] = {
+    "resnet18": (lambda: tv("resnet18"), resnet_steps, IMAGES, 3),
+    "resnet50": (lambda: tv("resnet50"), resnet_steps, IMAGES, 4),
+    "resnext50_32x4d": (lambda: tv("resnext50_32x4d"), resnet_steps, IMAGES, 4),
+    "regnet_y_400mf": (lambda: tv("regnet_y_400mf"), regnet_steps, IMAGES, 4),
+    "mobilenet_v2": (lambda: tv("mobilenet_v2"), mobilenet_steps, IMAGES, 0),
+    "convnext_tiny": (lambda: tv("convnext_tiny", layer_scale=0.3), convnext_steps, IMAGES, 0),
+    "vit": (lambda: torchvision.models.VisionTransformer(32, 8, 4, 4, 64, 128).eval(), vit_steps, TINY, 0),
+    "swin_t": (lambda: tv("swin_t"), swin_steps, IMAGES, 0),
+    "ours, post-activation": (lambda: ResidualNetwork(9, kind="postactivation").eval(), our_steps, GREY, 2),
+    "ours, pre-activation": (lambda: ResidualNetwork(9, branch_scale=0.1).eval(), our_steps, GREY, 2),
+    "ours, no norm": (lambda: ResidualNetwork(6, norm="none", branch_scale=0.1).eval(), our_steps, GREY, 2),
+    "transformer encoder": (encoder, encoder_steps, (4, 7, 16), 0),
 }
+
+
+def test_a_vision_transformer_is_one_section_of_named_layers():
+    build, _, shape, _ = CASES["vit"]
+    table = measure(build(), [torch.randn(shape)])
+    assert set(table.section) == {1}
+    assert table.name[0] == "encoder.layers.encoder_layer_0"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +206,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[..., Iterator[Step]], t
     ids=str,
 )
 def test_agrees_with_an_explicit_forward_pass_in_float64(name, layout):
-    build, steps, shape = CASES[name]
+    build, steps, shape, transitions = CASES[name]
     model, x = build(), torch.randn(shape)
     for module in model.modules():  # statistics that do something
         if isinstance(module, nn.BatchNorm2d):
@@ -246,38 +217,40 @@ def test_agrees_with_an_explicit_forward_pass_in_float64(name, layout):
     with torch.no_grad():
         expected = list(steps(copy.deepcopy(model).double(), x.double()))
     assert len(table) == len(expected)
+    assert (table.kind == "transition").sum() == transitions
     assert table.reconstruction_error.max() < 1e-5
     for row, (state, f, after) in zip(table.itertuples(), expected, strict=True):
-        ratio = norm_of(f) / norm_of(state)
-        cosine = (f * state).flatten(1).sum(1) / (norm_of(f) * norm_of(state))
-        assert row.samples == len(x)
-        assert row.state_norm == pytest.approx(norm_of(state).mean().item(), rel=1e-5)
-        assert row.perturbation_norm == pytest.approx(norm_of(f).mean().item(), rel=1e-5)
-        assert row.scaled == pytest.approx(ratio.mean().item(), rel=1e-5)
-        assert row.scaled_std == pytest.approx(ratio.std(correction=0).item(), rel=1e-3, abs=1e-6)
-        assert row.scaled_q25 == pytest.approx(ratio.quantile(0.25).item(), rel=1e-5)
-        assert row.cosine == pytest.approx(cosine.mean().item(), abs=1e-5)
         if row.Index == len(table) - 1:  # no next state: the documented convention
             if name == "transformer encoder":
                 after = state + f  # only normalised after it
             elif name == "ours, no norm":
                 after = torch.relu(state + f)  # the head's
-        moved = norm_of(after - state) / norm_of(state)
-        turned = 1 - (after * state).flatten(1).sum(1) / (norm_of(after) * norm_of(state))
-        assert row.step_scaled == pytest.approx(moved.mean().item(), rel=1e-5)
-        assert row.influence == pytest.approx(turned.mean().item(), rel=1e-5, abs=1e-8)
+        ratio = norm_of(f) / norm_of(state)
+        exact = {
+            "state_norm": norm_of(state).mean(),
+            "perturbation_norm": norm_of(f).mean(),
+            "scaled": ratio.mean(),
+            "scaled_q25": ratio.quantile(0.25),
+            "step_scaled": (norm_of(after - state) / norm_of(state)).mean(),
+        }
+        assert row.samples == len(x)
+        assert {column: getattr(row, column) for column in exact} == pytest.approx(
+            {column: value.item() for column, value in exact.items()}, rel=1e-5
+        )
+        assert row.scaled_std == pytest.approx(ratio.std(correction=0).item(), rel=1e-3, abs=1e-6)
+        assert row.cosine == pytest.approx(cosine_of(f, state).mean().item(), abs=1e-5)
+        assert row.influence == pytest.approx((1 - cosine_of(after, state)).mean().item(), rel=1e-5, abs=1e-8)
 
 
 def test_the_trap_of_the_naive_hook():
     """A hook on the last batch norm of torchvision's block does not hold f: the block goes on in the same memory."""
     model, x = tv("resnet18"), torch.randn(2, 3, 48, 48)
-    block, kept = model.layer1[1], {}
-    handle = block.bn2.register_forward_hook(lambda module, inputs, output: kept.update(f=output))
+    kept: dict[str, Tensor] = {}
+    handle = model.layer1[1].bn2.register_forward_hook(lambda module, inputs, output: kept.update(f=output))
     with torch.no_grad():
         model(x)
         handle.remove()
-        truth = [f for _, f, _ in resnet_steps(copy.deepcopy(model).double(), x.double())][1]
-        out = [after for _, _, after in resnet_steps(copy.deepcopy(model).double(), x.double())][1]
+        _, truth, out = list(resnet_steps(copy.deepcopy(model).double(), x.double()))[1]
     naive = norm_of(kept["f"]).mean().item()
     table = measure(model, [x], batch_statistics=False).set_index("name")
     measured = table.perturbation_norm["layer1.1"]

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resperturb.experiment import Experiment
@@ -18,9 +18,10 @@ from resperturb.experiment.experiment import BLOCK_KINDS, NORMALIZATIONS
 from resperturb.models.residual import Block, ResidualNetwork, Transition, network_of, spread
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
+@example(blocks=0, sections=3, width=4, kind="preactivation", norm="batch", channels=1, side=8, stride=1)
 @given(
-    blocks=st.integers(1, 9),
+    blocks=st.integers(0, 9),
     sections=st.integers(1, 4),
     width=st.integers(1, 5),
     kind=st.sampled_from(BLOCK_KINDS),
@@ -32,7 +33,7 @@ from resperturb.models.residual import Block, ResidualNetwork, Transition, netwo
 def test_any_depth_maps_images_to_classes(
     blocks: int, sections: int, width: int, kind: str, norm: str, channels: int, side: int, stride: int
 ) -> None:
-    sections = min(sections, blocks)
+    sections = min(sections, blocks or sections)
     network = ResidualNetwork(
         blocks, sections=sections, width=width, kind=kind, norm=norm, channels=channels, stem_stride=stride
     )
@@ -42,15 +43,6 @@ def test_any_depth_maps_images_to_classes(
     counts = [sum(isinstance(m, Block) for m in section.modules()) for section in network.sections]
     assert tuple(counts) == spread(blocks, sections)
     assert sum(isinstance(m, Transition) for m in network.modules()) == sections - 1
-
-
-@pytest.mark.parametrize("kind", BLOCK_KINDS)
-@pytest.mark.parametrize("norm", NORMALIZATIONS)
-def test_every_parameter_has_a_gradient(kind: str, norm: str) -> None:
-    network = ResidualNetwork(5, width=4, kind=kind, norm=norm)
-    network(torch.randn(4, 1, 8, 8)).sum().backward()
-    without = [name for name, p in network.named_parameters() if p.grad is None]
-    assert without == []
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
@@ -79,7 +71,7 @@ def test_the_states_lead_to_the_scores_of_the_forward_pass(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", BLOCK_KINDS)
 @pytest.mark.parametrize("norm", NORMALIZATIONS)
-def test_checkpointing_changes_neither_gradients_nor_statistics(kind: str, norm: str) -> None:
+def test_every_parameter_has_a_gradient_and_checkpointing_changes_none(kind: str, norm: str) -> None:
     plain, thrifty = (
         ResidualNetwork(17, sections=2, width=4, kind=kind, norm=norm, checkpointing=checkpointing).double()
         for checkpointing in (False, True)
@@ -89,6 +81,7 @@ def test_checkpointing_changes_neither_gradients_nor_statistics(kind: str, norm:
     for network in (plain, thrifty):
         network(x).square().sum().backward()
     for (name, ours), theirs in zip(plain.named_parameters(), thrifty.parameters(), strict=True):
+        assert ours.grad is not None, name
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12, msg=name)
     for (name, held), again in zip(plain.named_buffers(), thrifty.buffers(), strict=True):
         torch.testing.assert_close(held, again, rtol=1e-12, atol=1e-12, msg=name)
@@ -145,21 +138,12 @@ def test_zero_initialisation_starts_every_block_as_the_identity(kind: str, norm:
 
 
 def test_the_seed_decides_the_weights_and_leaves_the_random_state_alone() -> None:
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
+    state = torch.get_rng_state()
     first, again = (network_of(Experiment(seed=1), channels=1) for _ in range(2))
     other = network_of(Experiment(seed=2), channels=1)
-    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first.head.weight, again.head.weight)
     assert not torch.equal(first.head.weight, other.head.weight)
-
-
-def test_without_blocks_there_are_stem_transitions_and_head() -> None:
-    network = network_of(Experiment(blocks=0), channels=1)
-    assert not [module for module in network.modules() if isinstance(module, Block)]
-    assert len([module for module in network.modules() if isinstance(module, Transition)]) == 2
-    assert network(torch.randn(2, 1, 8, 8)).shape == (2, 10)
 
 
 def test_the_epsilon_of_an_experiment_is_that_of_every_batch_norm() -> None:
