@@ -26,26 +26,23 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def records_of(results: Path) -> list[Record]:
+@pytest.fixture(scope="module")
+def records(results: Path) -> list[Record]:
     return clock_records(results)["clock"]
 
 
-def test_a_row_per_run(results: Path) -> None:
-    records = records_of(results)
+def test_the_map_has_a_row_per_run_and_its_collapse_compares_means_at_one_clock(records: list[Record]) -> None:
     table = clock_table(records)
     assert len(table) == len(records)
     assert (table["product"] == table["blocks"] * table["scaled"]).all()
     assert set(table["epochs"]) == {10, 20}
-
-
-def test_a_collapse_compares_the_means_of_runs_of_one_clock(results: Path) -> None:
-    apart = collapse(clock_table(records_of(results))).set_index("blocks")
+    apart = collapse(table).set_index("blocks")
     assert apart.loc[300, "ratio"] == pytest.approx(300**0.05, rel=1e-3)
     assert (apart["steps"] == 2).all()
 
 
-def test_exponents_are_fitted_for_every_clock_and_number_of_steps(results: Path) -> None:
-    table = clock_exponents(records_of(results)).set_index("epochs")
+def test_exponents_are_fitted_for_every_clock_and_number_of_steps(records: list[Record]) -> None:
+    table = clock_exponents(records).set_index("epochs")
     assert table.loc[20, "exponent"] - table.loc[10, "exponent"] == pytest.approx(-0.05, abs=1e-3)
     assert (table["low"] < table["exponent"]).all()
 

@@ -42,7 +42,7 @@ def test_each_condition_gets_the_answer_that_was_drawn() -> None:
     assert table["falls"].tolist() == pytest.approx([0.02] * 3)
 
 
-def test_diverged_runs_are_counted_and_left_out() -> None:
+def test_diverged_runs_are_counted_and_left_out_and_depths_beyond_the_deepest_decide_nothing() -> None:
     runs = drawn(-0.7, 0.0)
     lost = runs["seed"] == 2
     runs.loc[lost, "diverged"] = True
@@ -50,11 +50,8 @@ def test_diverged_runs_are_counted_and_left_out() -> None:
     row = condition_table(runs, BY).iloc[0]
     assert (row["runs"], row["diverged"]) == (12, 4)
     assert row["exponent"] == pytest.approx(-0.7, abs=0.03)
-
-
-def test_depths_beyond_the_deepest_decide_nothing() -> None:
-    runs = pd.concat([drawn(-0.7, 0.0), drawn(-0.7, 0.0).assign(blocks=400, after=5.0)], ignore_index=True)
-    assert condition_table(runs, BY, deepest=96)["exponent"].item() == pytest.approx(-0.7, abs=0.03)
+    deeper = pd.concat([drawn(-0.7, 0.0), drawn(-0.7, 0.0).assign(blocks=400, after=5.0)], ignore_index=True)
+    assert condition_table(deeper, BY, deepest=96)["exponent"].item() == pytest.approx(-0.7, abs=0.03)
 
 
 def test_the_deepest_network_on_the_digits_is_mostly_dead_and_those_on_cifar10_alive() -> None:

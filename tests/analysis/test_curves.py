@@ -42,12 +42,9 @@ def test_the_criterion_is_the_textbooks() -> None:
 
 
 def test_a_state_that_grows_evenly_passes_for_a_power_between_the_two() -> None:
+    assert harmonic(np.array([1, 2, 4])) == pytest.approx([1, 1.5, 25 / 12])
     slope = np.polyfit(np.log(DEPTHS), np.log(harmonic(DEPTHS) / DEPTHS), 1)[0]
     assert -1 < slope < -0.5
-
-
-def test_harmonic_numbers() -> None:
-    assert harmonic(np.array([1, 2, 4])) == pytest.approx([1, 1.5, 25 / 12])
 
 
 def test_the_fitted_power_is_that_of_least_squares() -> None:
@@ -58,43 +55,34 @@ def test_the_fitted_power_is_that_of_least_squares() -> None:
     assert math.isnan(table.loc["1/L", "exponent"])
 
 
-def test_too_few_depths_to_compare_are_refused() -> None:
-    with pytest.raises(ScalingError, match="at least 4 depths"):
-        compare(DEPTHS[:3], 1 / DEPTHS[:3])
-
-
 def runs_of(averages: np.ndarray) -> list[Summary]:
     return [Summary(int(depth), float(value)) for depth, value in zip(DEPTHS, averages, strict=True)]
 
 
-def test_ranges_leave_out_shallow_depths_as_long_as_four_are_left() -> None:
+def test_ranges_leave_out_shallow_depths_as_long_as_four_are_left_and_show_a_bend() -> None:
     table = by_range(runs_of(2.0 / DEPTHS), replicates=2)
     assert table["from"].tolist() == [6, 12, 24, 48]
     assert table["depths"].tolist() == [7, 6, 5, 4]
     assert table["exponent"].tolist() == pytest.approx([-1.0] * 4)
+    bent = by_range(runs_of(np.exp(-0.5 * np.log(DEPTHS) - 0.08 * np.log(DEPTHS) ** 2)), replicates=2)
+    assert (np.diff(bent["exponent"]) < -0.05).all()
 
 
-def test_a_bend_shows_in_the_ranges() -> None:
-    table = by_range(runs_of(np.exp(-0.5 * np.log(DEPTHS) - 0.08 * np.log(DEPTHS) ** 2)), replicates=2)
-    assert (np.diff(table["exponent"]) < -0.05).all()
-
-
-def test_a_depth_left_out_of_a_power_law_is_found() -> None:
-    table = leave_one_out(runs_of(2.0 / DEPTHS))
+def test_a_depth_left_out_of_a_power_law_is_found_and_not_used() -> None:
+    averages = 2.0 / DEPTHS
+    table = leave_one_out(runs_of(averages))
     assert table["ratio"].tolist() == pytest.approx([1.0] * len(DEPTHS))
     assert table["how"].tolist() == ["beyond", *["between"] * (len(DEPTHS) - 2), "beyond"]
-    assert table["predicted"].tolist() == pytest.approx((2.0 / DEPTHS).tolist())
-
-
-def test_a_depth_left_out_is_not_used() -> None:
-    averages = 2.0 / DEPTHS
+    assert table["predicted"].tolist() == pytest.approx(averages.tolist())
     averages[3] *= 1.3
-    table = leave_one_out(runs_of(averages)).set_index("blocks")
-    assert table.loc[48, "predicted"] == pytest.approx(2.0 / 48)
-    assert not table.loc[48, "inside"]
-    assert table.loc[48, "ratio"] == pytest.approx(1 / 1.3)  # where the others reach 1.3 times their value at 48
+    row = leave_one_out(runs_of(averages)).set_index("blocks").loc[48]
+    assert row["predicted"] == pytest.approx(2.0 / 48)
+    assert not row["inside"]
+    assert row["ratio"] == pytest.approx(1 / 1.3)  # where the others reach 1.3 times their value at 48
 
 
-def test_too_few_depths_to_leave_one_out_are_refused() -> None:
+def test_too_few_depths_are_refused() -> None:
+    with pytest.raises(ScalingError, match="at least 4 depths"):
+        compare(DEPTHS[:3], 1 / DEPTHS[:3])
     with pytest.raises(ScalingError, match="left out of at least 4"):
         leave_one_out(runs_of(2.0 / DEPTHS)[:3])

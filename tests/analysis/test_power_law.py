@@ -59,31 +59,20 @@ def test_the_fit_agrees_with_numpys_least_squares() -> None:
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """The bootstrap on 60 noisy sweeps of three seeds: 95 % nominal, and seeds are few, so 80 % is demanded."""
-    covered = 0
-    for trial in range(60):
-        law = fit_power_law(runs_of(-0.8, noise=0.1, seed=trial), replicates=400)
-        covered += law.low <= -0.8 <= law.high
-        assert law.low < law.exponent < law.high
-    assert 48 <= covered <= 60
+    """95 % nominal; three seeds are few, so 80 % of 60 noisy sweeps is demanded."""
+    laws = [fit_power_law(runs_of(-0.8, noise=0.1, seed=trial), replicates=400) for trial in range(60)]
+    assert all(law.low < law.exponent < law.high for law in laws)
+    assert 48 <= sum(law.low <= -0.8 <= law.high for law in laws) <= 60
 
 
-def test_more_noise_between_seeds_widens_the_interval() -> None:
-    narrow, wide = (fit_power_law(runs_of(-1.0, noise=noise)) for noise in (0.02, 0.2))
-    assert wide.high - wide.low > 4 * (narrow.high - narrow.low)
-
-
-def test_one_seed_says_that_seeds_were_not_resampled() -> None:
-    assert not averages_by_depth(runs_of(-1.0, seeds=1)).seeds_resampled
-    assert averages_by_depth(runs_of(-1.0, seeds=2)).seeds_resampled
-
-
-def test_a_diverged_run_is_never_averaged_in() -> None:
+def test_a_diverged_run_is_never_averaged_in_and_one_seed_is_not_resampled() -> None:
     runs = runs_of(-1.0)
     runs.append(SyntheticRun(300, np.full(200, np.nan), diverged=True))
     assert fit_power_law(runs).exponent == pytest.approx(-1.0)
     with pytest.raises(ScalingError, match="not diverged"):
         averages_by_depth([runs[-1]])
+    assert averages_by_depth(runs).seeds_resampled
+    assert not averages_by_depth(runs_of(-1.0, seeds=1)).seeds_resampled
 
 
 def test_too_little_to_fit_is_refused() -> None:
@@ -94,11 +83,22 @@ def test_too_little_to_fit_is_refused() -> None:
         fit_power_law(zero)
 
 
-def test_the_stopping_rule_measures_where_the_sweep_brackets_epsilon() -> None:
-    answer = stopping_depth(0.05, runs_of(-1.0))  # 2 / L < 0.05 from L = 41 on
-    assert (answer.depth, answer.above, answer.measured) == (60, 30, True)
-    assert answer.crossing == pytest.approx(40.0)
-    assert answer.low == pytest.approx(answer.high, rel=0.2)
+@pytest.mark.parametrize(
+    ("epsilon", "depth", "above", "measured"),
+    [
+        (0.05, 60, 30, True),  # 2 / L < 0.05 from L = 41 on, between two depths of the sweep
+        (0.001, 2001, 300, False),  # beyond its deepest
+        (0.9, 3, None, False),  # before its shallowest
+    ],
+)
+def test_the_stopping_rule_measures_where_it_can_and_says_where_it_extrapolates(
+    epsilon: float, depth: int, above: int | None, measured: bool
+) -> None:
+    answer = stopping_depth(epsilon, runs_of(-1.0))
+    assert (answer.depth, answer.above, answer.measured) == (depth, above, measured)
+    if measured:
+        assert answer.crossing == pytest.approx(40.0)
+        assert answer.low == pytest.approx(answer.high, rel=0.2)
 
 
 def test_an_average_equal_to_epsilon_is_not_below_it() -> None:
@@ -106,22 +106,12 @@ def test_an_average_equal_to_epsilon_is_not_below_it() -> None:
     assert stopping_depth(0.1, runs).depth == 30
 
 
-def test_the_stopping_rule_extrapolates_and_says_so() -> None:
-    deeper = stopping_depth(0.001, runs_of(-1.0))  # 2 / L < 0.001 from L = 2001 on
-    assert (deeper.depth, deeper.measured, deeper.above) == (2001, False, 300)
-    shallower = stopping_depth(0.9, runs_of(-1.0))  # from L = 3 on, and the sweep begins at 6
-    assert (shallower.depth, shallower.measured, shallower.above) == (3, False, None)
-
-
-def test_no_depth_is_invented_where_the_average_does_not_fall() -> None:
-    with pytest.raises(ScalingError, match="does not fall with depth"):
-        stopping_depth(0.1, runs_of(0.1))
-
-
 @pytest.mark.parametrize("epsilon", [0, -1, math.nan, math.inf, "small"])
-def test_a_bad_epsilon_is_quoted(epsilon: object) -> None:
+def test_a_bad_epsilon_is_quoted_and_no_depth_invented(epsilon: object) -> None:
     with pytest.raises(ScalingError, match="epsilon must be"):
         stopping_depth(epsilon, runs_of(-1.0))  # type: ignore[arg-type]
+    with pytest.raises(ScalingError, match="does not fall with depth"):
+        stopping_depth(0.1, runs_of(0.1))
 
 
 def test_crossing_is_interpolated_on_logarithms() -> None:
@@ -139,14 +129,26 @@ def scattered(exponent: float, scatter: float, seed: int) -> list[Summary]:
     ]
 
 
-def test_the_interval_over_the_choice_of_depths_covers_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_over_the_choice_of_depths_and_the_band_cover_as_often_as_they_say() -> None:
     """Averages that lie off the line, one run each: the bootstrap knows nothing of that, Student's interval does."""
-    covered = 0
+    covered = inside = 0
     for trial in range(200):
-        law = fit_power_law(scattered(-0.8, 0.1, trial), replicates=2)
+        *runs, deepest = scattered(-0.8, 0.1, trial)
+        law = fit_power_law(runs, replicates=2)
         assert law.sampling == pytest.approx((law.exponent, law.exponent))
         covered += law.low <= -0.8 <= law.high
+        low, high = law.band(deepest.blocks)
+        inside += low <= deepest.value <= high
     assert 0.9 * 200 <= covered <= 199
+    assert 0.9 * 200 <= inside <= 199
+
+
+def test_noise_widens_the_interval_of_the_exponent_and_of_an_extrapolated_depth() -> None:
+    narrow, wide = (fit_power_law(runs_of(-1.0, noise=noise)) for noise in (0.02, 0.2))
+    assert wide.high - wide.low > 4 * (narrow.high - narrow.low)
+    near, far = (stopping_depth(0.001, scattered(-1.0, scatter, 1)) for scatter in (0.01, 0.1))
+    assert near.low < near.crossing < near.high
+    assert math.log(far.high / far.low) > 5 * math.log(near.high / near.low)
 
 
 def test_the_interval_is_the_regressions_and_the_wider_of_the_two() -> None:
@@ -168,21 +170,6 @@ def test_two_depths_have_no_scatter_and_no_band() -> None:
     assert law.scatter is None
     low, high = law.band(30)
     assert (low, high) == (0, math.inf)
-
-
-def test_the_band_holds_one_more_depth_as_often_as_it_says() -> None:
-    inside = 0
-    for trial in range(200):
-        runs = scattered(-0.8, 0.1, trial)
-        low, high = fit_power_law(runs[:-1], replicates=2).band(runs[-1].blocks)
-        inside += low <= runs[-1].value <= high
-    assert 0.9 * 200 <= inside <= 199
-
-
-def test_an_extrapolated_depth_has_the_wider_interval_of_a_scattered_law() -> None:
-    narrow, wide = (stopping_depth(0.001, scattered(-1.0, scatter, 1)) for scatter in (0.01, 0.1))
-    assert narrow.low < narrow.crossing < narrow.high
-    assert math.log(wide.high / wide.low) > 5 * math.log(narrow.high / narrow.low)
 
 
 def test_a_crossing_near_the_deepest_network_has_an_end() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from builders import DIGITS
@@ -19,12 +18,6 @@ from resperturb.studies.rescaling import rescaling_table
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
     return load_records(DIGITS)
-
-
-def with_table(record: Record, table: pd.DataFrame) -> Record:
-    changed = dataclasses.replace(record)
-    changed.__dict__["perturbations"] = table
-    return changed
 
 
 def test_carriers_are_the_fewest_blocks_that_make_up_the_share() -> None:
@@ -51,11 +44,8 @@ def test_transitions_are_between_the_blocks_beside_them(records: list[Record]) -
     assert row["projected"] == pytest.approx(here / before)
     assert row["after"] == pytest.approx(after / before)
     assert row["scaled"] == pytest.approx(end["scaled"].iloc[place])
-
-
-def test_a_network_of_one_section_has_no_transitions(records: list[Record]) -> None:
-    table = records[0].perturbations
-    single = with_table(records[0], table[table["kind"] == "identity"])
+    single = dataclasses.replace(record)
+    single.__dict__["perturbations"] = record.perturbations.query("kind == 'identity'")  # as of one section
     assert profiles.transition_table([single]).empty
 
 

@@ -15,12 +15,6 @@ from resperturb.experiment.validation import nearest, reject_unknown
 from resperturb.models.residual import spread
 
 
-def test_spread_of_100_over_3_gives_the_earlier_sections_more() -> None:
-    assert spread(100, 3) == (34, 33, 33)
-    assert spread(7, 2) == (4, 3)
-    assert spread(1, 1) == (1,)
-
-
 @given(st.integers(1, 400), st.integers(1, 12))
 def test_spread_is_even_complete_and_falling(blocks: int, sections: int) -> None:
     if sections > blocks:
@@ -44,11 +38,9 @@ def test_what_is_left_open_takes_the_data_sets_own_value() -> None:
     ("values", "words"),
     [
         ({"blocks": -1}, "blocks must be a whole number of at least 0, but got -1"),
-        ({"blocks": -3}, "got -3"),
         ({"blocks": 2.5}, "got 2.5"),
         ({"blocks": "ten"}, "got 'ten'"),
         ({"blocks": True}, "got True"),
-        ({"blocks": math.nan}, "got nan"),
         ({"blocks": math.inf}, "got inf"),
         ({"dataset": "minst"}, "did you mean mnist"),
         ({"dataset": 3}, "dataset must be one of digits, mnist, cifar10, but got 3"),
@@ -73,12 +65,8 @@ def test_a_bad_value_is_quoted(values: dict[str, object], words: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_right_one() -> None:
-    for wrong, right in (
-        ("block_count", "blocks"),
-        ("blcoks", "blocks"),
-        ("lr_rate", "learning_rate"),
-        ("epoch", "epochs"),
-    ):
+    right_names = {"block_count": "blocks", "blcoks": "blocks", "lr_rate": "learning_rate", "epoch": "epochs"}
+    for wrong, right in right_names.items():
         with pytest.raises(ExperimentError, match=f"unknown parameter {wrong}; did you mean {right}"):
             Experiment.from_mapping({wrong: 1})
     with pytest.raises(ExperimentError, match="the parameters are a, b"):

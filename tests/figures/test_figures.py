@@ -50,12 +50,6 @@ def test_ink_and_palette_stand_out_on_white_and_on_dark(background: str) -> None
         assert contrast(colour, background) > 3  # what WCAG asks of graphics
 
 
-def test_series_differ_by_more_than_colour() -> None:
-    first, second = figures.MOMENT_STYLE.values()
-    assert first["linestyle"] != second["linestyle"]
-    assert first["marker"] != second["marker"]
-
-
 def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -92,35 +86,6 @@ def test_the_fit_is_drawn_from_the_numbers_that_are_offered_as_data(records: lis
     assert drawn == offered
 
 
-@pytest.fixture(scope="module")
-def drawn(records: list[Record]) -> dict[str, Figure]:
-    """Every figure of sweeps, of the digits and of copies of them that stand for other sweeps."""
-    sweeps = {
-        "digits": Sweep("digits", records, True),
-        "again": Sweep("again", records, True),
-        "third": Sweep("third", records, True),
-    }
-    laws = summaries.laws_by_moment(records)
-    epsilons = summaries.epsilons_of(records)
-    sections = profiles.section_summary(records)
-    table = conventions.convention_table(sweeps["digits"], sweeps)
-    return {
-        "averages": figures.averages_by_sweep(dict.fromkeys(sweeps, laws), sweeps),
-        "product": figures.product_against_depth(sweeps),
-        "ranges": figures.exponents_by_range(dict.fromkeys(sweeps, curves.by_range(records)), sweeps, -1.0),
-        "shares": figures.section_shares(dict.fromkeys(sweeps, sections), sweeps),
-        "sections": figures.section_shares({"digits": sections}, sweeps, "scaled"),
-        "concentration": figures.concentration(profiles.concentration_table(records)),
-        "rule": figures.stopping_rule(laws["end"], [stopping_depth(e, records) for e in epsilons]),
-        "epsilons": figures.rule_over_epsilons({"digits": summaries.stopping_table(records, epsilons)}, sweeps),
-        "left out": figures.depths_left_out({"digits": curves.leave_one_out(records)}, sweeps),
-        "conventions": figures.exponents_by_convention(table, sweeps, -1.0),
-        "training": figures.training_curve(records[0]),
-        "profiles": figures.profiles(records),
-        "cosine": figures.per_block(records[0], measure="cosine"),
-    }
-
-
 def study_figures() -> dict[str, Figure]:
     """The figures of studies and of the maps over time under weight decay, from the shipped records."""
     shipped = {
@@ -150,15 +115,36 @@ def study_figures() -> dict[str, Figure]:
     }
 
 
-def test_every_other_figure_is_drawn_and_labelled(drawn: dict[str, Figure]) -> None:
+def sweep_figures(records: list[Record]) -> dict[str, Figure]:
+    """Figures of sweeps, of the digits and of copies of them that stand for other sweeps."""
+    sweeps = {name: Sweep(name, records, True) for name in ("digits", "again", "third")}
+    laws = summaries.laws_by_moment(records)
+    epsilons = summaries.epsilons_of(records)
+    sections = profiles.section_summary(records)
+    table = conventions.convention_table(sweeps["digits"], sweeps)
+    return {
+        "averages": figures.averages_by_sweep(dict.fromkeys(sweeps, laws), sweeps),
+        "product": figures.product_against_depth(sweeps),
+        "ranges": figures.exponents_by_range(dict.fromkeys(sweeps, curves.by_range(records)), sweeps, -1.0),
+        "shares": figures.section_shares(dict.fromkeys(sweeps, sections), sweeps),
+        "sections": figures.section_shares({"digits": sections}, sweeps, "scaled"),
+        "concentration": figures.concentration(profiles.concentration_table(records)),
+        "rule": figures.stopping_rule(laws["end"], [stopping_depth(e, records) for e in epsilons]),
+        "epsilons": figures.rule_over_epsilons({"digits": summaries.stopping_table(records, epsilons)}, sweeps),
+        "left out": figures.depths_left_out({"digits": curves.leave_one_out(records)}, sweeps),
+        "conventions": figures.exponents_by_convention(table, sweeps, -1.0),
+        "training": figures.training_curve(records[0]),
+        "profiles": figures.profiles(records),
+        "cosine": figures.per_block(records[0], measure="cosine"),
+    }
+
+
+def test_every_other_figure_is_drawn_and_labelled(records: list[Record]) -> None:
+    drawn = sweep_figures(records)
+    assert [axes.get_title() for axes in drawn["averages"].axes] == ["digits, pre-activation"] * 3  # and no more panels
     for name, figure in {**drawn, **study_figures()}.items():
         assert "<svg" in svg(figure), name
         assert any(axes.get_xlabel() for axes in figure.axes), name
-
-
-def test_a_panel_for_every_sweep_and_no_more(drawn: dict[str, Figure]) -> None:
-    figure = drawn["averages"]
-    assert [axes.get_title() for axes in figure.axes] == ["digits, pre-activation"] * 3
 
 
 def test_the_product_is_drawn_from_the_averages(records: list[Record]) -> None:
@@ -167,7 +153,10 @@ def test_the_product_is_drawn_from_the_averages(records: list[Record]) -> None:
     assert axes.containers[0].lines[0].get_ydata().tolist() == pytest.approx(table["product_end"].tolist(), rel=1e-4)
 
 
-def test_kinds_of_block_differ_by_more_than_colour(records: list[Record], tmp_path: Path) -> None:
+def test_series_differ_by_more_than_colour(records: list[Record], tmp_path: Path) -> None:
+    before, after = figures.MOMENT_STYLE.values()
+    assert before["linestyle"] != after["linestyle"]
+    assert before["marker"] != after["marker"]
     other = Sweep("post", copy_sweep(tmp_path / "post", block="postactivation"), True)
     pre, post = (figures.style_of(sweep) for sweep in (Sweep("digits", records, True), other))
     assert pre["linestyle"] != post["linestyle"]
@@ -183,11 +172,6 @@ def test_depths_that_are_near_share_a_tick() -> None:
     assert labels[0] == "300"
     numbers = sorted(map(int, labels))
     assert all(b / a >= 1.45 for a, b in itertools.pairwise(numbers))
-
-
-def test_the_same_numbers_give_the_same_file(records: list[Record]) -> None:
-    with mpl.style.context(figures.STYLE):
-        assert svg(figures.per_block(records[0])) == svg(figures.per_block(records[0]))
 
 
 def test_tables_show_both_ends_and_the_cost(records: list[Record]) -> None:
@@ -216,12 +200,13 @@ def test_a_table_prints_words_a_reader_would_write() -> None:
     assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of more words than stand on a line"]
 
 
-def test_the_style_sheet_has_the_palette_of_the_figures() -> None:
+def test_the_style_sheet_has_the_palette_and_gives_the_same_file_for_the_same_numbers(records: list[Record]) -> None:
     with mpl.style.context(figures.STYLE):
         colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
         assert colours[:3] == [figures.BLUE, figures.ORANGE, figures.GREEN]
         assert mpl.rcParams["text.color"] == figures.INK
         assert mpl.rcParams["figure.facecolor"] == "none"
+        assert svg(figures.per_block(records[0])) == svg(figures.per_block(records[0]))  # no random ids
 
 
 def test_one_and_several_networks_are_drawn() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -13,20 +14,25 @@ from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.records.freshness import EQUIVALENT, settings_hash, source_hash
 from resperturb.studies import equivalence
-from resperturb.studies.equivalence import CODE, parameters_in, shrink, verify
+from resperturb.studies.equivalence import CODE, compare_codes, parameters_in, shrink, verify
+from resperturb.studies.initialization import Initialization
 from resperturb.studies.plan import STUDIES
 
 TINY = {"blocks": 3, "width": 4, "epochs": 1, "train_size": 128, "test_size": 64, "measured_images": 32}
 
 
-def altered(revision: str, folder: Path) -> Path:
-    """The present code with one number changed, or one that changes nothing."""
+def altered(_: str, folder: Path) -> Path:
+    """The present code with a number of the training loop in other words, and another seed of a study's weights."""
     for name in CODE:
         shutil.copytree(ROOT / name, folder / name)
-    loop = folder / "resperturb" / "training" / "loop.py"
-    text = loop.read_text(encoding="utf-8")
-    assert "WARMUP = 0.25" in text
-    loop.write_text(text.replace("WARMUP = 0.25", {"alike": "WARMUP = 1 / 4", "other": "WARMUP = 0.2"}[revision]))
+    for name, before, after in (
+        ("training/loop.py", "WARMUP = 0.25", "WARMUP = 1 / 4"),
+        ("studies/initialization.py", "manual_seed(self.seed)", "manual_seed(self.seed + 1)"),
+    ):
+        path = folder / "resperturb" / name
+        text = path.read_text(encoding="utf-8")
+        assert before in text
+        path.write_text(text.replace(before, after), encoding="utf-8")
     return folder
 
 
@@ -34,13 +40,21 @@ def test_equal_numbers_are_entered_and_others_are_not(tmp_path: Path, monkeypatc
     there = {"run": [{"hashes": ["a", "b"], "shown": "earlier"}], "lesion": [{"hashes": ["c", "d"]}]}
     (tmp_path / EQUIVALENT).write_text(json.dumps(there), encoding="utf-8")
     experiment = Experiment(**TINY).identity | {"checkpointing": True}
-    monkeypatch.setattr(equivalence, "parameters_in", lambda results: [("run", experiment)])
-    monkeypatch.setattr(equivalence, "checkout", altered)
+    study = Initialization(depths=(2, 3), measured_images=4).identity
     lines: list[str] = []
-    assert not verify(["alike", "other"], tmp_path, lines.append)
-    assert lines[0] == "alike: 1 settings give the same numbers, 0 others"
-    assert lines[1].startswith(f"other run {settings_hash(experiment)} differs: ")
+
+    def compare_one_and_both(revision: str, old: Path, new: Path, cases: list[Any], *given: Any) -> bool:
+        assert compare_codes(revision, old, new, cases[:1], *given)
+        assert lines == ["earlier: 1 settings give the same numbers, 0 others"]
+        return compare_codes(revision, old, new, cases, *given)
+
+    monkeypatch.setattr(equivalence, "parameters_in", lambda _: [("run", experiment), ("initialization", study)])
+    monkeypatch.setattr(equivalence, "checkout", altered)
+    monkeypatch.setattr(equivalence, "compare_codes", compare_one_and_both)
+    assert not verify(["earlier"], tmp_path, lines.append)
+    assert lines[1].startswith(f"earlier initialization {settings_hash(study)} differs: ")
     entered = json.loads((tmp_path / EQUIVALENT).read_text())
+    assert set(entered) == set(there)
     assert entered["lesion"] == there["lesion"]
     kept, new = entered["run"]
     assert kept == there["run"][0]
@@ -49,7 +63,8 @@ def test_equal_numbers_are_entered_and_others_are_not(tmp_path: Path, monkeypatc
 
 
 def test_every_setting_on_file_and_in_a_preset_is_compared() -> None:
-    cases = list(parameters_in(ROOT / "results"))
+    listed = parameters_in(ROOT / "results")
+    cases = {(kind, settings_hash(given)): (kind, given) for kind, given in listed}.values()
     runs = [parameters for kind, parameters in cases if kind == "run"]
     for name, value in (("checkpointing", True), ("precision", "bfloat16"), ("blocks", 0), ("normalization", "none")):
         assert any(run[name] == value for run in runs), name

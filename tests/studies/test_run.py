@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -16,6 +17,7 @@ import torch
 from resperturb import Experiment, ExperimentError, figures, load_records, run
 from resperturb.cli import main
 from resperturb.models.residual import Block, network_of
+from resperturb.records.record import Record
 from resperturb.training.data import load_images
 
 TINY = {
@@ -28,15 +30,23 @@ TINY = {
     "snapshots": 1,
     "threads": 1,
 }
+WHOLE = Experiment(blocks=4, **{**TINY, "threads": None})
 
 
 def silent(_: str) -> None:
     pass
 
 
-def test_a_run_leaves_a_whole_record(tmp_path: Path) -> None:
-    record = run(Experiment(blocks=4, **TINY), tmp_path, report=silent)
-    facts = record.run
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    before = torch.get_num_threads()
+    record = run(WHOLE, tmp_path_factory.mktemp("whole"), report=silent)
+    assert torch.get_num_threads() == before
+    return record
+
+
+def test_a_run_leaves_a_whole_record(whole: Record) -> None:
+    facts = whole.run
     assert 0 <= facts["accuracy"] <= 1
     assert facts["training"]["clock"] == pytest.approx(5.0)
     assert facts["training"]["images_per_second"] > 0
@@ -44,18 +54,19 @@ def test_a_run_leaves_a_whole_record(tmp_path: Path) -> None:
     assert facts["peak_memory_bytes"] > 2**20
     assert facts["provenance"]["versions"]["torch"] == torch.__version__
     assert facts["provenance"]["processor"]
-    assert record.fresh
-    table = record.perturbations
+    assert facts["provenance"]["threads"] == 1  # digits gain nothing from more
+    assert whole.fresh
+    table = whole.perturbations
     assert table["moment"].unique().tolist() == ["initialization", "training", "end"]
     assert table[table["kind"] == "identity"].groupby("snapshot").size().tolist() == [4, 4, 4]
     assert table[table["kind"] == "transition"].groupby("snapshot").size().tolist() == [2, 2, 2]
     assert table["reconstruction_error"].max() < 1e-5
-    identity = record.at("end")[lambda t: t["kind"] == "identity"]
-    assert facts["averages"]["end"]["scaled"] == pytest.approx(identity["scaled"].mean(), rel=1e-4)
-    assert record.scaled_per_sample().mean() == pytest.approx(identity["scaled"].mean(), rel=1e-4)
-    assert len(record.scaled_per_sample()) == 32
-    assert len(record.history) == 2
-    assert [path.name for path in tmp_path.iterdir()] == [record.name]  # no checkpoint, no temporary folder
+    scaled = whole.blocks_at("end")["scaled"].mean()
+    assert facts["averages"]["end"]["scaled"] == pytest.approx(scaled, rel=1e-4)
+    assert whole.scaled_per_sample().mean() == pytest.approx(scaled, rel=1e-4)
+    assert len(whole.scaled_per_sample()) == 32
+    assert len(whole.history) == 2
+    assert [path.name for path in whole.folder.parent.iterdir()] == [whole.name]  # no checkpoint, no temporary folder
 
 
 def test_a_network_that_starts_as_the_identity_leaves_a_record_without_a_cosine_there(tmp_path: Path) -> None:
@@ -68,11 +79,9 @@ def test_a_network_that_starts_as_the_identity_leaves_a_record_without_a_cosine_
     assert math.isnan(shown.loc["average cosine of f(x) and x", "at initialisation"])
 
 
-def test_the_initial_row_agrees_with_a_plain_float64_computation(tmp_path: Path) -> None:
-    experiment = Experiment(blocks=5, **TINY)
-    record = run(experiment, tmp_path, report=silent)
-    network = network_of(experiment, channels=1).double().train()  # batch statistics, as for an untrained network
-    x = network.stem(load_images(experiment).test_images[:32].double())
+def test_the_initial_row_agrees_with_a_plain_float64_computation(whole: Record) -> None:
+    network = network_of(WHOLE, channels=1).double().train()  # batch statistics, as for an untrained network
+    x = network.stem(load_images(WHOLE).test_images[:32].double())
     ratios = []
     with torch.no_grad():
         for index, section in enumerate(network.sections):
@@ -82,63 +91,48 @@ def test_the_initial_row_agrees_with_a_plain_float64_computation(tmp_path: Path)
                 f = block.branch(x)
                 ratios.append((f.flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)).mean().item())
                 x = x + f
-    measured = record.at("initialization")[lambda t: t["kind"] == "identity"]["scaled"]
+    measured = whole.blocks_at("initialization")["scaled"]
     np.testing.assert_allclose(measured, ratios, rtol=6e-5)  # a record keeps five digits
 
 
-def test_the_same_seed_gives_the_same_record_and_another_does_not(tmp_path: Path) -> None:
-    first, again, other = (
-        run(Experiment(blocks=3, seed=seed, **TINY), tmp_path / folder, report=silent)
-        for folder, seed in (("a", 0), ("b", 0), ("c", 1))
-    )
-    assert first.run["averages"] == again.run["averages"]
-    assert first.run["averages"] != other.run["averages"]
-
-
-def test_a_fresh_record_is_kept_and_again_makes_it_anew(tmp_path: Path) -> None:
+def test_a_fresh_record_is_kept_and_made_again_it_holds_the_same_numbers(tmp_path: Path) -> None:
     experiment = Experiment(blocks=3, **TINY)
     lines: list[str] = []
     first = run(experiment, tmp_path, report=silent)
     kept = run(experiment, tmp_path, report=lines.append)
-    assert kept.run["provenance"]["started"] == first.run["provenance"]["started"]
-    assert kept.run["wall_seconds"] == first.run["wall_seconds"]
+    assert kept.run == first.run
     assert "recorded already" in lines[0]
     anew = run(experiment, tmp_path, again=True, report=silent)
     assert anew.run["wall_seconds"] != first.run["wall_seconds"]
+    assert anew.run["averages"] == first.run["averages"]
+    other = run(dataclasses.replace(experiment, seed=1), tmp_path, report=silent)
+    assert other.run["averages"] != first.run["averages"]
 
 
-def test_a_diverged_run_is_recorded_as_diverged(tmp_path: Path) -> None:
-    wild = Experiment(blocks=3, normalization="none", learning_rate=1e6, weight_decay=0.0, **TINY)
-    record = run(wild, tmp_path, report=silent)
-    assert record.diverged
-    assert record.run["accuracy"] is None
-    assert list(record.run["averages"]) == ["initialization"]
-    assert load_records(tmp_path)[0].diverged
-
-
-def test_activations_that_overflow_at_the_start_are_a_divergence(tmp_path: Path) -> None:
-    deep = Experiment(blocks=300, sections=1, normalization="none", **TINY)
+@pytest.mark.parametrize(
+    ("settings", "moments"),
+    [
+        ({"blocks": 3, "learning_rate": 1e6, "weight_decay": 0.0}, ["initialization"]),
+        ({"blocks": 300, "sections": 1}, []),  # activations overflow at the start
+    ],
+)
+def test_a_diverged_run_is_recorded_as_diverged(settings: dict[str, float], moments: list[str], tmp_path: Path) -> None:
     lines: list[str] = []
-    record = run(deep, tmp_path, report=lines.append)
-    assert record.diverged
-    assert record.run["averages"] == {}
+    record = run(Experiment(normalization="none", **settings, **TINY), tmp_path, report=lines.append)
+    assert record.run["accuracy"] is None
+    assert list(record.run["averages"]) == moments
+    assert load_records(tmp_path)[0].diverged
     assert any("finite" in line for line in lines)
 
 
-def test_postactivation_and_a_single_block_run_too(tmp_path: Path) -> None:
-    for experiment in (
-        Experiment(blocks=1, sections=1, **TINY),
-        Experiment(blocks=2, sections=2, block="postactivation", **TINY),
-    ):
-        record = run(experiment, tmp_path, report=silent)
+def test_postactivation_a_single_block_and_none_run_too(tmp_path: Path) -> None:
+    for settings in ({"blocks": 1, "sections": 1}, {"blocks": 2, "sections": 2, "block": "postactivation"}):
+        record = run(Experiment(**settings, **TINY), tmp_path, report=silent)
         assert math.isfinite(record.run["averages"]["end"]["scaled"])
-
-
-def test_digits_take_one_thread_and_the_number_is_put_back(tmp_path: Path) -> None:
-    before = torch.get_num_threads()
-    record = run(Experiment(blocks=3, **{**TINY, "threads": None}), tmp_path, report=silent)
-    assert record.run["provenance"]["threads"] == 1
-    assert torch.get_num_threads() == before
+    without = run(Experiment(blocks=0, **TINY), tmp_path, report=silent)
+    assert without.run["averages"]["end"]["scaled"] is None
+    assert set(without.at("end")["kind"]) == {"transition"}
+    assert without.run["accuracy"] > 0
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "tpu", "", "meta:x"])
@@ -148,31 +142,27 @@ def test_an_unknown_device_is_refused(device: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_function_run_survives_its_module() -> None:
-    import resperturb
-    import resperturb.studies.run
-
-    assert callable(resperturb.run)
-    assert resperturb.studies.run.run is resperturb.run
-
-
 ARGUMENTS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 
 
-def test_the_command_line_runs_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for blocks in ("3", "6"):
-        assert main(["run", "--blocks", blocks, "--results", str(tmp_path), *ARGUMENTS]) == 0
+def test_the_command_line_runs_from_a_preset_reports_and_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for blocks in ("3", "12"):
+        given = ["--preset", "digits", "--blocks", blocks, "--seed", "3", "--results", str(tmp_path)]
+        assert main(["run", *given, *ARGUMENTS, "--epochs=1"]) == 0
     assert "average scaled perturbation" in capsys.readouterr().out
+    records = load_records(tmp_path)
+    assert [(r.blocks, r.seed, r.experiment.epochs) for r in records] == [(3, 3, 1), (12, 3, 1)]  # options override
     assert main(["report", str(tmp_path)]) == 0
     assert "end: average ~ L^" in capsys.readouterr().out
-    assert main(["depth", str(tmp_path), "--epsilon", "1e-6", "--json"]) in (0, 2)
-
-
-def test_a_preset_is_the_start_and_options_override_it(tmp_path: Path) -> None:
-    results = str(tmp_path)
-    assert main(["run", "--preset", "digits", "--blocks", "3", "--seed", "4", "--results", results, *ARGUMENTS]) == 0
-    record = load_records(tmp_path)[0]
-    assert (record.blocks, record.seed, record.experiment.epochs) == (3, 4, 2)
+    shallow, deep = (record.run["averages"]["end"]["scaled"] for record in records)
+    assert deep < shallow
+    assert main(["depth", str(tmp_path), "--epsilon", str((shallow * deep) ** 0.5), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["depth"], answer["above"], answer["measured"]) == (12, 3, True)
+    assert 3 < answer["crossing"] < 12
+    assert main(["depth", str(tmp_path), "--epsilon", "-1"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -182,10 +172,7 @@ def test_a_preset_is_the_start_and_options_override_it(tmp_path: Path) -> None:
         (["--blocks", "2.5"], "got 2.5"),
         (["--blocks", "ten"], "got 'ten'"),
         (["--blocks=-3"], "got -3"),
-        (["--dataset", "minst"], "did you mean mnist"),
-        (["--blocks", "4", "--sections", "5"], "at most the number of blocks"),
         (["--learning-rate", "nan"], "learning_rate must be a finite number"),
-        (["--train-size", "100000"], "at most 1437"),
         (["--device", "tpu"], "device must be"),
         (["--preset", "mnsit"], "mnist-postactivation, but got 'mnsit'; did you mean mnist?"),
         (["--results", "/proc/nowhere"], "results folder /proc/nowhere cannot be written"),
@@ -206,24 +193,11 @@ def test_bad_input_gets_one_sentence_and_a_failing_exit(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_depth_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for blocks in (3, 12):
-        run(Experiment(blocks=blocks, **{**TINY, "epochs": 1}), tmp_path, report=silent)
-    averages = [record.run["averages"]["end"]["scaled"] for record in load_records(tmp_path)]
-    assert averages[1] < averages[0]
-    epsilon = (averages[0] * averages[1]) ** 0.5
-    assert main(["depth", str(tmp_path), "--epsilon", str(epsilon), "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert (answer["depth"], answer["above"], answer["measured"]) == (12, 3, True)
-    assert 3 < answer["crossing"] < 12
-    assert main(["depth", str(tmp_path), "--epsilon", "-1"]) == 2
-
-
 def test_a_run_needs_no_notebook_workflow_or_plotting_package(tmp_path: Path) -> None:
     """A batch machine has torch but not papermill; the path of `resperturb run` must not reach for them."""
+    arguments = ["run", "--blocks=1", "--sections=1", f"--results={tmp_path}", *ARGUMENTS, "--epochs=1"]
     code = (
-        "import sys; from resperturb.cli import main; "
-        f"assert main({['run', '--blocks', '3', '--results', str(tmp_path), *ARGUMENTS]!r}) == 0; "
+        f"import sys; from resperturb.cli import main; assert main({arguments!r}) == 0; "
         "bad = {'IPython', 'ipykernel', 'jupyter_book', 'matplotlib', 'myst_nb', 'nbformat', 'papermill', 'seaborn', "
         "'snakemake'} & set(sys.modules); assert not bad, bad"
     )
@@ -231,28 +205,9 @@ def test_a_run_needs_no_notebook_workflow_or_plotting_package(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
 
 
-def test_reading_records_needs_no_torch() -> None:
-    code = (
-        "import sys; from resperturb import load_records, fit_power_law, stopping_depth; "
-        "import resperturb.analysis.summaries, resperturb.cli; assert 'torch' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_network_without_blocks_has_a_record_without_averages(tmp_path: Path) -> None:
-    record = run(Experiment(blocks=0, **TINY), tmp_path, report=silent)
-    assert record.run["averages"]["end"]["scaled"] is None
-    assert set(record.at("end")["kind"]) == {"transition"}
-    assert record.run["accuracy"] > 0
-
-
-def test_the_sizes_of_weights_are_those_of_the_network(tmp_path: Path) -> None:
-    experiment = Experiment(blocks=4, **TINY)
-    record = run(experiment, tmp_path, report=silent)
-    table = pd.read_csv(record.folder / "weights.csv")
-    network = network_of(experiment, channels=1)
-    blocks = [module for module in network.modules() if isinstance(module, Block)]
+def test_the_sizes_of_weights_are_those_of_the_network(whole: Record) -> None:
+    table = pd.read_csv(whole.folder / "weights.csv")
+    blocks = [module for module in network_of(WHOLE, channels=1).modules() if isinstance(module, Block)]
     first = table[table["moment"] == "initialization"]
     expected = [np.sqrt((block.branch[2].weight.detach().numpy() ** 2).sum((1, 2, 3)).mean()) for block in blocks]
     np.testing.assert_allclose(first["weight1"], expected, rtol=6e-5)
