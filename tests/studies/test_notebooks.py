@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from nbclient.exceptions import CellExecutionError
+from papermill import inspect_notebook
 
 from resperturb.experiment import Experiment
 from resperturb.experiment.parameters import read_parameters
@@ -33,6 +32,7 @@ TINY: dict[str, dict[str, object]] = {
     "initialization": {"width": 4, "measured_images": 4, "depths": [2, 3]},
     "lesion": NETWORK,
     "path": NETWORK,
+    "published": {"measured_images": 8},
     "text": {"layers": 1, "width": 16, "steps": 3, "measured_sequences": 4},
 }
 FIGURES = {"path": 3, "lesion": 2, "scaling": 2, "profile": 4, "stopping_rule": 2}  # of each at least; others have one
@@ -55,25 +55,18 @@ def test_a_depth_of_the_readers_own_from_any_folder(execute: Execute, tmp_path: 
         assert word in text
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if name != "published"])
+@pytest.mark.parametrize("name", STUDIES)
 def test_a_study_leaves_its_record(name: str, execute: Execute, tmp_path: Path) -> None:
+    if name == "published" and not (data_folder() / FOLDER / f"resnet20-{NETWORKS['resnet20'][1]}.th").is_file():
+        pytest.skip("the published weights are not in the data folder")
     notebook = execute(name, results="kept", **TINY[name])
-    (record,) = load_records(tmp_path / "kept", kind=None)
-    assert record.run["study"] == name
+    (record,) = load_records(tmp_path / "kept", kind=name)
     assert record.fresh
     assert figures_in(notebook) >= FIGURES.get(name, 1)
-
-
-def test_published_weights_classify_and_perturb_little(execute: Execute, tmp_path: Path) -> None:
-    if not (data_folder() / FOLDER / f"resnet20-{NETWORKS['resnet20'][1]}.th").is_file():
-        pytest.skip("the published weights are not in the data folder")
-    notebook = execute("published", results="kept", measured_images=8)
-    (record,) = load_records(tmp_path / "kept", kind="published")
-    assert record.fresh
-    assert record.table("network")["accuracy"].item() == pytest.approx(0.9173, abs=5e-4)  # its authors' 91.73 %
-    blocks = record.table("blocks")
-    np.testing.assert_allclose(blocks["scaled"], blocks["explicit"], rtol=1e-5)
-    assert figures_in(notebook) == 1
+    if name == "published":
+        assert record.table("network")["accuracy"].item() == pytest.approx(0.9173, abs=5e-4)  # its authors' 91.73 %
+        blocks = record.table("blocks")
+        np.testing.assert_allclose(blocks["scaled"], blocks["explicit"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["scaling", "profile", "stopping_rule"])
@@ -88,11 +81,8 @@ def test_an_analysis_draws_what_the_records_hold(name: str, execute: Execute) ->
     ("name", "parameters", "words"),
     [
         ("sweep", {"block_count": 6}, r"unknown parameter block_count; did you mean blocks\?"),
-        ("sweep", {"block": 100}, "use blocks=100"),
-        ("sweep", {"blocks": 2.5}, "blocks must be a whole number of at least 0, but got 2.5"),
         ("lesion", {"block_count": 3}, r"unknown parameter block_count; did you mean blocks\?"),
         ("scaling", {"datset": "mnist"}, r"unknown parameter datset; did you mean dataset\?"),
-        ("scaling", {"epsilon": 0.1}, "unknown parameter epsilon"),
         ("profile", {"blocks": 7, "results": str(RESULTS)}, "has no finished run of 7 blocks"),
         ("stopping_rule", {"epsilon": -1, "results": str(RESULTS)}, "epsilon must be a finite number above 0"),
     ],
@@ -120,22 +110,16 @@ def test_notebooks_are_stored_without_outputs_with_typed_parameters_and_captions
 
 
 @pytest.mark.parametrize("name", ["sweep", *STUDIES])
-def test_the_parameters_are_the_fields_with_their_defaults(name: str) -> None:
+def test_the_parameters_are_the_fields_with_their_defaults_and_papermill_lists_them(name: str) -> None:
     kind: Any = Experiment if name == "sweep" else study_class(name)
-    source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
-    cell = next(str(cell.source) for cell in source.cells if cell.cell_type == "code")
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    cell = next(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
     namespace: dict[str, object] = {}
     exec(cell, namespace)
     asked, results, again = read_parameters(kind, namespace)
     assert asked.identity == kind().identity
     assert (str(results), again) == ("results/runs" if name == "sweep" else f"results/{name}", False)
-    assert {line.split(":")[0] for line in cell.splitlines()} == {*kind.field_names(), "results", "again"}
-
-
-def test_papermill_can_list_every_parameter() -> None:
-    command = [sys.executable, "-m", "papermill", "--help-notebook", str(ROOT / "notebooks" / "sweep.ipynb")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "Unable to parse" not in done.stderr
-    for name in Experiment.field_names():
-        assert f"  {name}: " in done.stdout
-    assert "Unknown type" not in done.stdout
+    listed = inspect_notebook(str(path))
+    assert set(listed) == {*kind.field_names(), "results", "again"}
+    assert len(listed) == len(cell.splitlines())
+    assert all(parameter["inferred_type_name"] != "None" for parameter in listed.values())
