@@ -7,17 +7,15 @@ from functools import partial
 import pandas as pd
 
 from report.claims import HAUSER, HOLDS, NOT, OPEN, OURS, POINT, ROUGH, Finding, claim, truth
+from report.study_claims import Records
 from resperturb.analysis.conditions import condition_table, run_table
 from resperturb.analysis.published import COUNTS, published_slopes, published_table
 from resperturb.analysis.slope_tests import LEVEL, SMALLEST, Slope, answer
 from resperturb.analysis.summaries import signed
-from resperturb.records.record import Record
 from resperturb.records.sweeps import TITLES, Sweep
 
 VERDICTS = {"yes": HOLDS, "roughly": ROUGH, "no": NOT, "open": OPEN}  # of the plan's answers
 DECAY = ("weight_decay",)
-
-Records = list[Record]
 
 
 def ends(slope: Slope) -> str:
