@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,16 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.figures.runs import draw_blocks
-from resperturb.figures.style import BLUE, GREEN, MEASURE_LABEL, ORANGE, STYLE, block_axis, close
+from resperturb.figures.style import MEASURE_LABEL, SERIES, STYLE, block_axis, close
 from resperturb.records.record import blocks_of
-
-PURPLE = "#aa4499"  # Okabe and Ito's is too light on white
-SERIES: tuple[dict[str, Any], ...] = (
-    {"color": BLUE, "marker": "o", "linestyle": "-"},
-    {"color": ORANGE, "marker": "s", "linestyle": "--"},
-    {"color": GREEN, "marker": "^", "linestyle": "-."},
-    {"color": PURPLE, "marker": "D", "linestyle": ":"},
-)
 
 
 def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:

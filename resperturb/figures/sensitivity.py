@@ -14,8 +14,8 @@ from resperturb.figures.style import (
     DATASET_STYLE,
     INK,
     MOMENT_STYLE,
-    PINK,
-    SECTION_STYLE,
+    PURPLE,
+    SERIES,
     close,
     draw_intervals,
     legend_of_all,
@@ -33,7 +33,7 @@ def products_over_clock(table: pd.DataFrame) -> Figure:
     figure, all_axes = panels(len(depths), 2.5, sharex=True)
     for axes, depth in zip(all_axes, depths, strict=True):
         at_depth = table[table["blocks"] == depth]
-        for style, (epochs, part) in zip(SECTION_STYLE, at_depth.groupby("epochs"), strict=False):
+        for style, (epochs, part) in zip(SERIES, at_depth.groupby("epochs"), strict=False):
             lost = part[~part["learned"]]
             axes.plot(lost["clock"], lost["product"], "x", color=style["color"], markersize=5)
             means = part[part["learned"]].groupby("clock")["product"].agg(["mean", "min", "max"])
@@ -55,7 +55,7 @@ def exponents_over_clock(tables: dict[str, pd.DataFrame], labels: dict[str, str]
         "clock-mnist": {"alpha": 0.55},
     }
     for name, table in tables.items():
-        for style, (epochs, part) in zip(SECTION_STYLE, table.groupby("epochs"), strict=False):
+        for style, (epochs, part) in zip(SERIES, table.groupby("epochs"), strict=False):
             style = {**style, **faces.get(name, {}), "label": f"{labels[name]}, {epochs} epochs"}
             draw_intervals(axes, part["clock"], part["exponent"], part["low"], part["high"], **style)
     for level in (-0.5, -1.0):
@@ -97,7 +97,7 @@ def exponents_over_decay(conditions: pd.DataFrame, others: tuple[float, float, f
         if block == "postactivation":
             style |= {"linestyle": ":", "markerfacecolor": "none"}
         draw_intervals(axes, part["weight_decay"], part["exponent"], part["low"], part["high"], **style)
-    star: dict[str, Any] = {"fmt": "*", "color": PINK, "markersize": 12, "label": "networks of others"}
+    star: dict[str, Any] = {"fmt": "*", "color": PURPLE, "markersize": 12, "label": "networks of others"}
     draw_intervals(axes, *np.array(others)[:, None], **star)
     for level in (-0.5, -1.0):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")

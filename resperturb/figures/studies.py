@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resperturb.analysis.study_tables import SIZE_NAMES, initial_laws, mean_with_interval
@@ -15,33 +18,25 @@ from resperturb.analysis.theory import VARIANTS
 from resperturb.figures.runs import draw_blocks
 from resperturb.figures.style import (
     AVERAGE,
-    BLUE,
-    GREEN,
     INK,
     MEASURE_LABEL,
     MOMENT_STYLE,
-    ORANGE,
-    PINK,
-    SECTION_STYLE,
+    SERIES,
     block_axis,
     close,
     depth_axis,
     draw_intervals,
-    section_style,
 )
 from resperturb.records.record import Record, concat_tables
 
-SCORE_STYLE: dict[str, dict[str, Any]] = {
-    "scaled": {"color": BLUE, "marker": "o", "linestyle": "-", "label": "smallest scaled perturbation"},
-    "influence": {"color": ORANGE, "marker": "s", "linestyle": "--", "label": "smallest influence"},
-    "angular": {"color": GREEN, "marker": "^", "linestyle": "-.", "label": "smallest angle"},
-    "added loss": {"color": PINK, "marker": "D", "linestyle": ":", "label": "least loss alone"},
-    "random": {"color": INK, "marker": "x", "linestyle": (0, (1, 2)), "label": "at random"},
+WAYS = {
+    "scaled": "smallest scaled perturbation",
+    "influence": "smallest influence",
+    "angular": "smallest angle",
+    "added loss": "least loss alone",
+    "random": "at random",
 }
-PART_STYLE: dict[str, dict[str, Any]] = {
-    "attention": {"color": BLUE, "marker": "o", "linestyle": "-"},
-    "mlp": {"color": ORANGE, "marker": "s", "linestyle": "--"},
-}
+AT_RANDOM: dict[str, Any] = {"color": INK, "marker": "x", "linestyle": (0, (1, 2))}
 
 
 def initial_blocks(record: Record) -> Figure:
@@ -61,9 +56,9 @@ def loss_without(record: Record) -> Figure:
     """The loss that each block's absence adds over its scaled perturbation; a mark for each block."""
     table = record.table("blocks")
     figure, axes = plt.subplots()
-    for number, (section, part) in enumerate(table.groupby("section")):
-        style = section_style(number, linestyle="none", label=f"section {section}")
-        axes.plot(part["scaled"], part["added_loss"], markersize=5, **style)
+    for style, (section, part) in zip(itertools.cycle(SERIES), table.groupby("section"), strict=False):
+        look = {**style, "linestyle": "none", "label": f"section {section}"}
+        axes.plot(part["scaled"], part["added_loss"], markersize=5, **look)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(xscale="log", xlabel=MEASURE_LABEL["scaled"], ylabel="loss that its absence adds (nats)")
     axes.set_yscale("symlog", linthresh=1e-3)
@@ -80,11 +75,11 @@ def pruning(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots()
     whole = table[table["way"] == "whole"].assign(share=0.0)
     faint = {"alpha": 0.15, "linewidth": 0}
-    for way, style in SCORE_STYLE.items():
+    for (way, label), style in zip(WAYS.items(), (*SERIES, AT_RANDOM), strict=True):
         rows = pd.concat([whole, table[table["way"] == way]])
         look = {"markersize": 5, "markeredgecolor": style["color"], "err_kws": faint, **style}
         spread = ("pi", 100) if way == "random" else None
-        sns.lineplot(rows, x="share", y="accuracy", errorbar=spread, ax=axes, **look)
+        sns.lineplot(rows, x="share", y="accuracy", errorbar=spread, label=label, legend=False, ax=axes, **look)
     axes.set(xlabel="share of blocks removed", ylabel="test accuracy", ylim=(None, 1))
     return close(figure, axes, 2)
 
@@ -119,7 +114,7 @@ def growth_phases(records: list[Record]) -> Figure:
     """Average scaled perturbation after each phase over the blocks of that phase; a line for each network."""
     figure, axes = plt.subplots()
     phases = concat_tables(records, "phases", "epsilon")
-    for style, (epsilon, rows) in zip(SECTION_STYLE, phases.groupby("epsilon"), strict=False):
+    for style, (epsilon, rows) in zip(SERIES, phases.groupby("epsilon"), strict=False):
         label = rf"until below $\epsilon = {epsilon:g}$"
         for _, part in rows.groupby("seed"):
             axes.plot(part["blocks"], part["scaled"], markersize=5, label=label, **style)
@@ -131,16 +126,20 @@ def growth_phases(records: list[Record]) -> Figure:
 
 def text_layers(record: Record) -> Figure:
     """Scaled contribution per token of attention and MLP over the layers, before (faint) and after training."""
-    table = record.table("blocks")
     figure, axes = plt.subplots()
-    for part, style in PART_STYLE.items():
-        for moment, faint in (("initialization", 0.35), ("end", 1.0)):
-            rows = table[(table["part"] == part) & (table["moment"] == moment)]
-            when = MOMENT_STYLE[moment]["label"]
-            axes.plot(rows["layer"], rows["scaled"], alpha=faint, markersize=4, label=f"{part}, {when}", **style)
+    draw_parts(axes, record.table("blocks"), "layer", ("attention", "mlp"))
     block_axis(axes, MEASURE_LABEL["scaled"])
     axes.set(yscale="log", xlabel="layer")
     return close(figure, axes, 2)
+
+
+def draw_parts(axes: Axes, table: pd.DataFrame, over: str, parts: Sequence[str]) -> None:
+    """Draw the mean scaled contribution of parts of a transformer over a column: before (faint) and after training."""
+    for part, style in zip(parts, SERIES, strict=False):
+        for moment, faint in (("initialization", 0.35), ("end", 1.0)):
+            there = table[(table["part"] == part) & (table["moment"] == moment)]
+            label = f"{part}, {MOMENT_STYLE[moment]['label']}"
+            axes.plot(there.groupby(over)["scaled"].mean(), alpha=faint, markersize=5, label=label, **style)
 
 
 def gains_and_weights(record: Record) -> Figure:
@@ -156,26 +155,17 @@ def gains_and_weights(record: Record) -> Figure:
     return close(figure, both[0])
 
 
-VARIANT_STYLE: dict[str, dict[str, Any]] = {
-    "batch-norm": {"color": BLUE, "marker": "o"},
-    "plain": {"color": INK, "marker": "x"},
-    "root": {"color": ORANGE, "marker": "s"},
-    "inverse": {"color": GREEN, "marker": "^"},
-}
-
-
 def initial_figure(table: pd.DataFrame) -> Figure:
     """Averages against depth before training, a mark for each variant and depth of
     :func:`resperturb.analysis.study_tables.initial_averages`; lines are what theory gives."""
     figure, axes = plt.subplots(figsize=(6.0, 4.4))
-    for name, law in initial_laws(table).items():
-        style = VARIANT_STYLE[name]
+    for (name, law), style in zip(initial_laws(table).items(), SERIES, strict=False):
         part = table[(table["variant"] == name) & table["finite"].astype(bool)]
         theory = part.groupby("blocks")["theory"].mean()
         spread = part.groupby("blocks")["scaled"].agg(["mean", "min", "max"])
         label = f"{VARIANTS[name].label}: $L^{{{law.exponent:.2f}}}$"
         ends = spread["mean"], spread["min"], spread["max"]
-        draw_intervals(axes, spread.index, *ends, linestyle="none", label=label, **style)
+        draw_intervals(axes, spread.index, *ends, **{**style, "linestyle": "none", "label": label})
         axes.plot(theory, color=style["color"], linewidth=1.2)
     depth_axis(axes, table["blocks"], AVERAGE)
     return close(figure, axes, 1)
@@ -185,8 +175,7 @@ def straightness(sections: pd.DataFrame) -> Figure:
     """Straightness against depth after training, a line for each section; dotted, what random directions would have."""
     figure, axes = plt.subplots()
     end = sections[sections["moment"] == "end"]
-    for number, (section, part) in enumerate(end.groupby("section")):
-        style = section_style(number)
+    for style, (section, part) in zip(itertools.cycle(SERIES), end.groupby("section"), strict=False):
         axes.plot(part["blocks"], part["straightness"], label=f"section {section}", **style)
         axes.plot(part["blocks"], part["random_walk"], color=style["color"], linestyle=(0, (1, 2)), linewidth=1)
     depth_axis(axes, end["blocks"], "straightness", scale="linear")
@@ -208,33 +197,19 @@ def path_over_depth(table: pd.DataFrame, column: str, label: str, *, level: floa
 
 
 def text_figure(table: pd.DataFrame) -> Figure:
-    """Mean scaled contribution per token against layers: both parts, attention, MLP; faint before training."""
-    styles = {"both": {"color": PINK, "marker": "D", "linestyle": "-."}, **PART_STYLE}
+    """Mean scaled contribution per token against layers: attention, MLP, both parts; faint before training."""
     figure, axes = plt.subplots(figsize=(6.0, 4.2))
-    for part, style in styles.items():
-        for moment, faint in (("initialization", 0.35), ("end", 1.0)):
-            there = table[(table["part"] == part) & (table["moment"] == moment)]
-            means = there.groupby("layers")["scaled"].mean()
-            label = f"{part}, {MOMENT_STYLE[moment]['label']}"
-            axes.plot(means.index, means, alpha=faint, markersize=5, label=label, **style)
+    draw_parts(axes, table, "layers", ("attention", "mlp", "both"))
     depth_axis(axes, table["layers"], "scaled contribution per token")
     axes.set(xlabel="layers")
     return close(figure, axes, 2)
-
-
-CARRIER_STYLE: dict[str, dict[str, Any]] = {
-    "absolute": {"color": BLUE, "marker": "o", "linestyle": "-"},
-    "gain2": {"color": ORANGE, "marker": "s", "linestyle": "--"},
-    "weight2": {"color": GREEN, "marker": "^", "linestyle": "-."},
-    "both": {"color": PINK, "marker": "D", "linestyle": ":"},
-}
 
 
 def carrier_sizes(means: pd.DataFrame) -> Figure:
     """Sizes against depth after training, each over what it is in the shallowest network."""
     figure, axes = plt.subplots()
     end = means[means["moment"] == "end"].groupby("blocks")[list(SIZE_NAMES)].mean()
-    for column, style in CARRIER_STYLE.items():
+    for column, style in zip(("absolute", "gain2", "weight2", "both"), SERIES, strict=True):
         axes.plot(end.index, end[column] / end[column].iloc[0], label=SIZE_NAMES[column], markersize=5, **style)
     axes.plot(end.index, end.index[0] / end.index, color=INK, linestyle=(0, (1, 1)), linewidth=1, label="slope −1")
     depth_axis(axes, end.index, "over the shallowest network's")

@@ -22,7 +22,8 @@ from pandas.io.formats.style import Styler
 from resperturb.records.sweeps import Sweep, display_name
 
 INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
-BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+PURPLE = "#aa4499"  # Okabe and Ito's is too light on white
 STYLE = "resperturb.figures.style"  # style.mplstyle, beside this file
 LINE_LENGTH = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
 MARKED_BLOCKS = 60  # the most blocks whose markers can be told apart
@@ -46,10 +47,11 @@ DATASET_STYLE: dict[str, dict[str, Any]] = {
     "mnist": {"color": ORANGE, "marker": "s"},
     "cifar10": {"color": GREEN, "marker": "^"},
 }
-SECTION_STYLE: tuple[dict[str, Any], ...] = (
+SERIES: tuple[dict[str, Any], ...] = (  # by place: sections, networks, ways to choose
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": ORANGE, "marker": "s", "linestyle": "--"},
     {"color": GREEN, "marker": "^", "linestyle": "-."},
+    {"color": PURPLE, "marker": "D", "linestyle": ":"},
 )
 
 
@@ -104,11 +106,6 @@ def draw_intervals(
         axes.errorbar(middle, places, xerr=reach, **style)
     else:
         axes.errorbar(places, middle, yerr=reach, **style)
-
-
-def section_style(number: int, **changes: Any) -> dict[str, Any]:
-    """The style of a series by its place; after three they begin anew."""
-    return {**SECTION_STYLE[number % len(SECTION_STYLE)], **changes}
 
 
 def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:

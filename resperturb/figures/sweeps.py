@@ -5,9 +5,9 @@ A data set has a colour and a marker; a kind of block has a line and a filling: 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,18 +21,17 @@ from resperturb.figures.style import (
     AVERAGE,
     BLUE,
     DEPTH,
-    GREEN,
     INK,
     MEASURE_LABEL,
     MOMENT_STYLE,
     ORANGE,
+    SERIES,
     close,
     depth_axis,
     depth_ticks,
     draw_intervals,
     legend_of_all,
     panels,
-    section_style,
     style_of,
 )
 from resperturb.records.record import Record
@@ -125,8 +124,8 @@ def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Swee
     labels = {"share": "share of the sum", "scaled": "average in the section"}
     figure, all_axes = panels(len(tables))
     for axes, (name, table) in zip(all_axes, tables.items(), strict=True):
-        for number, (section, part) in enumerate(table.groupby("section")):
-            axes.plot(part["blocks"], part[column], label=f"section {section}", **section_style(number))
+        for style, (section, part) in zip(itertools.cycle(SERIES), table.groupby("section"), strict=False):
+            axes.plot(part["blocks"], part[column], label=f"section {section}", **style)
         axes.set_title(sweeps[name].label)
         depth_axis(axes, table["blocks"], "", scale="log" if column == "scaled" else "linear", apart=1.9)
         if column != "scaled":
@@ -139,13 +138,9 @@ def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Swee
 def concentration(table: pd.DataFrame) -> Figure:
     """Mean, median and largest block against depth, from :func:`resperturb.analysis.profiles.concentration_table`."""
     figure, axes = plt.subplots()
-    styles: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("largest", {"color": ORANGE, "marker": "^", "linestyle": "--"}),
-        ("mean", {"color": BLUE, "marker": "o", "linestyle": "-"}),
-        ("median", {"color": GREEN, "marker": "s", "linestyle": "-."}),
-    )
-    for column, style in styles:
-        axes.plot(table["blocks"], table[column], label=f"{column} block" if column != "mean" else "mean", **style)
+    labels = {"mean": "mean", "largest": "largest block", "median": "median block"}
+    for (column, label), style in zip(labels.items(), SERIES, strict=False):
+        axes.plot(table["blocks"], table[column], label=label, **style)
     depth_axis(axes, table["blocks"], MEASURE_LABEL["scaled"])
     return close(figure, axes)
 
