@@ -31,19 +31,7 @@ HOME = {
     "stopping_depth": "analysis.power_law",
     "summary": "records.record",
 }
-__all__ = [
-    "Experiment",
-    "ExperimentError",
-    "MeasurementError",
-    "Record",
-    "ResidualNetwork",
-    "fit_power_law",
-    "load_records",
-    "measure",
-    "run",
-    "stopping_depth",
-    "summary",
-]
+__all__ = list(HOME)
 
 
 def __getattr__(name: str) -> Any:
@@ -54,4 +42,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(__all__) | set(globals()))
+    return sorted({*HOME, *globals()})

@@ -17,8 +17,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from resperturb.errors import ResperturbError
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.presets import load_preset, preset_names
@@ -96,27 +94,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def value_of(text: str) -> Any:
-    """A word of the command line as a number, None, or the word itself."""
-    try:
-        value = float(text) if text.strip().lower() in ("nan", "inf", "-inf") else yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    if isinstance(value, str):
+    """A word of the command line as a number, true, false, None, or the word itself."""
+    for kind in (int, float):
         try:
-            return float(value)  # YAML does not take 1e-4 for a number
+            return kind(text)
         except ValueError:
-            return None if value.lower() == "none" else text  # "none" is also a kind; see run_command
-    return value
+            continue
+    return {"true": True, "false": False, "none": None, "null": None}.get(text.strip().lower(), text)
 
 
 def run_command(options: argparse.Namespace) -> int:
-    given = {
-        field.name: getattr(options, field.name)
+    changes = {
+        field.name: text if str(field.type).startswith("str") else value_of(text)  # "none" is also a kind
         for field in dataclasses.fields(Experiment)
-        if getattr(options, field.name) is not None
+        if (text := getattr(options, field.name)) is not None
     }
-    words = {field.name for field in dataclasses.fields(Experiment) if str(field.type).startswith("str")}
-    changes = {name: text if name in words else value_of(text) for name, text in given.items()}
     if options.preset:
         preset = load_preset(options.preset)
         experiment = preset.experiment_at(

@@ -87,16 +87,10 @@ def load_preset(name: str | Path) -> Preset:
         if str(name) not in sweep_names():
             one_of("preset", str(name), preset_names())  # the main ones are enough to choose from
         path = preset_folder() / ("" if str(name) in preset_names() else SENSITIVITY) / f"{name}.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ExperimentError(f"the preset {path} cannot be read ({str(error).splitlines()[0]}).") from None
+    content = read_yaml(path)
     if not isinstance(content, dict) or not {"depths", "seeds", "experiment"} <= set(content):
         raise ExperimentError(f"the preset {path} must have the keys {', '.join(KEYS)}.")
     reject_unknown(content, KEYS)
-    numbers = {}
-    for key, low in (("depths", 1), ("seeds", 0)):
-        numbers[key] = whole_numbers(f"{key} in {path}", content[key], low)
     shallow = content.get("shallow", {"deepest": 0, "seeds": []})
     if not isinstance(shallow, dict) or set(shallow) != {"deepest", "seeds"}:
         raise ExperimentError(f"shallow in {path} must have the keys deepest and seeds, but got {shallow!r}.")
@@ -105,11 +99,19 @@ def load_preset(name: str | Path) -> Preset:
     return Preset(
         path.stem,
         str(content.get("about", "")),
-        **numbers,
+        whole_numbers(f"depths in {path}", content["depths"], 1),
+        whole_numbers(f"seeds in {path}", content["seeds"], 0),
         experiment=content["experiment"],
         shallow=whole_number(f"deepest in {path}", shallow["deepest"], 0),
         shallow_seeds=whole_numbers(f"shallow seeds in {path}", shallow["seeds"], 0) if shallow["seeds"] else (),
     )
+
+
+def read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ExperimentError(f"the preset {path} cannot be read ({str(error).splitlines()[0]}).") from None
 
 
 def whole_numbers(name: str, values: Any, low: int) -> tuple[int, ...]:

@@ -51,11 +51,7 @@ SIZE_PARAMETERS = (
 def is_fresh(recorded: str, results: Path, kind: str, settings: str) -> bool:
     """Whether code of that hash is the present code, or was shown to give the same numbers as the present code.
 
-    Args:
-        recorded: the hash in the record.
-        results: the folder of all sweeps, where equivalent.json lies.
-        kind: "run", or the name of a study.
-        settings: of the record, as :func:`settings_hash` gives them.
+    `results` is the folder of all sweeps; `kind` is "run", or the name of a study.
     """
     present, reached, waiting = source_hash(kind), {recorded}, [recorded]
     comparisons = read_comparisons(results).get(kind, []) if recorded != present else []

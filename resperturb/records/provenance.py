@@ -44,11 +44,7 @@ def processor() -> str:
 
 
 def git_commit(kind: str = "run") -> dict[str, Any]:
-    """The commit of the checkout this package lies in, and whether the deciding sources differ from it; {} outside.
-
-    Args:
-        kind: "run", or the name of a study, whose own sources decide its result too.
-    """
+    """The commit of this checkout, and whether the sources that decide a run or a study differ; {} outside of one."""
     if not (commit := ask_git(PACKAGE, "rev-parse", "HEAD")):
         return {}
     changed = ask_git(PACKAGE, "status", "--porcelain", "--", *map(str, deciding_files(kind)))

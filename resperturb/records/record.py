@@ -78,19 +78,11 @@ class Record:
 
     @property
     def fresh(self) -> bool:
-        """Whether it was made with the present code, or with code shown to give the same numbers for its settings.
-
-        See :mod:`resperturb.studies.equivalence`.
-        """
+        """Whether it was made with the present code, or with code shown to give the same numbers for its settings."""
         recorded, results = self.run["provenance"]["source_hash"], self.folder.parent.parent
         return is_fresh(recorded, results, self.kind, settings_hash(self.settings))
 
     def table(self, name: str) -> pd.DataFrame:
-        """The table of that name.
-
-        Raises:
-            RecordError: the record has none of that name.
-        """
         try:
             return pd.read_csv(self.folder / f"{name}.csv")
         except FileNotFoundError:
@@ -118,11 +110,7 @@ class Record:
             return pd.DataFrame(columns=["convention"])
 
     def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
-        """Scaled perturbation averaged over the blocks, for each measured image; shape (images,).
-
-        Args:
-            moment: "initialization" or "end".
-        """
+        """Scaled perturbation averaged over the blocks at "initialization" or "end", for each measured image."""
         column = {"initialization": "snapshot_0", "end": self.samples.columns[-1]}[moment]
         return self.samples[column].to_numpy()
 
@@ -131,27 +119,19 @@ class Record:
         return self._by_moment.get(moment, self.perturbations[:0])
 
     def blocks_at(self, moment: str) -> pd.DataFrame:
-        """The rows of :meth:`at` that are blocks, transitions left out; shared likewise."""
-        return self._blocks_by_moment.get(moment, self.perturbations[:0])
+        """The rows of :meth:`at` that are blocks, transitions left out."""
+        return blocks_of(self.at(moment))
 
-    # Selected once: a chapter asks for the same rows hundreds of times.
-    @functools.cached_property
+    @functools.cached_property  # a chapter asks for the same rows hundreds of times
     def _by_moment(self) -> dict[str, pd.DataFrame]:
         groups = self.perturbations.groupby("moment", sort=False)
         return {str(moment): rows.reset_index(drop=True) for moment, rows in groups}
-
-    @functools.cached_property
-    def _blocks_by_moment(self) -> dict[str, pd.DataFrame]:
-        return {moment: blocks_of(rows) for moment, rows in self._by_moment.items()}
 
 
 def write_record(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Record:
     """Write run.json and a CSV file for each table into the folder `target`, all of them or none.
 
     They are written under a temporary name beside it, which is then changed; an older record in `target` goes.
-
-    Raises:
-        RecordError: the folder cannot be written.
     """
     results = target.parent
     check_writable(results)
@@ -175,11 +155,7 @@ def write_record(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.D
 
 
 def check_writable(results: Path | str) -> None:
-    """Make the results folder and try it, before an hour is spent on what could not be kept.
-
-    Raises:
-        RecordError: it cannot be made or written.
-    """
+    """Make the results folder and try it, before an hour is spent on what could not be kept."""
     try:
         Path(results).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=results):
@@ -191,11 +167,6 @@ def check_writable(results: Path | str) -> None:
 
 
 def read_record(folder: Path | str) -> Record:
-    """Read one record.
-
-    Raises:
-        RecordError: there is none, or its run.json is damaged.
-    """
     path = Path(folder) / "run.json"
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
@@ -207,9 +178,7 @@ def read_record(folder: Path | str) -> Record:
 
 
 def load_records(folder: Path | str, kind: str | None = "run") -> list[Record]:
-    """All records of a folder: runs with shallow networks first, then by seed; studies by name.
-
-    Diverged runs are among them, marked.
+    """All records of a folder, diverged runs among them: runs by depth and seed, studies by name.
 
     Args:
         folder: results/<sweep>.
@@ -242,7 +211,7 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     rows = []
     for record in records:
         run, experiment = record.run, record.run["experiment"]
-        averages = run["averages"]
+        ends = {moment: run["averages"].get(moment, {}) for moment in ("initialization", "end")}
         rows.append(
             {
                 "run": record.name,
@@ -253,10 +222,7 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
                 "diverged": record.diverged,
                 "accuracy": run["accuracy"],
                 "loss": run["loss"],
-                "scaled_initialization": averages.get("initialization", {}).get("scaled"),
-                "scaled_end": averages.get("end", {}).get("scaled"),
-                "absolute_initialization": averages.get("initialization", {}).get("absolute"),
-                "absolute_end": averages.get("end", {}).get("absolute"),
+                **{f"{name}_{moment}": ends[moment].get(name) for name in ("scaled", "absolute") for moment in ends},
                 "clock": run["training"]["clock"],
                 "images_per_second": run["training"]["images_per_second"],
                 "wall_seconds": run["wall_seconds"],
@@ -276,9 +242,8 @@ def concat_tables(records: Iterable[Record], table: str, *parameters: str) -> pd
     parts = []
     for record in records:
         part = record.table(table)
-        for position, name in enumerate(("seed", *parameters)):
+        for name in reversed(("seed", *parameters)):
             if name not in part:
-                part = part.copy()
-                part.insert(min(position, len(part.columns)), name, record.parameters[name])
+                part.insert(0, name, record.parameters[name])
         parts.append(part)
     return pd.concat(parts, ignore_index=True)

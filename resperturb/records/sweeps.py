@@ -36,14 +36,11 @@ def display_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The records a chapter rests on.
-
-    `shipped` tells that they are those that came with the book, because this checkout has not run the sweep.
-    """
+    """The records a chapter rests on."""
 
     name: str
     records: list[Record]
-    shipped: bool
+    shipped: bool  # they came with the book, because this checkout has not run the sweep
 
     @property
     def stale(self) -> list[Record]:
@@ -101,22 +98,13 @@ def branch_law(scales: Mapping[int, float]) -> float | str:
     return "varied"
 
 
-def default_sweep(results: Path | str, preset: str = "digits", *, own: bool = True) -> Sweep:
-    """The reader's own records of the default sweep where all of them are there, else those that came with the book.
-
-    Args:
-        results: the folder of all sweeps.
-        preset: the sweep's name.
-        own: False for the shipped records in any case.
-
-    Raises:
-        RecordError: neither is there.
-    """
-    folder = Path(results) / preset
-    wanted = {experiment.name for experiment in load_preset(preset).experiments()}
+def default_sweep(results: Path | str, *, own: bool = True) -> Sweep:
+    """The reader's own sweep of the digits, if it is wanted and all of its records are there; else the shipped one."""
+    folder = Path(results) / "digits"
+    wanted = {experiment.name for experiment in load_preset("digits").experiments()}
     if own and all((folder / name / "run.json").is_file() for name in wanted):
-        return Sweep(preset, [record for record in load_records(folder) if record.name in wanted], shipped=False)
-    return Sweep(preset, load_records(Path(results) / f"shipped-{preset}"), shipped=True)
+        return Sweep("digits", [record for record in load_records(folder) if record.name in wanted], shipped=False)
+    return Sweep("digits", load_records(Path(results) / "shipped-digits"), shipped=True)
 
 
 def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
@@ -124,10 +112,10 @@ def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
 
     The default sweep comes first and is never left out.
     """
-    sweeps = {"digits": default_sweep(results, "digits", own=own)}
+    sweeps = {"digits": default_sweep(results, own=own)}
     for dataset in DATASETS:
         for folder in sorted(Path(results).glob(f"{dataset}*")):
-            if folder.name == "digits" or not (folder.name == dataset or folder.name.startswith(f"{dataset}-")):
+            if folder.name == "digits" or folder.name.partition("-")[0] != dataset:
                 continue
             try:
                 sweep = Sweep(folder.name, load_records(folder), shipped=True)
@@ -152,12 +140,8 @@ def base_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> Sweep | None:
 
 def main_sweeps(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:
     """The sweeps that carry the results: of each data set, and of each kind of block where that is all that differs."""
-    chosen = {}
-    for name, sweep in sweeps.items():
-        base = base_of(sweep, sweeps)
-        if base is None or sweep.block != base.block:
-            chosen[name] = sweep
-    return chosen
+    bases = {name: base_of(sweep, sweeps) for name, sweep in sweeps.items()}
+    return {name: sweeps[name] for name, base in bases.items() if base is None or sweeps[name].block != base.block}
 
 
 def sensitivity_sweeps(sweeps: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep, dict[str, tuple[Any, Any]]]]:
@@ -190,13 +174,7 @@ def find_sweep(
     seed: int | None = None,
     shallowest: int = 1,
 ) -> Sweep:
-    """The main sweep of a data set and a kind of block.
-
-    Args:
-        results: the folder of all sweeps.
-        dataset, block: as of an experiment.
-        seed: of the runs; None: all seeds.
-        shallowest: smaller depths are left out.
+    """The main sweep of a data set and a kind of block: its runs of one seed, or of all, from a depth on.
 
     Raises:
         ExperimentError: a bad value, or no such records (RecordError); the message says which there are.
@@ -219,11 +197,7 @@ def find_sweep(
 
 
 def find_record(sweep: Sweep, blocks: int | None = None) -> Record:
-    """The first run of a sweep with that many blocks; None: of the deepest network.
-
-    Raises:
-        ExperimentError: a bad value, or no such run (RecordError); the message says which depths there are.
-    """
+    """The first run of a sweep with that many blocks; None: of the deepest network."""
     wanted = max(sweep.depths, default=0) if blocks is None else whole_number("blocks", blocks, 1)
     for record in sweep.finished:
         if record.blocks == wanted:

@@ -22,11 +22,7 @@ Work = Callable[[], tuple[dict[str, Any], Tables]]
 
 
 def conduct(study: Study, results: Path | str, *, again: bool = False, report: Report = print) -> Record:
-    """Conduct a study and write its record, or read the record where there is a fresh one.
-
-    Raises:
-        ExperimentError: what the study itself raises, or a results folder that cannot be written (RecordError).
-    """
+    """Conduct a study and write its record, or read the record where there is a fresh one."""
 
     def work() -> tuple[dict[str, Any], Tables]:
         return {"study": study.kind, "parameters": dataclasses.asdict(study)}, study.conduct(report)
@@ -44,19 +40,9 @@ def compose(
     again: bool = False,
     report: Report = print,
 ) -> Record:
-    """Read the record in `folder` where it is fresh; else do the work and write its record there.
+    """Read the record in `folder` where it is fresh; else, or if it is wanted again, do the work and write its record.
 
-    Args:
-        folder: results/<sweep>/<name>.
-        work: gives what run.json is to hold of it, and the tables.
-        kind: "run", or the name of a study.
-        threads: processor threads of the work.
-        device: of the work; None: the processor.
-        again: do the work in any case.
-        report: takes one line of progress at a time.
-
-    Raises:
-        ExperimentError: what the work raises, or a folder that cannot be written (RecordError).
+    `work` gives what run.json is to hold of it, and the tables; `kind` is "run", or the name of a study.
     """
     if not again and (there := fresh_record(folder)) is not None:
         report(f"{folder.name} is recorded already; nothing was computed (again=True does it once more)")

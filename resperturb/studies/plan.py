@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
-from resperturb.experiment.presets import Preset, load_preset, preset_folder, preset_names, sweep_names
+from resperturb.experiment.presets import Preset, load_preset, preset_folder, preset_names, read_yaml, sweep_names
 from resperturb.experiment.validation import one_of, reject_unknown
 from resperturb.records.freshness import deciding_files
 
@@ -59,11 +57,7 @@ class Plan:
 
 
 def study_class(notebook: str) -> type[Study]:
-    """The study that a notebook conducts.
-
-    Raises:
-        ExperimentError: it conducts none.
-    """
+    """The study that a notebook conducts."""
     one_of("notebook", notebook, ("sweep", *STUDIES))
     return getattr(importlib.import_module(f"resperturb.studies.{notebook}"), STUDIES[notebook])
 
@@ -85,10 +79,7 @@ def load_plan(name: str | Path) -> Plan:
             one_of("preset", str(name), (*sweep_names(), *study_names()))
             return plan_of_sweep(load_preset(name))
         path = preset_folder() / "studies" / f"{name}.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ExperimentError(f"the preset {path} cannot be read ({str(error).splitlines()[0]}).") from None
+    content = read_yaml(path)
     if not isinstance(content, dict) or "notebook" not in content:
         return plan_of_sweep(load_preset(path))
     reject_unknown(content, STUDY_KEYS)
