@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads that compete for cores wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,6 +25,8 @@ from report.ledger import ledger
 from resperturb.records.sweeps import Sweep, load_sweeps
 
 ROOT = Path(__file__).parent.parent
+# The package works without these: a batch machine has torch, but not papermill.
+NOTEBOOK_PACKAGES = ("IPython", "ipykernel", "jupyter_book", "myst_nb", "nbformat", "papermill", "snakemake")
 # What a checkout does not have: environments, caches, and what is made.
 MADE = (".git", ".venv", "_build", ".snakemake", "__pycache__", ".*_cache", ".hypothesis", ".cache", "*.egg-info")
 MADE_HERE = {"book": {"runs", "_data"}, "results": {"digits", "runs"}}
@@ -224,3 +227,32 @@ def browser(chromium: str) -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens an address in a window of some width; what goes wrong on a page, or asks another host, fails the test."""
+    pages, trouble = [], []
+
+    def opened(address: str, width: int = 1280) -> Any:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+
+        def note(text: str) -> None:
+            trouble.append(f"{urlsplit(page.url).path}: {text}")
+
+        page.on("console", lambda message: note(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("requestfailed", lambda request: note(f"failed: {request.url}"))
+        page.on(
+            "response", lambda response: note(f"{response.status}: {response.url}") if response.status >= 400 else None
+        )
+        hosts = ("", urlsplit(address).netloc)
+        page.on("request", lambda request: None if urlsplit(request.url).netloc in hosts else note(request.url))
+        pages.append(page)
+        page.goto(address)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert trouble == []
