@@ -132,8 +132,7 @@ class Experiment(Parameters):
             raise ExperimentError(f"momentum must be below 1, but got {self.momentum}; a usual value is 0.9.")
         if self.sections > self.blocks > 0:
             raise ExperimentError(
-                f"sections must be at most the number of blocks ({self.blocks}), but got {self.sections}; "
-                f"every section needs a block: use fewer sections or more blocks."
+                f"sections must be at most the number of blocks ({self.blocks}), but got {self.sections}; use fewer."
             )
         for name, there in (("train_size", TRAIN_IMAGES), ("test_size", TEST_IMAGES)):
             if getattr(self, name) > there[self.dataset]:

@@ -35,11 +35,7 @@ class Parameters:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Build from names and values, refusing names that are no field.
-
-        Raises:
-            ExperimentError: an unknown name (with the nearest right one) or a bad value.
-        """
+        """Build from names and values; a name that is no field is refused, with the nearest right one."""
         reject_unknown(values, cls.field_names())
         return cls(**values)
 
@@ -69,11 +65,7 @@ def slug(name: str, value: Any) -> str:
 
 
 def read_parameters(kind: type[P], namespace: Mapping[str, Any]) -> tuple[P, Path, bool]:
-    """The parameters, the folder of the records and `again`, from ``globals()`` right after the parameters cell.
-
-    Raises:
-        ExperimentError: a plain value whose name is no parameter (with the nearest right name), or a bad value.
-    """
+    """The parameters, the folder of the records and `again`, from ``globals()`` right after the parameters cell."""
     given = notebook_parameters(namespace, *kind.field_names(), "results", "again")
     results, again = results_folder(given.pop("results", None)), given.pop("again", False)
     if not isinstance(again, bool):
@@ -82,22 +74,13 @@ def read_parameters(kind: type[P], namespace: Mapping[str, Any]) -> tuple[P, Pat
 
 
 def results_folder(value: Any) -> Path:
-    """The folder of that name.
-
-    Raises:
-        ExperimentError: it is no name.
-    """
     if not isinstance(value, str | Path) or not str(value):
         raise ExperimentError(f"results must be the name of a folder, but got {value!r}.")
     return Path(value)
 
 
 def notebook_parameters(namespace: Mapping[str, Any], *known: str) -> dict[str, Any]:
-    """The plain values that a notebook has defined so far, by name.
-
-    Raises:
-        ExperimentError: a name that is not `known`, with the nearest right one.
-    """
+    """The plain values that a notebook has defined so far, by name; one that is not `known` is refused."""
     given = {
         name: value
         for name, value in namespace.items()

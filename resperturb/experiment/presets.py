@@ -48,11 +48,7 @@ class Preset:
 
 
 def branch_scale_at(value: Any, blocks: int) -> Any:
-    """A number as it is; "1/L" and "1/sqrt(L)" at a number of blocks.
-
-    Raises:
-        ExperimentError: another word.
-    """
+    """A number as it is; "1/L" and "1/sqrt(L)" at a number of blocks."""
     if not isinstance(value, str):
         return value
     one_of("branch_scale", value, tuple(BRANCH_SCALES))

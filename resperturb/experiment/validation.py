@@ -21,11 +21,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def reject_unknown(names: Iterable[str], known: Iterable[str]) -> None:
-    """Raise for the first of `names` that is not `known`.
-
-    Raises:
-        ExperimentError: names the unknown parameter and the nearest right name.
-    """
+    """Refuse the first of `names` that is not `known`, with the nearest one that is."""
     known = list(known)
     for name in names:
         if name not in known:

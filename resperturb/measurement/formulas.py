@@ -19,17 +19,9 @@ def describe(number: int, row: RecordedAddition) -> str:
 
 
 def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples: int, per_channel: bool) -> np.ndarray:
-    """float64 [rows, VALUES, samples] of one batch.
+    """float64 [rows, VALUES, samples] of one batch; the slices of the rows refer to `scalars`.
 
-    Args:
-        rows: the additions, in order.
-        scalars: what their slices refer to.
-        samples: in the batch.
-        per_channel: norms are per channel: those of a zero state have no ratio and are left out of their sample's mean.
-
-    Raises:
-        ActivationError: a state or perturbation is not finite, or a state is zero.
-        MeasurementError: x + f is not what the model went on with.
+    With norms per channel, those of a zero state have no ratio and are left out of their sample's mean.
     """
     values = np.empty((len(rows), len(VALUES), samples))
     by_size: dict[int, list[int]] = {}  # rows of as many tokens or channels, which are computed together

@@ -36,17 +36,11 @@ __all__ = ["Measurement", "MeasurementError", "measure", "measurement"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """Result of `measurement`.
+    """Result of `measurement`."""
 
-    Attributes:
-        table: the table that `measure` returns.
-        scaled_per_sample: float64 [samples], per sample the mean of ‖f‖ / ‖x‖ over the identity rows; NaN without any.
-        batch_statistics: whether batch-norm layers normalised with the statistics of each batch.
-    """
-
-    table: pd.DataFrame
-    scaled_per_sample: np.ndarray
-    batch_statistics: bool
+    table: pd.DataFrame  # as `measure` returns it
+    scaled_per_sample: np.ndarray  # float64 [samples]: mean of ‖f‖ / ‖x‖ over the identity rows, NaN without any
+    batch_statistics: bool  # whether batch-norm layers normalised with the statistics of each batch
 
 
 def _selection(blocks: Sequence[int] | str | None) -> Callable[[int, str], bool]:

@@ -22,11 +22,7 @@ from resperturb.measurement.reductions import ScalarBuffer
 
 
 def module_paths(model: Any) -> dict[nn.Module, str]:
-    """Map every module to its path (the model itself to its class).
-
-    Raises:
-        MeasurementError: the model is no eager module, or holds one whose additions cannot be seen.
-    """
+    """Map every module to its path (the model itself to its class); refuse models whose additions are hidden."""
     if not isinstance(model, nn.Module):
         raise MeasurementError(
             f"model is a {type(model).__name__}, but must be an eager torch.nn.Module; pass the module that was"
@@ -138,13 +134,7 @@ def record_forward(
     samples: int,
     options: dict[str, Any],
 ) -> Recorder:
-    """Run the model on one batch and record its additions.
-
-    Args:
-        paths: of all modules, the model first.
-        args, kwargs, samples: as `model_inputs` gives them.
-        options: the other arguments of the recorder.
-    """
+    """Run the model, the first of `paths`, on one batch and record its additions; `options` are the recorder's."""
     device = next(v.device for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
     module_path: Callable[[], str] = partial(innermost_path, paths)
     for keep_states in (False, True):

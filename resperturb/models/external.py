@@ -27,11 +27,9 @@ WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put 
 
 @contextmanager
 def one_sentence(action: str, file: str = "") -> Iterator[None]:
-    """Turn any exception that the code of others raises into a ExternalError of one sentence.
+    """Turn any exception in the code of others into an ExternalError of one sentence, which begins with the action.
 
-    Args:
-        action: what was tried; the sentence begins with it.
-        file: the user's own file, whose last line in the call stack is named.
+    Of the user's own file, the last line in the call stack is named.
     """
     try:
         yield
@@ -95,9 +93,8 @@ def from_timm(name: str, size: int | None) -> nn.Module:
         import timm
     except ImportError:
         raise ExternalError(f"timm:{name} needs timm, which is not installed: pip install timm.") from None
-    check_known(
-        name.split(".")[0], timm.list_models(), "timm has no network"
-    )  # after the point comes the name of trained weights
+    network = name.split(".")[0]  # after the point comes the name of trained weights
+    check_known(network, timm.list_models(), "timm has no network")
     model = timm.create_model(name, pretrained=False)
     if size is None or getattr(getattr(model, "patch_embed", None), "img_size", None) in (None, (size, size)):
         return model
@@ -126,13 +123,8 @@ def from_file(path: Path, name: str) -> nn.Module:
 def load_weights(model: nn.Module, file: Path | str) -> None:
     """Put trained weights into a network, in place; every name and shape must fit.
 
-    Args:
-        model: the network.
-        file: safetensors, or a file of torch.save that holds tensors alone: a state_dict, or a checkpoint with one
-            under "state_dict", "model_state_dict", "model" or "net". It is read without running code from it.
-
-    Raises:
-        ExternalError: the file cannot be read, or does not fit (names the keys that do not).
+    The file is of safetensors, or of torch.save and holds tensors alone: a state_dict, or a checkpoint with one under
+    "state_dict", "model_state_dict", "model" or "net". No code in it is run.
     """
     weights = read_weights(Path(file))
     try:

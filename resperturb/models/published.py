@@ -80,14 +80,9 @@ class PublishedNetwork(nn.Module):
 
 
 def load_published(name: str, folder: Path) -> PublishedNetwork:
-    """A published network with its weights, in evaluation mode.
+    """A network of :data:`NETWORKS` with its weights, in evaluation mode.
 
-    Args:
-        name: one of :data:`NETWORKS`.
-        folder: the data folder; missing weights are downloaded into it and compared with their checksum.
-
-    Raises:
-        DataError: the weights cannot be downloaded or read.
+    Missing weights are downloaded into the data folder and compared with their checksum.
     """
     each, digest = NETWORKS[name]
     path = folder / FOLDER / f"{name}-{digest}.th"

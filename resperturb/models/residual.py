@@ -229,11 +229,7 @@ def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> R
 
 
 def spread(blocks: int, sections: int) -> tuple[int, ...]:
-    """Number of blocks in each section, as even as possible, earlier sections first (100 over 3 is 34, 33, 33).
-
-    Raises:
-        ExperimentError: fewer blocks than sections.
-    """
+    """Number of blocks in each section, as even as possible, earlier sections first (100 over 3 is 34, 33, 33)."""
     if not 1 <= sections <= (blocks or sections):
         raise ExperimentError(f"sections must lie between 1 and blocks ({blocks}), but got {sections}.")
     each, rest = divmod(blocks, sections)

@@ -57,18 +57,10 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Characters in, scores of the next character out.
+    """Characters in, (N, tokens) int64; scores of the next character out, (N, tokens, characters).
 
-    Args:
-        layers: each has two blocks, attention and MLP.
-        characters: of the alphabet.
-        width: of the stream.
-        heads: of attention; they share the width.
-        context: tokens at most.
-        initialization: "plain": weights normal with standard deviation 0.02; "scaled": in the last layer of every
-            branch divided by sqrt(number of blocks) (Radford et al. 2019, GPT-2).
-
-    Shapes: input (N, tokens) int64, output (N, tokens, characters).
+    "scaled": the weights in the last layer of every branch are drawn "plain" and divided by the square root of the
+    number of blocks (Radford et al. 2019, GPT-2).
     """
 
     def __init__(

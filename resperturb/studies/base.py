@@ -26,11 +26,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Parameters, abc.ABC):
-    """Parameters that all studies have.
-
-    Raises:
-        ExperimentError: a field has a value outside what is allowed.
-    """
+    """Parameters that all studies have."""
 
     kind: ClassVar[str]  # of its records; its notebook has that name too
 
@@ -80,18 +76,13 @@ class TrainedStudy(Study):
 
 
 def train_network(experiment: Experiment, report: Report) -> tuple[ResidualNetwork, Images, Training]:
-    """Train a network as the experiment says; give its data and the history of its training too.
-
-    Raises:
-        ExperimentError: the training diverged.
-    """
+    """Train a network as the experiment says; give its data and the history of its training too."""
     images = load_images(experiment, torch.device("cpu"))
     network = network_of(experiment, channels=images.channels)
     training = train(network, images, experiment, lambda moment: None, report=report)
     if training.diverged:
         raise ExperimentError(
-            f"training diverged at {experiment.blocks} blocks with seed {experiment.seed}, so there is no network to "
-            "study; choose a lower clock or fewer blocks."
+            f"training diverged at {experiment.blocks} blocks with seed {experiment.seed}; choose a lower clock."
         )
     network.eval()
     return network, images, training

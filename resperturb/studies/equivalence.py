@@ -37,11 +37,7 @@ Case = tuple[str, dict[str, Any]]  # kind of record, parameters
 
 
 def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None] = print) -> bool:
-    """Compare the present code with that of commits; enter each commit where nothing differs. True if nothing does.
-
-    Raises:
-        ExperimentError: no such commit.
-    """
+    """Compare the present code with that of commits; enter each commit where nothing differs. True if nothing does."""
     cases = {(kind, settings_hash(given)): (kind, shrink(given)) for kind, given in parameters_in(results)}
     with tempfile.TemporaryDirectory() as place:
         codes = [checkout(revision, Path(place, f"code-{number}")) for number, revision in enumerate(revisions)]
@@ -92,11 +88,7 @@ def shrink(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checkout(revision: str, folder: Path) -> Path:
-    """The code of a commit, in a folder of its own.
-
-    Raises:
-        ExperimentError: no such commit.
-    """
+    """The code of a commit, in a folder of its own."""
     folder.mkdir()
     archive = folder / "code.tar"
     command = ["git", "archive", "--output", str(archive), revision, *CODE]

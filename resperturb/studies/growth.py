@@ -47,11 +47,7 @@ class Growth(TrainedStudy):
         return dataclasses.replace(self.experiment, blocks=blocks, seed=self.seed + 1000 * number)
 
     def conduct(self, report: Report) -> Tables:
-        """phases: a row for every depth that was trained. growth: one row, where it ended and what it took.
-
-        Raises:
-            ExperimentError: training diverged.
-        """
+        """phases: a row for every depth that was trained. growth: one row, where it ended and what it took."""
         images = load_images(self.experiment, torch.device("cpu"))
         network = network_of(self.experiment, channels=images.channels)
         measured = [images.test_images[: self.measured_images].contiguous(memory_format=torch.channels_last)]
@@ -99,10 +95,7 @@ class Growth(TrainedStudy):
 def double_blocks(network: ResidualNetwork, experiment: Experiment, number: int) -> ResidualNetwork:
     """Put a new block with f = 0 behind each block, in place: twice the blocks, the same function.
 
-    Args:
-        network: what to grow.
-        experiment: kind, width and normalisation of its blocks.
-        number: of the phase; with the experiment's seed it decides the new weights.
+    The experiment's seed and the number of the phase decide the new weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed + 1000 * number)

@@ -99,14 +99,7 @@ class Initialization(Study):
 
 
 def theory_ratios(variant: Variant, depth: int, first: float) -> np.ndarray:
-    """Scaled perturbation at each block by theory, shape (depth,), for one section.
-
-    Args:
-        variant: see :data:`VARIANTS`.
-        depth: number of blocks.
-        first: the scaled perturbation of the first block, which theory takes as given: with batch normalisation it is
-            the norm that the branch was given over that of what the stem made.
-    """
+    """Scaled perturbation at each block of one section by theory, shape (depth,), from that of the first block."""
     if variant.start == "zero":
         return np.zeros(depth)
     if variant.norm == "batch":  # ‖x_l‖² = ‖x_1‖² + (l - 1) ‖f‖²

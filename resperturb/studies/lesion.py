@@ -61,14 +61,7 @@ class Lesion(TrainedStudy):
 
 @torch.no_grad()
 def scores_from(network: ResidualNetwork, x: Tensor, first: int, without: Collection[Block] = ()) -> Tensor:
-    """Scores (N, classes) of a network from a state on.
-
-    Args:
-        network: in evaluation mode.
-        x: the state that enters the layer `first`.
-        first: the first layer to run, as counted from 0 by `network.layers()`.
-        without: blocks to leave out.
-    """
+    """Scores (N, classes) of a network from the state x on that enters its layer `first`, some blocks left out."""
     for layer in network.layers()[first:]:
         if layer not in without:
             x = layer(x)
@@ -77,12 +70,8 @@ def scores_from(network: ResidualNetwork, x: Tensor, first: int, without: Collec
 
 @torch.no_grad()
 def lesion_each_block(network: ResidualNetwork, images: Tensor, labels: Tensor) -> pd.DataFrame:
-    """What each block's absence does, beside its angular distance.
-
-    Returns:
-        A row per block: loss and accuracy without it, how much loss that adds, how often the answer stays that of the
-        whole network, and angular, the mean over images of arccos(cos(x_l, x_{l+1})) / pi.
-    """
+    """A row per block: loss and accuracy without it, how much loss that adds, how often the answer stays that of the
+    whole network, and angular, the mean over images of arccos(cos(x_l, x_{l+1})) / pi."""
     whole = network(images)
     loss, answers = cross_entropy(whole, labels).item(), whole.argmax(1)
     rows: list[dict[str, float]] = []
@@ -106,10 +95,7 @@ def lesion_each_block(network: ResidualNetwork, images: Tensor, labels: Tensor) 
 
 
 def correlations(blocks: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's rank correlation over blocks between each score and what the block's absence does.
-
-    A row per score: with the loss that is added, and with the share of answers that change.
-    """
+    """A row per score: Spearman's correlation over blocks with the loss added and the answers changed without them."""
     changed = 1 - blocks["agreement"]
     return pd.DataFrame(
         [
@@ -133,11 +119,7 @@ def rank_correlation(x: pd.Series, y: pd.Series) -> float:
 def prune_blocks(
     network: ResidualNetwork, images: Tensor, labels: Tensor, blocks: pd.DataFrame, draws: int, seed: int
 ) -> pd.DataFrame:
-    """Accuracy without the k blocks that score lowest, and without k at random.
-
-    Returns:
-        A row per way, k and draw: way (a score, "added loss", "random"), removed, draw, accuracy, agreement.
-    """
+    """Accuracy without the k blocks that score lowest, and without k at random: a row per way, k and draw."""
     stem = network.stem(images).detach()
     answers = scores_from(network, stem, 0).argmax(1)
     layers = [layer for layer in network.layers() if isinstance(layer, Block)]

@@ -36,10 +36,7 @@ class PathStudy(TrainedStudy):
     name_fields: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
     def conduct(self, report: Report) -> Tables:
-        """network: one row. blocks: a row per block. sections: a row per section. plane: class means in the last one.
-
-        Tables of the untrained network come first, with moment "initialization".
-        """
+        """network: one row. blocks, sections: a row each. plane: mean states of the classes in the last section."""
         drawn = network_of(self.experiment, channels=1 if self.dataset != "cifar10" else 3)
         network, images, training = train_network(self.experiment, report)
         x, labels = images.test_images[: self.measured_images], images.test_labels[: self.measured_images]
@@ -60,15 +57,11 @@ class PathStudy(TrainedStudy):
 
 @dataclass(frozen=True)
 class Section:
-    """States and gradients of one section.
+    """States and gradients of one section."""
 
-    Shapes: states (n + 1, N, numbers); gradients of the summed loss by the first n of them (n, N, numbers); added, what
-    each block added before any activation (n, N, numbers).
-    """
-
-    states: Tensor
-    gradients: Tensor
-    added: Tensor
+    states: Tensor  # (n + 1, N, numbers)
+    gradients: Tensor  # of the summed loss by the first n states (n, N, numbers)
+    added: Tensor  # by each block, before any activation (n, N, numbers)
 
 
 @dataclass(frozen=True)
@@ -160,13 +153,9 @@ def section_table(walk: Walk) -> pd.DataFrame:
 
 
 def plane(section: Section, labels: Tensor) -> pd.DataFrame:
-    """Mean state of each class in a plane through the stream of one section.
+    """Mean states of the classes in the plane of their first two principal components, all positions together.
 
-    The plane is spanned by the first two principal components of the classes' mean states, all positions together; the
-    share of variance that it holds stands in every row.
-
-    Returns:
-        A row per class and position: label, position (0 to 1), x, y, held.
+    A row per class and position: label, position (0 to 1), x, y, held (the share of variance that the plane holds).
     """
     count = len(section.states)
     picked = np.unique(np.linspace(0, count - 1, min(count, TRAJECTORY_POINTS)).round().astype(int))

@@ -68,11 +68,7 @@ def study_names() -> tuple[str, ...]:
 
 
 def load_plan(name: str | Path) -> Plan:
-    """The plan of a preset by its name, or of the YAML file of that path.
-
-    Raises:
-        ExperimentError: there is no such preset, or its file describes no runs.
-    """
+    """The plan of a preset by its name, or of the YAML file of that path."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         if str(name) not in study_names():

@@ -26,22 +26,13 @@ MEASURED_AT_ONCE = 256  # images a batch; the statistics of an untrained batch n
 
 
 def device_of(name: str) -> torch.device:
-    """The device called `name`; "auto" is a GPU where there is one.
-
-    Raises:
-        ExperimentError: no such device here.
-    """
+    """The device called `name`; "auto" is a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (
-        RuntimeError,
-        AssertionError,
-        TypeError,
-        NotImplementedError,
-    ):  # each kind of device has its own way to say no
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError):  # each device has its own way to say no
         here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise ExperimentError(f"device must be auto or one of {', '.join(here)}, but got {name!r}.") from None
     return device

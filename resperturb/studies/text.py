@@ -65,11 +65,7 @@ class TextStudy(Study):
         return 2 * self.layers
 
     def conduct(self, report: Report) -> Tables:
-        """network: one row. blocks: a row per addition and moment. history: a row per fiftieth step.
-
-        Raises:
-            ExperimentError: training diverged.
-        """
+        """network: one row. blocks: a row per addition and moment. history: a row per fiftieth step."""
         text, alphabet = encode_text(corpus())
         split = round(len(text) * (1 - HELD_OUT))
         seen, held = text[:split], text[split:]
@@ -97,11 +93,7 @@ class TextStudy(Study):
             "parameters": sum(p.numel() for p in network.parameters()),
             "training_seconds": seconds,
         }
-        return {
-            "network": pd.DataFrame([end]),
-            "blocks": pd.concat(parts, ignore_index=True),
-            "history": history,
-        }
+        return {"network": pd.DataFrame([end]), "blocks": pd.concat(parts, ignore_index=True), "history": history}
 
     def measure_blocks(self, network: Transformer, sequences: Tensor, moment: str) -> pd.DataFrame:
         """Every addition, norms per token: a row each, with its layer and part."""

@@ -145,11 +145,7 @@ def missing_files(dataset: str, folder: Path) -> list[str]:
 
 
 def fetch(dataset: str, folder: Path) -> None:
-    """Download missing files by torchvision, into a folder beside, and move them when they are complete.
-
-    Raises:
-        DataError: the download failed or the folder cannot be written.
-    """
+    """Download missing files by torchvision, into a folder beside, and move them when they are complete."""
     missing = missing_files(dataset, folder)
     if not missing:
         return
@@ -174,11 +170,7 @@ def fetch(dataset: str, folder: Path) -> None:
 
 
 def check_files(dataset: str, folder: Path) -> None:
-    """Compare every file with its known MD5.
-
-    Raises:
-        DataError: a file is not the original.
-    """
+    """Compare every file with the MD5 of the original."""
     from torchvision.datasets.utils import check_integrity
 
     for name, md5 in MD5[dataset].items():

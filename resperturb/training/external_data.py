@@ -55,7 +55,6 @@ def load_pictures(
     Args:
         data: "digits", "mnist" or "cifar10" (test images, standardised), or a folder of images (searched with its
             subfolders, standardised as the network's configuration says, else with ImageNet's mean and deviation).
-        model: the network.
         samples: how many images, picked by a shuffle that never changes; None for 256, or all where there are fewer.
         batch_size: images at once, at most. Batches are as even as possible, since an untrained batch norm takes its
             statistics of each.
@@ -64,10 +63,6 @@ def load_pictures(
 
     Returns:
         Batches (N, channels, size, size), in the same order every time. `.dataset` is the :class:`Pictures`.
-
-    Raises:
-        ExternalError: no such data or folder, no or too few images in it, or a bad number.
-        DataError: a data set is missing or damaged.
     """
     from torchvision.transforms import v2
 

@@ -49,7 +49,7 @@ class Training:
     step: int = 0
     seconds: float = 0.0  # in the loop itself, measurements left out
     images_per_second: float = 0.0
-    diverged: bool = False
+    diverged: bool = False  # the loss was no finite number
     resumed: bool = False
     history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
     observations: list[Any] = field(default_factory=list)  # what `observe` returned, in order
@@ -95,16 +95,12 @@ def train(
 
     Args:
         network: on the device of the images; takes (N, C, H, W), gives (N, classes).
-        images: see :class:`resperturb.training.data.Images`.
-        experiment: schedule, batch size, precision, seed.
+        images, experiment: data, and the schedule, batch size, precision and seed of the run.
         observe: called at initialisation, at the snapshots and at the end; its results are stored. Not called at the
             end of a run that diverged.
         checkpoint: file to resume from and to save to, at most every 20 seconds, at the end of an epoch.
         identity: of this run; a checkpoint of another run is ignored.
         report: takes one line an epoch.
-
-    Returns:
-        The history, the observations and what the loop cost. `diverged` is set when the loss was no finite number.
     """
     device = images.train_images.device
     network.to(memory_format=torch.channels_last)  # else convolutions convert weights
@@ -147,11 +143,7 @@ def train(
 
 
 def parameter_groups(network: nn.Module, decayed: str, weight_decay: float) -> list[dict[str, Any]]:
-    """The parameters for the optimiser: those that decay, then those that do not.
-
-    Args:
-        decayed: see :data:`resperturb.experiment.DECAYED`.
-    """
+    """The parameters for the optimiser: those that decay, then those that do not; `decayed` is of an experiment."""
     if decayed == "all":
         return [{"params": list(network.parameters()), "weight_decay": weight_decay}]
     convolutions: dict[str, list[nn.Parameter]] = {}
