@@ -178,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     trial = {"dataset": "digits", "blocks": 30, "epochs": 3}
     rounds, companies = options.rounds, COMPANY
     if options.quick:
-        preset = Preset("tiny", "", (3,), (0, 1), TINY)
+        preset = Preset("tiny", (3,), (0, 1), TINY)
         trial, rounds, companies = {**TINY, "blocks": 3}, 1, COMPANY[-1:]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
     run = commands.add_parser("run", help="train and measure one network, and write its record")
+    run.set_defaults(conduct=run_command)
     run.add_argument("--preset", help=f"start from a preset: {', '.join(preset_names())}, or a YAML file of your own")
     run.add_argument("--results", help="folder for the record (default: results/<preset>, or results/runs without one)")
     run.add_argument("--again", action="store_true", help="run even if the record is there already")
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, metavar="VALUE", help=f"({default})")
 
     measure = commands.add_parser("measure", help="a table of the perturbations of any residual network")
+    measure.set_defaults(conduct=measure_command)
     measure.add_argument("spec", metavar="SPEC", help="torchvision:NAME, timm:NAME, or path/to/file.py:function")
     measure.add_argument(
         "--weights", metavar="FILE", help="trained weights: safetensors, or torch.save of a state_dict"
@@ -63,14 +65,17 @@ def parser() -> argparse.ArgumentParser:
     measure.add_argument("--figure", metavar="FILE", help="draw it: .svg, .png or .pdf (needs resperturb[book])")
 
     depth = commands.add_parser("depth", help="the stopping rule: the depth whose average falls below epsilon")
+    depth.set_defaults(conduct=depth_command)
     depth.add_argument("results", help="folder of a sweep's records")
     depth.add_argument("--epsilon", type=float, required=True, help="threshold of the average scaled perturbation")
     depth.add_argument("--json", action="store_true", help="print JSON, for programs")
 
     report = commands.add_parser("report", help="a table of a sweep's runs and its fitted exponents")
+    report.set_defaults(conduct=report_command)
     report.add_argument("results", help="folder of a sweep's records")
 
     verify = commands.add_parser("verify", help="compare the numbers of the present code with those of a commit's code")
+    verify.set_defaults(conduct=verify_command)
     verify.add_argument("revisions", nargs="+", metavar="COMMIT", help="what git calls it: a hash, a branch, HEAD~2")
     verify.add_argument("--results", type=Path, default=Path("results"), help="folder of all sweeps (results)")
     return top
@@ -80,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what it was asked, 2 with one sentence on standard error if it could not."""
     options = parser().parse_args(arguments)
     try:
-        return COMMANDS[options.command](options)
+        return int(options.conduct(options))
     except BrokenPipeError:  # the reader of our output has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -177,11 +182,8 @@ def measure_command(options: argparse.Namespace) -> int:
 def check_targets(csv: str | None, figure: str | None) -> None:
     """Refuse a file that could not be written before anything is computed."""
     for path in map(Path, filter(None, (csv, figure))):
-        target = path if path.exists() else path.parent
-        if path.is_dir() or not path.parent.is_dir() or not os.access(target, os.W_OK):
-            raise ResperturbError(
-                f"{path} cannot be written; name a file in a folder that exists and can be written to."
-            )
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ResperturbError(f"{path} cannot be written; name a file in a folder that can be written to.")
     if figure and Path(figure).suffix.lower() not in FIGURE_SUFFIXES:
         raise ResperturbError(f"--figure must end in {', '.join(FIGURE_SUFFIXES)}, but got {figure!r}.")
     if figure and importlib.util.find_spec("matplotlib") is None:
@@ -241,14 +243,6 @@ def verify_command(options: argparse.Namespace) -> int:
 
     return 0 if verify(options.revisions, options.results) else 1
 
-
-COMMANDS = {
-    "run": run_command,
-    "measure": measure_command,
-    "depth": depth_command,
-    "report": report_command,
-    "verify": verify_command,
-}
 
 if __name__ == "__main__":
     sys.exit(main())

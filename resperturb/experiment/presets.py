@@ -23,7 +23,6 @@ class Preset:
     """A sweep: every depth with every seed, all else alike. Depths up to `shallow` are run with `shallow_seeds` too."""
 
     name: str
-    about: str
     depths: tuple[int, ...]
     seeds: tuple[int, ...]
     experiment: dict[str, Any]
@@ -94,7 +93,6 @@ def load_preset(name: str | Path) -> Preset:
         raise ExperimentError(f"experiment in {path} must be a mapping, but got {content['experiment']!r}.")
     return Preset(
         path.stem,
-        str(content.get("about", "")),
         whole_numbers(f"depths in {path}", content["depths"], 1),
         whole_numbers(f"seeds in {path}", content["seeds"], 0),
         experiment=content["experiment"],

@@ -30,7 +30,7 @@ FURTHEST = -2.0  # exponents below this are written at the figure's edge
 def products_over_clock(table: pd.DataFrame) -> Figure:
     """Depth times average over T, a panel for each depth, a line for each number of epochs; crosses learned little."""
     depths = sorted(set(table["blocks"]))
-    figure, all_axes = panels(len(depths), 2.5, sharex=True)
+    figure, all_axes = panels([f"{depth} blocks" for depth in depths], 2.5, sharex=True)
     for axes, depth in zip(all_axes, depths, strict=True):
         at_depth = table[table["blocks"] == depth]
         for style, (epochs, part) in zip(SERIES, at_depth.groupby("epochs"), strict=False):
@@ -39,7 +39,6 @@ def products_over_clock(table: pd.DataFrame) -> Figure:
             means = part[part["learned"]].groupby("clock")["product"].agg(["mean", "min", "max"])
             ends = means["mean"], means["min"], means["max"]
             draw_intervals(axes, means.index, *ends, label=f"{epochs} epochs", **style)
-        axes.set_title(f"{depth} blocks")
         axes.set(yscale="log", xlabel=CLOCK, ylabel=r"$L \times$ average")
         axes.label_outer()
     legend_of_all(figure, all_axes[0], 3)

@@ -139,15 +139,17 @@ def style_of(sweep: Sweep) -> dict[str, Any]:
     return {**DATASET_STYLE[sweep.dataset], **face, "linestyle": "--" if post else "-", "label": sweep.label}
 
 
-def panels(count: int, height: float = 2.7, *, sharex: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` axes of one scale, two in a row."""
-    columns = min(count, 2)
-    rows = math.ceil(count / columns)
+def panels(titles: Sequence[str], height: float = 2.7, *, sharex: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with axes of one scale under these titles, two in a row."""
+    columns = min(len(titles), 2)
+    rows = math.ceil(len(titles) / columns)
     size = (3.4 * columns if columns > 1 else 6.0, height * rows + 0.6)
     figure, axes = plt.subplots(rows, columns, figsize=size, sharex=sharex, sharey=True, squeeze=False)
-    for unused in axes.flat[count:]:
+    for unused in axes.flat[len(titles) :]:
         unused.remove()
-    return figure, list(axes.flat[:count])
+    for each, title in zip(axes.flat, titles, strict=False):
+        each.set_title(title)
+    return figure, list(axes.flat[: len(titles)])
 
 
 def legend_of_all(figure: Figure, axes: Axes, columns: int) -> None:

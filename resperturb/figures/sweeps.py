@@ -40,10 +40,9 @@ from resperturb.records.sweeps import Sweep
 
 def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
     """The average against depth before and after training, a panel for each sweep; laws by sweep and moment."""
-    figure, all_axes = panels(len(laws))
-    for axes, (name, fitted) in zip(all_axes, laws.items(), strict=True):
+    figure, all_axes = panels([sweeps[name].label for name in laws])
+    for axes, fitted in zip(all_axes, laws.values(), strict=True):
         draw_averages(axes, fitted, name_fits=False)
-        axes.set_title(sweeps[name].label)
         axes.set(xlabel=DEPTH)
         depth_ticks(axes, fitted["end"].averages.depths, apart=1.9)
         for moment, place in (("initialization", (0.98, 0.9)), ("end", (0.98, 0.8))):
@@ -58,12 +57,11 @@ def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
 
 def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep]) -> Figure:
     """The scaled perturbation over the blocks before and after training, a panel for a finished run of each sweep."""
-    figure, all_axes = panels(len(records))
-    for axes, (name, record) in zip(all_axes, records.items(), strict=True):
+    figure, all_axes = panels([f"{sweeps[name].label}, {record.blocks}" for name, record in records.items()])
+    for axes, record in zip(all_axes, records.values(), strict=True):
         for moment, style in MOMENT_STYLE.items():
             draw_blocks(axes, record.blocks_at(moment), "scaled", style)
         mark_transitions(axes, record)
-        axes.set_title(f"{sweeps[name].label}, {record.blocks}")
         axes.set(xlabel="block $l$", yscale="log")
     all_axes[0].set(ylabel=MEASURE_LABEL["scaled"])
     legend_of_all(figure, all_axes[0], 2)
@@ -122,11 +120,10 @@ def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, 
 def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], column: str = "share") -> Figure:
     """One column of :func:`resperturb.analysis.profiles.section_summary` against depth: a line a section."""
     labels = {"share": "share of the sum", "scaled": "average in the section"}
-    figure, all_axes = panels(len(tables))
-    for axes, (name, table) in zip(all_axes, tables.items(), strict=True):
+    figure, all_axes = panels([sweeps[name].label for name in tables])
+    for axes, table in zip(all_axes, tables.values(), strict=True):
         for style, (section, part) in zip(itertools.cycle(SERIES), table.groupby("section"), strict=False):
             axes.plot(part["blocks"], part[column], label=f"section {section}", **style)
-        axes.set_title(sweeps[name].label)
         depth_axis(axes, table["blocks"], "", scale="log" if column == "scaled" else "linear", apart=1.9)
         if column != "scaled":
             axes.set_ylim(0, 1)

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,8 @@ def versions() -> dict[str, str]:
     """Versions of Python and of the packages a result can depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     import torch
 
     found["torch"] = str(torch.__version__)  # with the build's suffix, which the installed version lacks
@@ -34,12 +33,10 @@ def versions() -> dict[str, str]:
 
 def processor() -> str:
     """The processor's model name, as the system gives it."""
-    try:
+    with suppress(OSError):  # no Linux: the platform module is all there is
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
-    except OSError:
-        pass  # no Linux: the platform module is all there is
     return platform.processor() or platform.machine()
 
 

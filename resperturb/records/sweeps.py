@@ -40,7 +40,6 @@ class Sweep:
 
     name: str
     records: list[Record]
-    shipped: bool  # they came with the book, because this checkout has not run the sweep
 
     @property
     def stale(self) -> list[Record]:
@@ -103,8 +102,8 @@ def default_sweep(results: Path | str, *, own: bool = True) -> Sweep:
     folder = Path(results) / "digits"
     wanted = {experiment.name for experiment in load_preset("digits").experiments()}
     if own and all((folder / name / "run.json").is_file() for name in wanted):
-        return Sweep("digits", [record for record in load_records(folder) if record.name in wanted], shipped=False)
-    return Sweep("digits", load_records(Path(results) / "shipped-digits"), shipped=True)
+        return Sweep("digits", [record for record in load_records(folder) if record.name in wanted])
+    return Sweep("digits", load_records(Path(results) / "shipped-digits"))
 
 
 def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
@@ -118,7 +117,7 @@ def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
             if folder.name == "digits" or folder.name.partition("-")[0] != dataset:
                 continue
             try:
-                sweep = Sweep(folder.name, load_records(folder), shipped=True)
+                sweep = Sweep(folder.name, load_records(folder))
             except RecordError:
                 continue
             if len(sweep.depths) >= FEWEST_DEPTHS:
@@ -191,7 +190,7 @@ def find_sweep(
                     f"{sweep.folder} has no record with seed {seed} of {shallowest} blocks or more; its seeds are "
                     f"{', '.join(map(str, seeds))}, its depths {', '.join(map(str, sweep.depths))}."
                 )
-            return Sweep(sweep.name, records, sweep.shipped)
+            return Sweep(sweep.name, records)
     named = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in there.values())
     raise RecordError(f"{results} holds no sweep of {dataset} with block {block}; there is {named}.")
 

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.presets import sweep_names
@@ -163,21 +165,12 @@ def record_facts(code: Path, number: int) -> dict[str, Any]:
         return {"refused": refusal.read_text(encoding="utf-8")}
     (path,) = code.glob(f"records/{number}/*/run.json")
     run = json.loads(path.read_text(encoding="utf-8"))
-    facts: dict[str, Any] = {"hash": run["provenance"]["source_hash"]}
-
-    def add(name: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                add(f"{name} {key}", item)
-        elif not COSTS.search(name):
-            facts[name] = repr(value)
-
-    add("run.json", run)
+    facts: dict[str, Any] = {str(name): repr(value) for name, value in pd.json_normalize(run).iloc[0].items()}
     for table in path.parent.glob("*.csv"):
         with table.open(encoding="utf-8", newline="") as lines:
-            for column in zip(*csv.reader(lines), strict=True):
-                add(f"{table.name} {column[0]}", column[1:])
-    return facts
+            facts |= {f"{table.name} {name}": values for name, *values in zip(*csv.reader(lines), strict=True)}
+    results = {name: fact for name, fact in facts.items() if not COSTS.search(name)}
+    return {"hash": run["provenance"]["source_hash"], **results}
 
 
 def enter(results: Path, same: Mapping[tuple[str, str, str], list[str]], shown: str) -> None:

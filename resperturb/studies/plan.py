@@ -50,7 +50,6 @@ class Plan:
     """All runs of one preset."""
 
     name: str
-    about: str
     notebook: str  # in notebooks/, without its ending
     sources: tuple[Path, ...]  # files that decide the results
     runs: tuple[PlannedRun, ...]
@@ -86,7 +85,7 @@ def load_plan(name: str | Path) -> Plan:
         runs.append(PlannedRun(run.name, parameters, int(getattr(run, "blocks", 0))))
     runs.sort(key=lambda run: -run.blocks)
     sources = deciding_files(getattr(kind, "kind", "run"))
-    return Plan(path.stem, str(content.get("about", "")), content["notebook"], sources, tuple(runs))
+    return Plan(path.stem, content["notebook"], sources, tuple(runs))
 
 
 def parameter_grid(path: Path, parameters: Any, vary: Any) -> Iterator[dict[str, Any]]:
@@ -107,4 +106,4 @@ def plan_of_sweep(preset: Preset) -> Plan:
         PlannedRun(experiment.name, preset.parameters_at(experiment.blocks, experiment.seed), experiment.blocks)
         for experiment in preset.experiments()
     ]
-    return Plan(preset.name, preset.about, "sweep", deciding_files(), tuple(runs))
+    return Plan(preset.name, "sweep", deciding_files(), tuple(runs))

@@ -39,7 +39,7 @@ def record(blocks: int, seed: int, seconds: float, memory: int = 100, diverged: 
 @pytest.fixture
 def sweeps() -> dict[str, Sweep]:
     runs = [record(6, 0, 2), record(6, 1, 4), record(6, 2, 9, memory=120), record(60, 0, 30), record(60, 1, 1, 1, True)]
-    return {"digits": Sweep("digits", runs, shipped=True)}
+    return {"digits": Sweep("digits", runs)}
 
 
 # ------------------------------------------------------------------------------------------------- from records
@@ -54,7 +54,7 @@ def test_the_ladder_has_medians_of_time_and_peaks_of_memory(sweeps: dict[str, Sw
 
 
 def test_the_ladder_is_shown_a_row_per_depth_and_a_column_per_sweep(sweeps: dict[str, Sweep]) -> None:
-    sweeps["other"] = Sweep("other", [record(60, 0, 7)], shipped=True)
+    sweeps["other"] = Sweep("other", [record(60, 0, 7)])
     table = costs.ladder_table(costs.ladder(sweeps))
     assert list(table.columns) == ["blocks", "digits", "other"]
     assert table.set_index("blocks").loc[60].tolist() == ["30 s, 100 MiB", "7 s, 100 MiB"]

@@ -117,7 +117,7 @@ def study_figures() -> dict[str, Figure]:
 
 def sweep_figures(records: list[Record]) -> dict[str, Figure]:
     """Figures of sweeps, of the digits and of copies of them that stand for other sweeps."""
-    sweeps = {name: Sweep(name, records, True) for name in ("digits", "again", "third")}
+    sweeps = {name: Sweep(name, records) for name in ("digits", "again", "third")}
     laws = summaries.laws_by_moment(records)
     epsilons = summaries.epsilons_of(records)
     sections = profiles.section_summary(records)
@@ -148,7 +148,7 @@ def test_every_other_figure_is_drawn_and_labelled(records: list[Record]) -> None
 
 
 def test_the_product_is_drawn_from_the_averages(records: list[Record]) -> None:
-    (axes,) = figures.product_against_depth({"digits": Sweep("digits", records, True)}).axes
+    (axes,) = figures.product_against_depth({"digits": Sweep("digits", records)}).axes
     table = summaries.depth_table(records)
     assert axes.containers[0].lines[0].get_ydata().tolist() == pytest.approx(table["product_end"].tolist(), rel=1e-4)
 
@@ -157,8 +157,8 @@ def test_series_differ_by_more_than_colour(records: list[Record], tmp_path: Path
     before, after = figures.MOMENT_STYLE.values()
     assert before["linestyle"] != after["linestyle"]
     assert before["marker"] != after["marker"]
-    other = Sweep("post", copy_sweep(tmp_path / "post", block="postactivation"), True)
-    pre, post = (figures.style_of(sweep) for sweep in (Sweep("digits", records, True), other))
+    other = Sweep("post", copy_sweep(tmp_path / "post", block="postactivation"))
+    pre, post = (figures.style_of(sweep) for sweep in (Sweep("digits", records), other))
     assert pre["linestyle"] != post["linestyle"]
     assert post["markerfacecolor"] == "none"
     markers = {style["marker"] for style in figures.DATASET_STYLE.values()}

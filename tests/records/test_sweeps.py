@@ -64,7 +64,7 @@ def test_what_sweeps_differ_in_is_read_from_their_records(sweeps: dict[str, Swee
 
 
 def test_one_nearly_empty_channel_is_found_by_what_it_does_to_the_mean(results: Path) -> None:
-    assert conventions.empty_channels(Sweep("mnist", [], shipped=True)) is None
+    assert conventions.empty_channels(Sweep("mnist", [])) is None
     sweep = load_sweeps(results)["mnist"]
     record = sweep.finished[-1]
     table = record.conventions.copy()
@@ -156,16 +156,16 @@ def test_the_readers_own_sweep_is_used_once_it_is_complete(tmp_path: Path) -> No
     with pytest.raises(RecordError, match="make sweep"):
         default_sweep(tmp_path)
     shutil.copytree(DIGITS, tmp_path / "shipped-digits")
-    assert default_sweep(tmp_path).shipped
+    assert default_sweep(tmp_path).folder == "results/shipped-digits"
     names = [experiment.name for experiment in load_preset("digits").experiments()]
     for name in names[:-1]:
         shutil.copytree(DIGITS / name, tmp_path / "digits" / name)
-    assert default_sweep(tmp_path).shipped
+    assert default_sweep(tmp_path).folder == "results/shipped-digits"
     shutil.copytree(DIGITS / names[-1], tmp_path / "digits" / names[-1])
     own = default_sweep(tmp_path)
-    assert not own.shipped
+    assert own.folder == "results/digits"
     assert {record.name for record in own.records} == set(names)
-    assert default_sweep(tmp_path, own=False).shipped
+    assert default_sweep(tmp_path, own=False).folder == "results/shipped-digits"
 
 
 @pytest.mark.parametrize("sweep", list(load_sweeps(DIGITS.parent, own=False).values()), ids=lambda sweep: sweep.name)

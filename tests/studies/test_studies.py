@@ -282,7 +282,6 @@ class TestPlans:
     @pytest.mark.parametrize("name", study_names())
     def test_every_preset_can_be_planned(self, name: str) -> None:
         plan = load_plan(name)
-        assert plan.about
         assert len({run.name for run in plan.runs}) == len(plan.runs) > 0
         assert [run.blocks for run in plan.runs] == sorted((run.blocks for run in plan.runs), reverse=True)
         assert (ROOT / "notebooks" / f"{plan.notebook}.ipynb").is_file()
