@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
     run = commands.add_parser("run", help="train and measure one network, and write its record")
-    run.set_defaults(conduct=run_command)
+    run.set_defaults(action=run_command)
     run.add_argument("--preset", help=f"start from a preset: {', '.join(preset_names())}, or a YAML file of your own")
     run.add_argument("--results", help="folder for the record (default: results/<preset>, or results/runs without one)")
     run.add_argument("--again", action="store_true", help="run even if the record is there already")
@@ -48,34 +48,30 @@ def parser() -> argparse.ArgumentParser:
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, metavar="VALUE", help=f"({default})")
 
     measure = commands.add_parser("measure", help="a table of the perturbations of any residual network")
-    measure.set_defaults(conduct=measure_command)
+    measure.set_defaults(action=measure_command)
     measure.add_argument("spec", metavar="SPEC", help="torchvision:NAME, timm:NAME, or path/to/file.py:function")
-    measure.add_argument(
-        "--weights", metavar="FILE", help="trained weights: safetensors, or torch.save of a state_dict"
-    )
+    measure.add_argument("--weights", metavar="FILE", help="trained: safetensors, or torch.save of a state_dict")
     measure.add_argument("--data", default="digits", help="digits, mnist, cifar10, or a folder of images (digits)")
     measure.add_argument("--samples", type=int, metavar="N", help="how many images (256, or all where there are fewer)")
     measure.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once (32)")
     measure.add_argument("--size", type=int, metavar="PIXELS", help="side of the images (the network's own)")
     measure.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, ... (auto)")
-    measure.add_argument(
-        "--sequences", choices=("sample", "token"), default="sample", help="what a norm is over (sample)"
-    )
+    measure.add_argument("--sequences", choices=("sample", "token"), default="sample", help="norms are over (sample)")
     measure.add_argument("--csv", metavar="FILE", help="write the whole table, with spreads and quantiles")
     measure.add_argument("--figure", metavar="FILE", help="draw it: .svg, .png or .pdf (needs resperturb[book])")
 
     depth = commands.add_parser("depth", help="the stopping rule: the depth whose average falls below epsilon")
-    depth.set_defaults(conduct=depth_command)
+    depth.set_defaults(action=depth_command)
     depth.add_argument("results", help="folder of a sweep's records")
     depth.add_argument("--epsilon", type=float, required=True, help="threshold of the average scaled perturbation")
     depth.add_argument("--json", action="store_true", help="print JSON, for programs")
 
     report = commands.add_parser("report", help="a table of a sweep's runs and its fitted exponents")
-    report.set_defaults(conduct=report_command)
+    report.set_defaults(action=report_command)
     report.add_argument("results", help="folder of a sweep's records")
 
     verify = commands.add_parser("verify", help="compare the numbers of the present code with those of a commit's code")
-    verify.set_defaults(conduct=verify_command)
+    verify.set_defaults(action=verify_command)
     verify.add_argument("revisions", nargs="+", metavar="COMMIT", help="what git calls it: a hash, a branch, HEAD~2")
     verify.add_argument("--results", type=Path, default=Path("results"), help="folder of all sweeps (results)")
     return top
@@ -85,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what it was asked, 2 with one sentence on standard error if it could not."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.conduct(options))
+        return int(options.action(options))
     except BrokenPipeError:  # the reader of our output has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -180,19 +180,19 @@ def find_sweep(
     """
     Experiment(dataset=dataset, block=block, seed=seed or 0)  # checks them
     shallowest = whole_number("shallowest", shallowest, 1)
-    there = main_sweeps(load_sweeps(results_folder(results)))
-    for sweep in there.values():
-        if (sweep.dataset, sweep.block) == (dataset, block):
-            records = [r for r in sweep.records if r.blocks >= shallowest and seed in (None, r.seed)]
-            if not records:
-                seeds = sorted({record.seed for record in sweep.records})
-                raise RecordError(
-                    f"{sweep.folder} has no record with seed {seed} of {shallowest} blocks or more; its seeds are "
-                    f"{', '.join(map(str, seeds))}, its depths {', '.join(map(str, sweep.depths))}."
-                )
-            return Sweep(sweep.name, records)
-    named = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in there.values())
-    raise RecordError(f"{results} holds no sweep of {dataset} with block {block}; there is {named}.")
+    there = main_sweeps(load_sweeps(results_folder(results))).values()
+    sweep = next((sweep for sweep in there if (sweep.dataset, sweep.block) == (dataset, block)), None)
+    if sweep is None:
+        named = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in there)
+        raise RecordError(f"{results} holds no sweep of {dataset} with block {block}; there is {named}.")
+    records = [r for r in sweep.records if r.blocks >= shallowest and seed in (None, r.seed)]
+    if not records:
+        seeds = ", ".join(map(str, sorted({record.seed for record in sweep.records})))
+        raise RecordError(
+            f"{sweep.folder} has no record with seed {seed} of {shallowest} blocks or more; its seeds are {seeds}, "
+            f"its depths {', '.join(map(str, sweep.depths))}."
+        )
+    return Sweep(sweep.name, records)
 
 
 def find_record(sweep: Sweep, blocks: int | None = None) -> Record:
