@@ -192,7 +192,7 @@ class Site:
     def pages(self) -> list[Path]:
         """All pages that have a source; Sphinx and its theme add some of their own."""
         sources = self.html / "_sources"
-        documents = [path.relative_to(sources).with_suffix(".html") for path in sources.rglob("*") if path.is_file()]
+        documents = {path.relative_to(sources).with_suffix(".html") for path in sources.rglob("*") if path.is_file()}
         return sorted(self.html / document for document in documents)
 
 
