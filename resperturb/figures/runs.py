@@ -17,9 +17,7 @@ from pandas.io.formats.style import Styler
 from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.power_law import PowerLaw
 from resperturb.figures.style import (
-    AVERAGE,
     BLUE,
-    DEPTH,
     INK,
     MARKED_BLOCKS,
     MEASURE_LABEL,
@@ -28,8 +26,6 @@ from resperturb.figures.style import (
     SIGNED,
     block_axis,
     close,
-    depth_ticks,
-    draw_intervals,
 )
 from resperturb.records.record import Record
 
@@ -50,20 +46,24 @@ def training_curve(record: Record) -> Figure:
 def per_block(record: Record, *, measure: str = "scaled") -> Figure:
     """One measure (of MEASURE_LABEL) over the blocks before and after training, with its spread over images."""
     figure, axes = plt.subplots()
-    for moment, style in MOMENT_STYLE.items():
-        blocks = record.blocks_at(moment)
-        if len(blocks):  # a diverged run has no end
-            draw_blocks(axes, blocks, measure, style)
+    draw_moments(axes, record, measure)
     if measure == "scaled":
         line = np.arange(1, record.blocks + 1)
         axes.plot(line, line**-0.5, color=INK, linestyle=(0, (1, 2)), linewidth=1.2, label=r"$1/\sqrt{l}$")
-    mark_transitions(axes, record)
     block_axis(axes, MEASURE_LABEL[measure])
     if measure in SIGNED:
         axes.axhline(0, color=INK, linewidth=0.8)
     else:
         axes.set_yscale("log")
     return close(figure, axes)
+
+
+def draw_moments(axes: Axes, record: Record, measure: str) -> None:
+    """Draw one measure over the blocks before and after training, and a dotted line where a section begins."""
+    for moment, style in MOMENT_STYLE.items():
+        draw_blocks(axes, record.blocks_at(moment), measure, style)  # nothing at the end of a diverged run
+    for first in record.blocks_at("initialization").groupby("section")["block"].min().iloc[1:]:
+        axes.axvline(first - 0.5, color=INK, linestyle=":", linewidth=1)
 
 
 def draw_blocks(
@@ -84,37 +84,6 @@ def draw_blocks(
             axes.fill_between(places[part.index], low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def mark_transitions(axes: Axes, record: Record) -> None:
-    """Draw a dotted line between the last block of a section and the first of the next."""
-    for first in record.blocks_at("initialization").groupby("section")["block"].min().iloc[1:]:
-        axes.axvline(first - 0.5, color=INK, linestyle=":", linewidth=1)
-
-
-def average_against_depth(laws: dict[str, PowerLaw]) -> Figure:
-    """The average scaled perturbation against depth, with fits by moment and lines of slope -1/2 and -1."""
-    figure, axes = plt.subplots(figsize=(6.0, 4.2))
-    draw_averages(axes, laws)
-    axes.set(xlabel=DEPTH, ylabel=AVERAGE)
-    return close(figure, axes, 2)
-
-
-def draw_averages(axes: Axes, laws: dict[str, PowerLaw], *, name_fits: bool = True) -> None:
-    """Draw averages with intervals, fits and reference lines, without labels of the axes."""
-    for moment, law in laws.items():
-        style = MOMENT_STYLE[moment]
-        depths, means = law.averages.depths, law.averages.means
-        low, high = law.averages.interval()
-        draw_intervals(axes, depths, means, low, high, **{**style, "linestyle": "none"})
-        fitted = rf"fitted: $L^{{{law.exponent:.2f}}}$" if name_fits else "_"
-        axes.plot(depths, law(depths), color=style["color"], linestyle=style["linestyle"], label=fitted)
-    depths, start = laws["end"].averages.depths, laws["end"].averages.means[0]
-    for power, dots, label in ((-1.0, (1, 1), "slope −1 (claimed)"), (-0.5, (1, 4), "slope −1/2")):
-        line = start * (depths / depths[0]) ** power
-        axes.plot(depths, line, color=INK, linestyle=(0, dots), linewidth=1, label=label)
-    axes.set(xscale="log", yscale="log")
-    depth_ticks(axes, depths)
-
-
 def profiles(records: Iterable[Record]) -> Figure:
     """The scaled perturbation over the relative position of the block, after training, a line for each depth."""
     first_seed: dict[int, Record] = {}
@@ -133,7 +102,7 @@ def profiles(records: Iterable[Record]) -> Figure:
 
 
 def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:
-    """The numbers behind :func:`average_against_depth`: one row a moment and depth."""
+    """The numbers behind :func:`resperturb.figures.averages_by_sweep`: one row a moment and depth."""
     parts = []
     for moment, law in laws.items():
         averages, (low, high) = law.averages, law.averages.interval()

@@ -148,8 +148,7 @@ def gains_and_weights(record: Record) -> Figure:
     figure, both = plt.subplots(2, 1, figsize=(6.0, 4.6), sharex=True)
     for axes, column, label in zip(both, ("gain2", "weight2"), ("gain", "weights"), strict=True):
         for moment, style in MOMENT_STYLE.items():
-            rows = table[table["moment"] == moment]
-            axes.plot(rows["block"], rows[column], markersize=3, **style)
+            draw_blocks(axes, table[table["moment"] == moment], column, style)
         axes.set(yscale="log", ylabel=label)
     both[1].set(xlabel="block $l$")
     return close(figure, both[0])

@@ -16,11 +16,10 @@ from matplotlib.figure import Figure
 
 from resperturb.analysis.bootstrap import averages_by_depth
 from resperturb.analysis.power_law import PowerLaw, StoppingDepth
-from resperturb.figures.runs import draw_averages, draw_blocks, mark_transitions
+from resperturb.figures.runs import draw_moments
 from resperturb.figures.style import (
     AVERAGE,
     BLUE,
-    DEPTH,
     INK,
     MEASURE_LABEL,
     MOMENT_STYLE,
@@ -28,7 +27,6 @@ from resperturb.figures.style import (
     SERIES,
     close,
     depth_axis,
-    depth_ticks,
     draw_intervals,
     legend_of_all,
     panels,
@@ -39,17 +37,22 @@ from resperturb.records.sweeps import Sweep
 
 
 def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
-    """The average against depth before and after training, a panel for each sweep; laws by sweep and moment."""
+    """The average against depth before and after training, a panel for each sweep, with fits and lines of slope -1/2
+    and -1; laws by sweep and moment."""
     figure, all_axes = panels([sweeps[name].label for name in laws])
     for axes, fitted in zip(all_axes, laws.values(), strict=True):
-        draw_averages(axes, fitted, name_fits=False)
-        axes.set(xlabel=DEPTH)
-        depth_ticks(axes, fitted["end"].averages.depths, apart=1.9)
-        for moment, place in (("initialization", (0.98, 0.9)), ("end", (0.98, 0.8))):
-            if moment in fitted:
-                words = rf"$L^{{{fitted[moment].exponent:.2f}}}$"
-                colour = MOMENT_STYLE[moment]["color"]
-                axes.annotate(words, place, xycoords="axes fraction", ha="right", color=colour)
+        for (moment, law), height in zip(fitted.items(), (0.9, 0.8), strict=False):
+            averages, style = law.averages, MOMENT_STYLE[moment]
+            points = {**style, "linestyle": "none"}
+            draw_intervals(axes, averages.depths, averages.means, *averages.interval(), **points)
+            axes.plot(averages.depths, law(averages.depths), color=style["color"], linestyle=style["linestyle"])
+            words = rf"$L^{{{law.exponent:.2f}}}$"
+            axes.annotate(words, (0.98, height), xycoords="axes fraction", ha="right", color=style["color"])
+        depths, start = fitted["end"].averages.depths, fitted["end"].averages.means[0]
+        for power, dots, label in ((-1.0, (1, 1), "slope −1 (claimed)"), (-0.5, (1, 4), "slope −1/2")):
+            line = start * (depths / depths[0]) ** power
+            axes.plot(depths, line, color=INK, linestyle=(0, dots), linewidth=1, label=label)
+        depth_axis(axes, depths, "", apart=1.9)
     all_axes[0].set(ylabel=AVERAGE)
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
@@ -59,9 +62,7 @@ def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep]) 
     """The scaled perturbation over the blocks before and after training, a panel for a finished run of each sweep."""
     figure, all_axes = panels([f"{sweeps[name].label}, {record.blocks}" for name, record in records.items()])
     for axes, record in zip(all_axes, records.values(), strict=True):
-        for moment, style in MOMENT_STYLE.items():
-            draw_blocks(axes, record.blocks_at(moment), "scaled", style)
-        mark_transitions(axes, record)
+        draw_moments(axes, record, "scaled")
         axes.set(xlabel="block $l$", yscale="log")
     all_axes[0].set(ylabel=MEASURE_LABEL["scaled"])
     legend_of_all(figure, all_axes[0], 2)

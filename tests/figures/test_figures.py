@@ -78,7 +78,7 @@ def test_a_diverged_run_is_drawn_without_an_end(records: list[Record]) -> None:
 
 def test_the_fit_is_drawn_from_the_numbers_that_are_offered_as_data(records: list[Record]) -> None:
     laws = summaries.laws_by_moment(records)
-    (axes,) = figures.average_against_depth(laws).axes
+    (axes,) = figures.averages_by_sweep({"digits": laws}, {"digits": Sweep("digits", records)}).axes
     data = figures.averages_data(laws)
     drawn = [container.lines[0].get_ydata().tolist() for container in axes.containers]
     offered = [data.loc[data["moment"] == moment, "average"].tolist() for moment in laws]
