@@ -1,12 +1,14 @@
-"""Sweeps made of shipped records with some field of their experiment changed, for what no shipped sweep shows yet."""
+"""What tests are about: sweeps as none is shipped, made of shipped records, and networks that have seen a batch."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import torch
 from conftest import ROOT
 
 from resperturb.records.record import Record, load_records
@@ -47,3 +49,16 @@ def write_conventions(records: list[Record], factors: dict[str, float]) -> None:
         tables = [end.assign(scaled=end["scaled"] * factor).assign(convention=name) for name, factor in factors.items()]
         table = pd.concat(tables)
         table[["convention", *end.columns]].to_csv(record.folder / "conventions.csv", index=False)
+
+
+def with_statistics(network: Any, images: torch.Tensor) -> Any:
+    """The network in evaluation, after its batch norms have seen these images a few times."""
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(images)
+    return network.eval()
+
+
+def silent(_: str) -> None:
+    """Report nothing."""

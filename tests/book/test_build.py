@@ -47,22 +47,6 @@ def test_every_figure_has_a_number_and_a_caption(site: Site) -> None:
     assert figures > 0
 
 
-def test_nothing_comes_from_another_host(site: Site) -> None:
-    loads = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
-    away = re.compile(r"^(https?:)?//")
-    bad = []
-    for page in site.html.rglob("*.html"):
-        document = soup(page)
-        for tag, attribute in loads.items():
-            bad += [f"{page.name}: {found}" for found in document.find_all(tag, attrs={attribute: away})]
-    for sheet in site.html.rglob("*.css"):
-        text = sheet.read_text(encoding="utf-8", errors="replace")
-        bad += [
-            f"{sheet.name}: {found}" for found in re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^)'\"]*", text)
-        ]
-    assert bad == []
-
-
 def test_every_quantity_in_prose_was_filled_in(site: Site) -> None:
     assert [page.name for page in site.pages if "{glue" in article(page).get_text()] == []
 

@@ -12,7 +12,6 @@ from conftest import ROOT
 
 from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, MOMENTS, explorer_data, fitted_laws, run_data, script
 from _ext.offline import configure_scripts
-from report.run_facts import parameters_of
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
@@ -79,21 +78,6 @@ def test_sweeps_of_one_kind_are_told_apart(main: dict[str, Sweep]) -> None:
     again = dataclasses.replace(main["mnist"], name="mnist-again", records=main["mnist"].records[:2])
     kinds = [sweep["kind"] for sweep in explorer_data({"mnist": main["mnist"], "mnist-again": again})["sweeps"]]
     assert kinds == ["preactivation", "again"]
-
-
-def test_a_run_says_where_it_comes_from(main: dict[str, Sweep], data: dict) -> None:
-    sweep = next(sweep for sweep in data["sweeps"] if sweep["name"] == "mnist")
-    record, run = main["mnist"].records[0], sweep["runs"][0]
-    differing = {name for name, value, default in run["parameters"] if value != default}
-    assert {"dataset", "precision"} <= differing == {p.name for p in parameters_of(record) if p.differs}
-    assert all(data["meanings"][name] for name, _, _ in run["parameters"])
-    provenance = record.run["provenance"]
-    assert provenance["commit"].startswith(run["origin"]["commit"])
-    assert f"torch {provenance['versions']['torch']}" in run["origin"]["versions"]
-    assert provenance["processor"] in run["origin"]["machine"]
-    assert run["origin"]["record"].startswith("fresh" if record.fresh else "stale")
-    assert run["files"][0] == "run.json"
-    assert set(run["files"]) == {path.name for path in record.folder.iterdir()}
 
 
 def test_scripts_are_kept_off_other_pages() -> None:

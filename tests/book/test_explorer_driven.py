@@ -66,7 +66,7 @@ def test_the_slider_obeys_keys_and_the_address_follows(explorer: Opener, mnist: 
     expect(page.get_by_label("scaled", exact=True)).to_be_checked()
 
 
-def test_an_address_restores_the_view(explorer: Opener, mnist: Sweep) -> None:
+def test_an_address_restores_the_view_and_is_copied(explorer: Opener, mnist: Sweep) -> None:
     address = "#dataset=mnist&block=preactivation&seed=1&blocks=24&measure=absolute&compare=digits,postactivation,0,6"
     page = explorer(address)
     first, second = page.get_by_role("region", name="Run A"), page.get_by_role("region", name="Run B")
@@ -81,6 +81,10 @@ def test_an_address_restores_the_view(explorer: Opener, mnist: Sweep) -> None:
         said(record_at(mnist, 24, 1).run["averages"]["end"]["absolute"], 3)
     )
     assert page.url.endswith(address)
+    page.evaluate("navigator.clipboard && (navigator.clipboard.writeText = async words => { window.copied = words; })")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("window.copied") == page.url
 
 
 @pytest.mark.parametrize(
@@ -167,16 +171,6 @@ def test_every_control_is_large_enough(explorer: Opener) -> None:
     )
     assert controls.count() > 12
     assert small == []
-
-
-def test_the_link_is_copied(explorer: Opener) -> None:
-    page = explorer("#dataset=mnist&blocks=48")
-    page.evaluate(
-        "navigator.clipboard && (navigator.clipboard.writeText = async (words) => { window.copied = words; })"
-    )
-    page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    assert page.evaluate("window.copied") == page.url
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -17,13 +17,11 @@ from conftest import ROOT
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from resperturb import figures, measure
+from resperturb import figures
 from resperturb.analysis import summaries
-from resperturb.models.external import load_model
 from resperturb.models.residual import spread
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep
-from resperturb.training.external_data import load_pictures
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +149,3 @@ def test_the_style_sheet_has_the_palette_and_gives_the_same_file_for_the_same_nu
         assert mpl.rcParams["text.color"] == figures.INK
         assert mpl.rcParams["figure.facecolor"] == "none"
         assert svg(figures.per_block(records[0])) == svg(figures.per_block(records[0]))  # no random ids
-
-
-def test_one_and_several_networks_are_drawn() -> None:
-    model = load_model("torchvision:resnet18")
-    table = measure(model, load_pictures("digits", model, samples=4, size=32))
-    for tables, label in (({"a": table}, "block $l$"), ({"a": table, "b": table}, "relative position of the block")):
-        (axes,) = figures.side_by_side(tables).axes
-        assert axes.get_xlabel() == label
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == list(tables)
-    assert figures.overview({"a": table}).iloc[0]["transitions"] == 3

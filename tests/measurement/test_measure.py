@@ -111,14 +111,7 @@ def test_the_step_is_taken_after_the_activation(step):
     assert np.allclose(ours, plain, atol=1e-7)
 
 
-def test_a_module_used_twice_is_two_blocks():
-    block = Turn([0.5 * ROTATION])
-    table = measure(nn.Sequential(block, block), [XY])
-    assert table.name.tolist() == ["0", "0"]
-    assert table.state_norm[1] == pytest.approx(table.state_norm[0] * np.sqrt(1.25))
-
-
-def test_a_residual_inside_a_residual():
+def test_a_residual_inside_a_residual_in_a_module_used_twice():
     class Nested(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -154,14 +147,6 @@ def test_tokens_one_by_one():
     assert token.samples[0] == 2
     ratio = np.sqrt([(25 + 9 * 4) / 29, (1 + 9 * 2) / 3]) / 2
     assert sample.scaled[0] == pytest.approx(ratio.mean())
-
-
-def test_a_branch_that_starts_at_zero():
-    table = measure(small(initialization="zero"), [images()])
-    identity = table[table.kind == "identity"]
-    assert (identity.scaled == 0).all()
-    assert (identity.influence == 0).all()
-    assert identity.cosine.isna().all()
 
 
 def test_alpha_belongs_to_the_perturbation():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from builders import with_statistics
 
 from resperturb.errors import ExperimentError
 from resperturb.measurement.measure import measure
@@ -13,12 +14,8 @@ from resperturb.studies.published import Published, explicit_ratios
 
 
 def network_with_statistics(each: int) -> PublishedNetwork:
-    """Random weights, and batch norms that have seen a batch."""
     torch.manual_seed(0)
-    network = PublishedNetwork(each).train()
-    with torch.no_grad():
-        network(torch.randn(16, 3, 32, 32))
-    return network.eval()
+    return with_statistics(PublishedNetwork(each), torch.randn(16, 3, 32, 32))
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("resnet20", 7), ("resnet32", 13), ("resnet44", 19), ("resnet56", 25)])

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import silent, with_statistics
 from conftest import ROOT
 from torch import nn
 
@@ -35,19 +36,9 @@ from resperturb.studies.text import TextStudy, corpus, encode_text, windows
 TINY = {"epochs": 1, "train_size": 64, "test_size": 32, "measured_images": 16}
 
 
-def silent(line: str) -> None:
-    pass
-
-
 def network_with_statistics(blocks: int = 7, **settings: object) -> ResidualNetwork:
-    """Random weights, and batch norms that have seen a batch."""
     torch.manual_seed(0)
-    network = ResidualNetwork(blocks, width=4, **settings)
-    network.train()
-    with torch.no_grad():
-        for _ in range(3):
-            network(torch.randn(32, 1, 8, 8))
-    return network.eval()
+    return with_statistics(ResidualNetwork(blocks, width=4, **settings), torch.randn(32, 1, 8, 8))
 
 
 class TestInitialization:
