@@ -25,7 +25,6 @@ FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
 # Defaults of fields that neither the experiment nor the data set states as a value.
 UNSET = {
     "sections": "3, or as many as blocks if fewer",
-    "weight_decay": "what makes T equal clock",
     "threads": "one for digits, else all",
 }
 

@@ -65,8 +65,9 @@ class Experiment(Parameters):
     batch_size: int = 64  # images a step
     learning_rate: float = 0.1  # peak of the one-cycle schedule
     momentum: float = 0.9  # of stochastic gradient descent
-    clock: float = 5.0  # time under weight decay, T = sum of lr * weight_decay / (1 - momentum) over steps
-    weight_decay: float | None = None  # None: what makes T equal `clock`
+    weight_decay: float | None = 5e-4  # what people use on CIFAR-10; None: what makes T equal `clock`
+    # Where weight_decay is None: time under weight decay, T = sum of lr * weight_decay / (1 - momentum) over steps.
+    clock: float = 5.0
     decayed: str = field(default="all", metadata={"later": True})  # parameters that weight decay acts on
     norm_epsilon: float = field(default=1e-5, metadata={"later": True})  # added to the variance by batch norm
     augmentation: str | None = None  # "crop-flip": shift by up to an eighth of the side, mirror; or "none"
@@ -128,6 +129,11 @@ class Experiment(Parameters):
 
     def _check_together(self) -> None:
         """What no field can be blamed for alone."""
+        if self.weight_decay is not None and self.clock != type(self).clock:
+            raise ExperimentError(
+                f"clock sets the weight decay where weight_decay is None, but got clock {self.clock:g} and weight_decay "
+                f"{self.weight_decay:g}: give weight_decay=None with a clock, or leave the clock away."
+            )
         if self.momentum >= 1:
             raise ExperimentError(f"momentum must be below 1, but got {self.momentum}; a usual value is 0.9.")
         if self.sections > self.blocks > 0:

@@ -58,7 +58,8 @@ class TrainedStudy(Study):
     train_size: int | None = None
     test_size: int | None = None
     measured_images: int = 256  # test images that all of it is taken on
-    clock: float = 5.0  # time under weight decay
+    clock: float = 5.0  # time under weight decay, where weight_decay is None
+    weight_decay: float | None = field(default=None, metadata={"later": True})  # None: what makes T equal `clock`
     precision: str = "float32"  # of training
 
     def __post_init__(self) -> None:
