@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from resperturb.analysis.conventions import convention_table, fit_shared_depths
+from resperturb.analysis.conventions import convention_table
+from resperturb.analysis.sensitivity import shared_slopes
 from resperturb.analysis.summaries import signed
 from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
 
@@ -41,7 +42,7 @@ def shifts_by_field(sweeps: dict[str, Sweep]) -> dict[str, list[str]]:
         if base is not None:
             varied.append((sweep, base, {"block": (KINDS[sweep.block], KINDS[base.block])}))
     for sweep, base, fields in varied:
-        laws = fit_shared_depths(sweep, base)
+        laws = shared_slopes(sweep, base)
         if laws is None:
             continue
         for field, (given, _) in fields.items():
@@ -55,7 +56,7 @@ def shifts_by_convention(sweeps: dict[str, Sweep]) -> dict[str, list[str]]:
     """How far conventions moved the exponent of each sweep, by convention."""
     shifts: dict[str, list[str]] = {}
     for sweep in main_sweeps(sweeps).values():
-        for _, row in convention_table(sweep, sweeps).iterrows():
+        for _, row in convention_table(sweep).iterrows():
             moved = f"{row['moved by']:+.2f}".replace("-", "−")
             shifts.setdefault(str(row["convention"]), []).append(f"{sweep.name} {moved}")
     return shifts

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from resperturb.analysis.power_law import PowerLaw
-from resperturb.analysis.summaries import SOURCE, interval, signed, verdict
+from resperturb.analysis.slope_tests import LEVEL, Slope, answer
+from resperturb.analysis.summaries import SOURCE, interval, signed
 from resperturb.errors import ScalingError
 
 HOLDS, ROUGH, NOT, OPEN = "holds", "holds roughly", "does not hold", "cannot be told"
+ANSWERS = {"yes": HOLDS, "roughly": ROUGH, "no": NOT, "open": OPEN}  # of the plan's question on an exponent
 OURS = "this book"
 HAUSER = f"{SOURCE['end']}, abstract"
 POINT = 0.01  # accuracies that differ by less are alike
@@ -39,6 +40,7 @@ class LedgerRow:
         value, interval: ready to print; the interval may be empty.
         verdict: holds, holds roughly, does not hold, or cannot be told.
         chapter: page and anchor of the book.
+        accuracy: of the networks on test images, from the least accurate depth to the most; may be empty.
         records: the folder and the number of runs.
     """
 
@@ -49,6 +51,7 @@ class LedgerRow:
     interval: str
     verdict: str
     chapter: str
+    accuracy: str
     records: str
 
     def shown(self, page: str | None, names: Collection[str]) -> bool:
@@ -62,12 +65,14 @@ class Subject:
 
     Attributes:
         name: its part of a row's id.
+        accuracy: of its networks, in words.
         records: the folder and the number of runs.
         data: arguments for the deciding functions, by name.
         words: what the sentence names in braces.
     """
 
     name: str
+    accuracy: str
     records: str
     data: Mapping[str, Any]
     words: Mapping[str, str] = field(default_factory=dict)
@@ -99,8 +104,8 @@ class Claim:
         if finding is None:
             return None
         sentence = self.sentence.format_map(subject.words)
-        answer = (finding.value, finding.interval, finding.verdict)
-        return LedgerRow(f"{subject.name}/{self.name}", self.source, sentence, *answer, self.shown, subject.records)
+        found = (finding.value, finding.interval, finding.verdict)
+        return LedgerRow(f"{subject.name}/{self.name}", self.source, sentence, *found, self.shown, subject.accuracy, subject.records)
 
 
 CLAIMS: list[Claim] = []
@@ -148,9 +153,17 @@ def listed(values: Iterable[float]) -> str:
     return ", ".join(map(signed, values))
 
 
-def exponent_is(law: PowerLaw, claimed: float, ranges: Iterable[float] = ()) -> Finding:
-    """The finding on a claimed exponent."""
-    return Finding(signed(law.exponent), verdict(law, claimed, ranges), interval(law))
+def exponent_is(slope: Slope, claimed: float) -> Finding:
+    """The finding on a claimed exponent by the plan's rule, of one test: the t-test of it, and equivalence."""
+    word = answer(slope.p_value(claimed) < LEVEL, slope.equivalence(claimed) < LEVEL, bent=False)
+    return Finding(signed(slope.exponent), ANSWERS[word], interval(slope))
+
+
+def within(moved: float, low: float, high: float, margin: float) -> str:
+    """The verdict on "two numbers differ by at most a margin", from the interval of their difference."""
+    if -margin <= low and high <= margin:
+        return HOLDS
+    return NOT if low > margin or high < -margin else OPEN
 
 
 def across(values: pd.Series, form: str, fits: Callable[[float], bool]) -> Finding:

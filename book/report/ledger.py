@@ -17,8 +17,8 @@ import report.study_claims
 import report.sweep_claims
 import report.usual_claims  # noqa: F401 (importing a module registers its claims)
 from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, LedgerRow, Subject, rows_about
-from resperturb.analysis.clock import FOLDERS, clock_records
-from resperturb.records.record import records_in
+from resperturb.analysis.bootstrap import finished
+from resperturb.records.record import Record, records_in
 from resperturb.records.sweeps import KINDS, Sweep, base_of, load_sweeps, main_sweeps, sensitivity_sweeps
 
 FILE = Path("results/ledger.csv")
@@ -31,7 +31,12 @@ def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
     results = sweeps["digits"].records[0].folder.parent.parent
     about_sweeps = {
         "sweep": [
-            Subject(name, runs_in(sweep.folder, sweep.records), {"sweep": sweep, "sweeps": sweeps})
+            Subject(
+                name,
+                accuracy_words(sweep.records),
+                runs_in(sweep.folder, sweep.records),
+                {"sweep": sweep, "sweeps": sweeps},
+            )
             for name, sweep in main_sweeps(sweeps).items()
         ],
         "kind": other_kinds(sweeps),
@@ -50,7 +55,7 @@ def runs_in(folder: str, records: Sized) -> str:
 
 def comparison(sweep: Sweep, base: Sweep, **words: str) -> Subject:
     records = f"{runs_in(sweep.folder, sweep.records)}, {base.folder}"
-    return Subject(sweep.name, records, {"sweep": sweep, "base": base}, words)
+    return Subject(sweep.name, accuracy_words(sweep.records), records, {"sweep": sweep, "base": base}, words)
 
 
 def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
@@ -70,13 +75,23 @@ def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
 
 def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list[Subject]:
     """The records of one study or map, where there are any."""
-    where = f"results/{folder}"
-    if folder in FOLDERS:
-        runs = clock_records(results).get(folder, [])
-        return [Subject(folder, runs_in(where, runs), {"runs": runs})] if runs else []
     records = records_in(results / folder)
-    data = {"records": records, "digits": sweeps["digits"].records, "sweeps": sweeps}
-    return [Subject(folder, runs_in(where, records), data)] if records else []
+    if not records:
+        return []
+    data = {"records": records, "runs": finished(records), "results": results, "sweeps": sweeps}
+    return [Subject(folder, accuracy_words(records), runs_in(f"results/{folder}", records), data)]
+
+
+def accuracy_words(records: Iterable[Record]) -> str:
+    """The accuracy of networks on test images, from the least accurate to the most; empty where none was taken."""
+    found = []
+    for record in records:
+        if "accuracy" in record.run:
+            found.append(record.run["accuracy"])
+        elif (record.folder / "network.csv").is_file() and "accuracy" in record.table("network"):
+            found.append(record.table("network")["accuracy"].item())
+    found = [value for value in found if value is not None and value == value]
+    return f"{min(found):.1%} to {max(found):.1%}" if found else ""
 
 
 def ledger_table(rows: Iterable[LedgerRow]) -> pd.DataFrame:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
-from report.claims import HOLDS, NOT, OPEN, OURS, POINT, Finding, across, claim, exponent_is, truth
+from report.claims import HOLDS, NOT, OPEN, OURS, POINT, Finding, across, claim, exponent_is, truth, within
 from resperturb.analysis import clock, study_tables
-from resperturb.analysis.power_law import PowerLaw, fit_power_law
+from resperturb.analysis.bootstrap import finished
+from resperturb.analysis.slope_tests import SMALLEST, Slope, difference
 from resperturb.analysis.study_tables import carrier_averages, fit_column
-from resperturb.analysis.summaries import ROUGHLY, interval, signed
+from resperturb.analysis.summaries import interval, signed
 from resperturb.analysis.theory import VARIANTS, Variant
-from resperturb.records.record import Record
+from resperturb.records.record import Record, load_records
 
+STILL = 0.05  # an effect of the number of steps below this is none
 RANKED = 0.5  # a rank correlation from here on ranks
 BETTER = 0.1  # and one that is so much higher ranks better
 EVEN = 0.25  # steps whose lengths have a coefficient of variation below this are equispaced
@@ -41,17 +44,8 @@ def falls_as(name: str, variant: Variant, claimed: float) -> None:
 
 
 for each, way in VARIANTS.items():
-    if way.exponent is not None:
+    if way.exponent is not None and not way.power:  # a factor on the branch passes its own exponent on
         falls_as(each, way, way.exponent)
-
-
-@claim_start(
-    "zero", VARIANTS["zero"].source, "Branches that start at zero perturb nothing before training, at any depth."
-)
-def zero_perturbs_nothing(records: Records) -> Finding | None:
-    table = study_tables.initial_averages(records)
-    zero = table.loc[table["variant"] == "zero", "scaled"]
-    return Finding(f"at most {zero.max():g}", truth(zero.max() == 0)) if len(zero) else None
 
 
 @claim_start(
@@ -123,34 +117,40 @@ def better_than_random(records: Records) -> Finding:
 
 # ------------------------------------------------------------------------------------------- growth
 
+def strong_digits(results: Path) -> list[Record]:
+    """The sweep that growth is compared with: the digits, pre-activation, at the decay that takes T to 5."""
+    runs = finished(load_records(results / "decay-digits"))
+    return [r for r in runs if r.experiment.weight_decay is None and r.experiment.block == "preactivation"]
+
+
 claim_growth = partial(claim, shown="growth#beside-the-sweep", about="growth")
 
 
 @claim_growth("found", OURS, "A growing network gets below every epsilon tried.")
-def gets_below(records: Records, digits: list[Record]) -> Finding:
-    table = study_tables.growth_table(records, digits)
+def gets_below(records: Records, results: Path) -> Finding:
+    table = study_tables.growth_table(records, strong_digits(results))
     found, tried = int(table["found"].sum()), int(table["seeds"].sum())
     return Finding(f"{found} of {tried}", truth(found == tried))
 
 
 @claim_growth("depth", OURS, f"It ends at the depth that the sweep gives, within a factor of {DOUBLING:g}.")
-def ends_at_the_depth(records: Records, digits: list[Record]) -> Finding:
-    ratio = study_tables.growth_table(records, digits).set_index("epsilon")["depth over the sweep's"]
+def ends_at_the_depth(records: Records, results: Path) -> Finding:
+    ratio = study_tables.growth_table(records, strong_digits(results)).set_index("epsilon")["depth over the sweep's"]
     return across(ratio, "{:.2f} times", lambda value: 1 / DOUBLING <= value <= DOUBLING)
 
 
 @claim_growth(
     "accuracy", OURS, "It is there as accurate as the network that the sweep trained at its depth, within a point."
 )
-def as_accurate(records: Records, digits: list[Record]) -> Finding | None:
-    table = study_tables.growth_table(records, digits).set_index("epsilon")
+def as_accurate(records: Records, results: Path) -> Finding | None:
+    table = study_tables.growth_table(records, strong_digits(results)).set_index("epsilon")
     gap = (table["accuracy"] - table["sweep's accuracy"]).dropna()
     return across(gap, "{:+.1%}", lambda value: value >= -POINT) if len(gap) else None
 
 
 @claim_growth("work", OURS, "It takes less work than to train the depths of the sweep up to its answer.")
-def less_work(records: Records, digits: list[Record]) -> Finding:
-    work = study_tables.growth_table(records, digits).set_index("epsilon")["work over the sweep's"]
+def less_work(records: Records, results: Path) -> Finding:
+    work = study_tables.growth_table(records, strong_digits(results)).set_index("epsilon")["work over the sweep's"]
     return across(work, "{:.2f} times", lambda value: value < 1)
 
 
@@ -234,69 +234,27 @@ def mlp_adds_more(records: Records) -> Finding:
 # ------------------------------------------------------------------------------------------- time under weight decay
 
 claim_clock = partial(claim, about=clock.FOLDERS)
-EXPONENTS = "clock#the-exponent-over-t"
-
-
-def longest_runs(runs: list[Record]) -> pd.DataFrame:
-    """Exponents of the runs with most epochs, by T; empty where too few depths learned."""
-    exponents = clock.clock_exponents(runs)
-    return exponents if exponents.empty else exponents[exponents["epochs"] == exponents["epochs"].max()]
-
-
-@claim_clock("most", OURS, "With the most, it is −1.", shown=EXPONENTS, place=-1, claimed=-1.0)
-@claim_clock(
-    "least",
-    OURS,
-    "With the least weight decay tried, training leaves the exponent at −1/2.",
-    shown=EXPONENTS,
-    place=0,
-    claimed=-0.5,
-)
-def exponent_at_the_end(runs: list[Record], place: int, claimed: float) -> Finding | None:
-    longest = longest_runs(runs)
-    if longest.empty:
-        return None
-    end = longest.iloc[place]
-    chosen = [
-        record
-        for record in clock.trained_well(runs)
-        if record.experiment.epochs == end["epochs"] and round(record.run["training"]["clock"], 3) == end["clock"]
-    ]
-    finding = exponent_is(fit_power_law(chosen, replicates=500), claimed)
-    where = f"at T = {end['clock']:g}, {end['epochs']:.0f} epochs"
-    return Finding(f"{finding.value} {where}", finding.verdict, finding.interval)
 
 
 @claim_clock(
-    "settles",
+    "steps",
     OURS,
-    f"From T = {clock.SATURATED:g} on the exponent stays where it is, within {ROUGHLY}.",
-    shown=EXPONENTS,
+    f"T alone counts: at one T of {clock.DECAYING:g} or more the number of steps does not move the average "
+    f"(d log average / d log steps within {STILL} of 0; all runs).",
+    shown="clock#is-it-a-clock",
+    learned=False,
 )
-def settles(runs: list[Record]) -> Finding | None:
-    longest = longest_runs(runs)
-    late = longest[longest["clock"] >= clock.SATURATED] if len(longest) else longest
-    if len(late) < 2:
-        return None
-    moved = late["exponent"].iloc[-1] - late["exponent"].iloc[0]
-    value = f"{moved:+.2f} from T = {late['clock'].iloc[0]:g} to {late['clock'].iloc[-1]:g}".replace("-", "−")
-    return Finding(value, truth(abs(moved) <= ROUGHLY))
-
-
 @claim_clock(
-    "collapse",
+    "steps-learned",
     OURS,
-    f"Runs of one T that learned have one average whatever the number of steps, within a factor of {clock.ALIKE}.",
-    shown="clock#one-curve",
+    "So it is among runs that learned (this filter was chosen after the runs were seen).",
+    shown="clock#is-it-a-clock",
+    learned=True,
 )
-def one_curve(runs: list[Record]) -> Finding | None:
+def steps_do_not_matter(runs: list[Record], learned: bool) -> Finding:
     table = clock.clock_table(runs)
-    apart = clock.collapse(table[table["clock"] > 0])
-    if apart.empty:
-        return None
-    near = apart["ratio"] <= clock.ALIKE
-    value = f"{near.sum()} of {len(near)} within; at most {apart['ratio'].max():.2f} times"
-    return Finding(value, truth(bool(near.all()), bool(near.mean() > 0.5)))
+    slope, low, high = clock.steps_effect(table[table["learned"]] if learned else table)
+    return Finding(signed(slope), within(slope, low, high, STILL), f"{signed(low)} to {signed(high)}")
 
 
 # ------------------------------------------------------------------------------------------- carriers
@@ -304,7 +262,7 @@ def one_curve(runs: list[Record]) -> Finding | None:
 claim_carriers = partial(claim, shown="carriers#gains-and-weights", about="carriers")
 
 
-def carrier_law(records: Records, size: str) -> PowerLaw:
+def carrier_law(records: Records, size: str) -> Slope:
     """The exponent over depth of one size after training."""
     means = carrier_averages(records)
     return fit_column(means[means["moment"] == "end"], "blocks", size)
@@ -320,13 +278,13 @@ def falls(records: Records, size: str) -> Finding:
 @claim_carriers(
     "product",
     OURS,
-    f"Their product falls as the absolute perturbation does, within {ROUGHLY}.",
+    f"Their product falls as the absolute perturbation does, within {SMALLEST}.",
     sizes=("both", "absolute"),
 )
 @claim_carriers(
-    "shared", OURS, f"They fall alike: their exponents are within {ROUGHLY} of each other.", sizes=("gain2", "weight2")
+    "shared", OURS, f"They fall alike: their exponents are within {SMALLEST} of each other.", sizes=("gain2", "weight2")
 )
 def fall_alike(records: Records, sizes: tuple[str, str]) -> Finding:
     first, second = (carrier_law(records, size) for size in sizes)
-    near = abs(first.exponent - second.exponent) <= ROUGHLY
-    return Finding(f"{signed(first.exponent)} and {signed(second.exponent)}", truth(near), interval(first))
+    word = within(*difference(first, second), SMALLEST)
+    return Finding(f"{signed(first.exponent)} and {signed(second.exponent)}", word, interval(first))

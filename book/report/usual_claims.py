@@ -1,31 +1,25 @@
-"""Claims about networks trained as people train them: usual decay, networks of others, and networks without blocks."""
+"""Claims about weight decay, networks that others trained, and networks without blocks."""
 
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
-from report.claims import HAUSER, HOLDS, NOT, OPEN, OURS, POINT, ROUGH, Finding, claim, truth
+from report.claims import ANSWERS, HAUSER, HOLDS, NOT, OPEN, OURS, POINT, Finding, claim, exponent_is, truth
 from report.study_claims import Records
-from resperturb.analysis.conditions import condition_table, run_table
+from resperturb.analysis.conditions import accuracy_by_depth, condition_table, run_table
+from resperturb.analysis.power_law import stopping_depth
 from resperturb.analysis.published import COUNTS, published_slopes, published_table
-from resperturb.analysis.slope_tests import LEVEL, SMALLEST, Slope, answer
+from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs, mean_difference
 from resperturb.analysis.summaries import signed
+from resperturb.records.record import load_records
 from resperturb.records.sweeps import TITLES, Sweep
 
-VERDICTS = {"yes": HOLDS, "roughly": ROUGH, "no": NOT, "open": OPEN}  # of the plan's answers
-DECAY = ("weight_decay",)
-
-
-def ends(slope: Slope) -> str:
-    return " to ".join(map(signed, slope.interval()))
-
-
-def is_claimed(slope: Slope) -> Finding:
-    """The plan's answer, of a line whose bend the few networks cannot show."""
-    word = answer(slope.p_value() < LEVEL, slope.equivalence() < LEVEL, bent=False)
-    return Finding(signed(slope.exponent), VERDICTS[word], ends(slope))
+DECAY = ("block", "weight_decay")
+USUAL = 2e-3  # a weight decay up to this one is one that people use
+EPSILON = 0.05  # of the stopping rule; the paper names none
 
 
 # ------------------------------------------------------------------------------------------- networks of others
@@ -46,7 +40,7 @@ claim_published = partial(claim, shown="usual#networks-that-others-trained", abo
     way="blocks, averaged over blocks",
 )
 def published_exponent(records: Records, way: str) -> Finding:
-    return is_claimed(published_slopes(published_table(records))[way])
+    return exponent_is(published_slopes(published_table(records))[way], -1.0)
 
 
 @claim_published("counting", OURS, f"What counts as a block moves their exponent by less than {SMALLEST}.")
@@ -71,65 +65,126 @@ def published_agrees(records: Records) -> Finding:
 
 # ------------------------------------------------------------------------------------------- decay as an axis
 
-claim_decay = partial(claim, shown="usual#weight-decay-as-an-axis", about="decay-mnist")
+FOLDERS = tuple(f"decay-{dataset}" for dataset in TITLES)
+claim_decay = partial(claim, shown="decay#what-the-records-say", about=FOLDERS)
 
 
 def by_decay(records: Records) -> pd.DataFrame:
-    return condition_table(run_table(records, DECAY), DECAY)
+    """The plan's tests of each decay, pre-activation blocks; the strongest decay is the last row."""
+    table = condition_table(run_table(records, DECAY), DECAY)
+    return table[table["block"] == "preactivation"].sort_values("weight_decay", ignore_index=True)
+
+
+def runs_at(records: Records, decay: float) -> Records:
+    """The runs with pre-activation blocks and one decay."""
+    there = (r for r in records if r.run["training"]["weight_decay"] == decay)
+    return [r for r in there if r.experiment.block == "preactivation"]
+
+
+def strongest(records: Records) -> float:
+    return max(record.run["training"]["weight_decay"] for record in records)
 
 
 @claim_decay(
-    "exponent",
+    "usual",
     HAUSER,
-    "With no weight decay, or one that people use, the average after training is inversely proportional to the number "
+    f"With no weight decay, or one of up to {USUAL:g}, the average after training is inversely proportional to the number "
     "of blocks.",
 )
 def usual_decay(records: Records) -> Finding:
     table = by_decay(records)
+    table = table[table["weight_decay"] <= USUAL]
     words = set(table["answer"])
     rows = table[["weight_decay", "exponent", "low", "high"]].to_numpy(dtype=float)
     value = ", ".join(f"{signed(exponent)} at {decay:g}" for decay, exponent, _, _ in rows)
     ranges = "; ".join(f"{signed(low)} to {signed(high)}" for _, _, low, high in rows)
-    return Finding(value, VERDICTS[words.pop()] if len(words) == 1 else OPEN, ranges)
+    return Finding(value, ANSWERS[words.pop()] if len(words) == 1 else OPEN, ranges)
+
+
+@claim_decay("strong", HAUSER, "With the decay that takes T to 5 in these few steps, it is.")
+def strong_decay(records: Records) -> Finding:
+    last = by_decay(records).iloc[-1]
+    value = f"{signed(last['exponent'])} at {last['weight_decay']:.2g}"
+    return Finding(value, ANSWERS[last["answer"]], f"{signed(last['low'])} to {signed(last['high'])}")
+
+
+@claim_decay("moves", OURS, f"That decay makes the exponent steeper by more than {SMALLEST}, beside none.")
+def decay_moves_it(records: Records) -> Finding:
+    strong, none = (runs_at(records, decay) for decay in (strongest(records), 0.0))
+    depths = {record.blocks for record in none}
+    moved, low, high = difference(fit_runs([r for r in strong if r.blocks in depths]), fit_runs(none))
+    word = HOLDS if high < -SMALLEST else NOT if low > -SMALLEST else OPEN
+    return Finding(signed(moved), word, f"{signed(low)} to {signed(high)}")
+
+
+@claim_decay("alive", OURS, "With it, every block adds something that depends on the image.")
+def alive_under_strong_decay(records: Records) -> Finding:
+    share = by_decay(records)["alive"].iloc[-1]
+    return Finding(f"at least {share:.0%}", truth(share == 1))
+
+
+@claim_decay("accurate", OURS, "Networks with a decay of up to 5e-4 are as accurate as those, or more, at every depth.")
+def as_accurate_without(records: Records) -> Finding:
+    strong = accuracy_by_depth(runs_at(records, strongest(records)))
+    usual = pd.concat([accuracy_by_depth(runs_at(records, decay)) for decay in (0.0, 5e-4)], axis=1)
+    gained = usual.sub(strong, axis=0).stack().dropna()
+    value = f"{100 * gained.min():+.1f} to {100 * gained.max():+.1f} points".replace("-", "−")
+    return Finding(value, truth(bool((gained >= 0).all()), bool((gained >= -POINT).all())))
 
 
 @claim_decay(
-    "accurate", OURS, "Networks with that little decay are as accurate as those with T = 5, or more, at every depth."
+    "stopping",
+    OURS,
+    f"The stopping rule answers for the task, not for the decay: the depth at which the average is below {EPSILON} is the "
+    "same with and without decay, within a factor of 2.",
 )
-def as_accurate_without(records: Records, sweeps: dict[str, Sweep]) -> Finding:
-    usual = run_table(records, DECAY).groupby("blocks")["accuracy"].mean()
-    strong = run_table(sweeps["mnist"].records, DECAY).groupby("blocks")["accuracy"].mean()
-    gained = (usual - strong).dropna()
-    value = f"{100 * gained.min():+.1f} to {100 * gained.max():+.1f} points".replace("-", "−")
-    return Finding(value, truth(bool((gained >= 0).all()), bool((gained >= -POINT).all())))
+def stops_alike(records: Records) -> Finding:
+    depths = [stopping_depth(EPSILON, runs_at(records, decay), replicates=200) for decay in (strongest(records), 0.0)]
+    words = [f"{found.crossing:.0f}{'' if found.measured else ' (extrapolated)'}" for found in depths]
+    ratio = depths[1].crossing / depths[0].crossing
+    return Finding(f"{words[0]} with, {words[1]} without", truth(0.5 <= ratio <= 2))
 
 
 # ------------------------------------------------------------------------------------------- no blocks at all
 
 
-def depth_is_used(dataset: str) -> None:
-    """Claim that the blocks of a main sweep make it more accurate."""
+def depth_is_used(dataset: str, name: str, sentence: str, strong: bool) -> None:
+    """Claim that the blocks of a data set's networks make them more accurate, by the plan's rule."""
 
     @claim(
-        f"{dataset}-used",
+        f"{dataset}-{name}",
         OURS,
-        f"Depth is used on {TITLES[dataset]}: at T = 5 the network without blocks is more than a point less accurate "
-        "than the best depth.",
+        f"Depth is used on {TITLES[dataset]}{sentence}: the network without blocks is less accurate than the best depth, "
+        "by more than a point and more than the interval of the difference.",
         shown="usual#without-a-block",
         about="without-blocks",
         dataset=dataset,
+        strong=strong,
     )
-    def worse_without(records: Records, sweeps: dict[str, Sweep], dataset: str) -> Finding:
-        without = [
-            record.run["accuracy"]
-            for record in records
-            if record.experiment.dataset == dataset and record.run["training"]["clock"] > 0
-        ]
-        depths = run_table(sweeps[dataset].records, ("dataset",)).groupby("blocks")["accuracy"].mean()
-        bare, best = sum(without) / len(without), depths.max()
-        value = f"{bare:.1%} without, {best:.1%} at {depths.idxmax()}"
-        return Finding(value, truth(best - bare > POINT))
+    def worse_without(
+        records: Records, results: Path, sweeps: dict[str, Sweep], dataset: str, strong: bool
+    ) -> Finding | None:
+        if strong:
+            every = load_records(results / f"decay-{dataset}")
+            with_blocks = runs_at(every, strongest(every))
+        elif dataset in sweeps:
+            with_blocks = sweeps[dataset].finished
+        else:
+            return None
+        settings = {**with_blocks[0].experiment.identity, "blocks": 0, "sections": 3, "seed": None}
+        bare = [r.run["accuracy"] for r in records if {**r.experiment.identity, "seed": None} == settings]
+        best = accuracy_by_depth(with_blocks).idxmax()
+        deep = [r.run["accuracy"] for r in with_blocks if r.blocks == best]
+        if not bare:
+            return None
+        gained, low, high = mean_difference(deep, bare)
+        value = f"{sum(bare) / len(bare):.1%} without, {sum(deep) / len(deep):.1%} at {best}"
+        word = NOT if gained <= POINT else HOLDS if low > 0 else OPEN
+        ends = f"{100 * low:+.1f} to {100 * high:+.1f} points".replace("-", "−") if low == low else ""
+        return Finding(value, word, ends)
 
 
 for each in TITLES:
-    depth_is_used(each)
+    depth_is_used(each, "used", "", strong=False)
+for each in TITLES:
+    depth_is_used(each, "used-strong", " where decay takes T to 5", strong=True)

@@ -1,7 +1,7 @@
 """Time under weight decay: the average over depth as a function of T and of the number of steps, from runs of networks.
 
 T = sum over steps of learning rate * weight decay / (1 - momentum). Runs reach the same T with few steps and much decay
-or with many and little; if T is the clock, they end alike.
+or with many and little; if T were all that counts, they would end alike.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.bootstrap import TABLE_REPLICATES, finished
-from resperturb.analysis.power_law import fit_power_law
+from resperturb.analysis.bootstrap import finished
+from resperturb.analysis.slope_tests import Slope, fit_runs
 from resperturb.errors import RecordError, ScalingError
+from resperturb.experiment.experiment import Experiment
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import FEWEST_DEPTHS
 
 LABELS = {"clock": "digits", "clock-postactivation": "digits, post-activation", "clock-mnist": "MNIST"}
 FOLDERS = tuple(LABELS)
-ALIKE = 1.25  # averages within this factor of each other are alike
-LEARNED = 0.05  # accuracy a run may fall short of the best of its depth by; below, it is a network that learned little
-SATURATED = 5.0  # T from which on the effect is said to have saturated
+LEARNED = 0.05  # accuracy a run may fall short of the best of its depth by; chosen after the runs were seen
+DECAYING = 2.0  # T from which on decay has had an effect
 
 
 def clock_records(results: Path | str) -> dict[str, list[Record]]:
@@ -47,15 +47,19 @@ def clock_table(records: Sequence[Record]) -> pd.DataFrame:
     """One row a run: how it was trained, and where it ended.
 
     Returns:
-        Columns epochs, clock (T), weight_decay, blocks, seed, accuracy, start and scaled (the average at initialisation
-        and at the end), product (blocks times the latter), learned (among those that :func:`trained_well`).
+        Columns epochs, steps, clock (T), weight_decay, learning_rate, batch_size, blocks, seed, accuracy, start and
+        scaled (the average at initialisation and at the end), product (blocks times the latter), learned (among those
+        that :func:`trained_well`).
     """
     well = {record.folder for record in trained_well(records)}
     rows = [
         {
             "epochs": record.experiment.epochs,
+            "steps": record.run["training"]["steps"],
             "clock": round(record.run["training"]["clock"], 3),
             "weight_decay": record.run["training"]["weight_decay"],
+            "learning_rate": record.experiment.learning_rate,
+            "batch_size": record.experiment.batch_size,
             "blocks": record.blocks,
             "seed": record.seed,
             "accuracy": record.run["accuracy"],
@@ -73,39 +77,42 @@ def clock_exponents(records: Sequence[Record]) -> pd.DataFrame:
     """One row a number of epochs and T, if networks of at least FEWEST_DEPTHS depths learned: the exponent over those
     depths after training, with its interval, and mean accuracy."""
     groups: dict[tuple[int, float], list[Record]] = {}
-    for record in trained_well(records):
+    for record in trained_well(usual_steps(records)):
         key = (int(record.experiment.epochs or 0), round(record.run["training"]["clock"], 3))
         groups.setdefault(key, []).append(record)
     rows = []
     for (epochs, clock), runs in sorted(groups.items()):
-        try:
-            law = fit_power_law(runs, replicates=TABLE_REPLICATES)
-        except ScalingError:
+        depths = {run.blocks for run in runs}
+        if len(depths) < FEWEST_DEPTHS:
             continue
-        if len(law.averages.depths) < FEWEST_DEPTHS:
-            continue
-        rows.append(
-            {
-                "epochs": epochs,
-                "clock": clock,
-                "depths": len(law.averages.depths),
-                "runs": len(runs),
-                **law.columns,
-                "accuracy": float(np.mean([run.run["accuracy"] for run in runs])),
-            }
-        )
+        facts = {"epochs": epochs, "clock": clock, "depths": len(depths), "runs": len(runs)}
+        accuracy = float(np.mean([run.run["accuracy"] for run in runs]))
+        rows.append({**facts, **fit_runs(runs).columns, "accuracy": accuracy})
     return pd.DataFrame(rows)
 
 
-def collapse(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a T and depth: the distance between the averages of runs that learned with different numbers of epochs.
+def usual_steps(records: Sequence[Record]) -> list[Record]:
+    """The runs at the default learning rate and batch size, in which T alone and the epochs vary."""
+    usual = (Experiment.learning_rate, Experiment.batch_size)
+    return [r for r in records if (r.experiment.learning_rate, r.experiment.batch_size) == usual]
 
-    `ratio` is the largest over the smallest of their means over seeds; `steps` the longest run over the shortest.
+
+def steps_effect(table: pd.DataFrame) -> tuple[float, float, float]:
+    """d log(average) / d log(steps) at one T and one depth, with its 95 % interval: 0 if T is the clock.
+
+    Least squares over the runs of T from DECAYING on, with a level of its own for each T and depth.
+
+    Raises:
+        ScalingError: no T and depth was reached with different numbers of steps.
     """
-    rows = []
-    for (clock, blocks), part in table[table["learned"]].groupby(["clock", "blocks"]):
-        means = part.groupby("epochs")["scaled"].mean()
-        if len(means) > 1:
-            steps = means.index.max() / means.index.min()
-            rows.append({"clock": clock, "blocks": blocks, "ratio": means.max() / means.min(), "steps": steps})
-    return pd.DataFrame(rows, columns=["clock", "blocks", "ratio", "steps"])
+    late = table[table["clock"] >= DECAYING]
+    y, x = np.log(late["scaled"]), np.log(late["steps"])
+    cells = [late["clock"], late["blocks"]]
+    y, x = y - y.groupby(cells).transform("mean"), x - x.groupby(cells).transform("mean")
+    freedom = len(late) - len(late.groupby(["clock", "blocks"])) - 1
+    if freedom < 1 or not (x**2).sum():
+        raise ScalingError("no T and depth was reached with different numbers of steps.")
+    slope = float((x * y).sum() / (x**2).sum())
+    error = float(np.sqrt(((y - slope * x) ** 2).sum() / freedom / (x**2).sum()))
+    line = Slope(slope, error, freedom)
+    return slope, line.low, line.high

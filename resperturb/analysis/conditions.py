@@ -7,7 +7,7 @@ question "is the exponent -1?" is answered.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ import pandas as pd
 from resperturb.analysis.slope_tests import LEVEL, answer, curvature, fit_slope, holm, lack_of_fit
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep
 
 ALIVE = 0.02  # least coefficient of variation over images of a live block's ‖f(x)‖
 FALLING = 0.01  # accuracy that a deeper network may lose and still count as trained as usual
+BARS = {"digits": 0.98, "mnist": 0.992, "cifar10": 0.83}  # least accuracy at each depth, small images
 
 
 def alive(record: Record, moment: str = "end") -> np.ndarray:
@@ -33,7 +35,25 @@ def participation(record: Record, moment: str = "end") -> float:
     return float(scaled.sum() ** 2 / (scaled**2).sum())
 
 
-def run_table(records: Iterable[Record], by: Sequence[str]) -> pd.DataFrame:
+def accuracy_by_depth(records: Iterable[Record]) -> pd.Series:
+    """The accuracy of runs that did not diverge, by number of blocks, mean over seeds."""
+    kept = [record for record in records if not record.diverged]
+    accuracies = pd.Series([r.run["accuracy"] for r in kept], index=[r.blocks for r in kept], dtype=float)
+    return accuracies.groupby(level=0).mean()
+
+
+def largest_loss(accuracy: pd.Series) -> float:
+    """The most that a deeper network is less accurate than a shallower one; negative if accuracy always rises."""
+    return max((accuracy[a] - accuracy[b] for a, b in itertools.combinations(accuracy.index, 2)), default=0.0)
+
+
+def bar_met(records: Sequence[Record]) -> bool:
+    """Whether networks count as trained as usual: accurate at every depth, and no deeper one much less so."""
+    accuracy = accuracy_by_depth(records)
+    return bool(accuracy.min() >= BARS[records[0].experiment.dataset] and largest_loss(accuracy) <= FALLING)
+
+
+def run_table(records: Iterable[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     """One row a run that has blocks: the fields named by `by`, blocks, seed, diverged, accuracy, train_loss, clock (T),
     the average scaled perturbation before and after training, its largest and median block, the share of live blocks,
     participation, and the mean cosine of successive perturbations. NaN where a run diverged."""
@@ -94,6 +114,11 @@ def condition_table(
     return table
 
 
+def sweep_conditions(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
+    """:func:`condition_table` of whole sweeps, a row each, corrected together; the column sweep names them."""
+    return condition_table(pd.concat([run_table(s.records).assign(sweep=name) for name, s in sweeps.items()]), ("sweep",))
+
+
 def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> Iterator[dict[str, Any]]:
     """The rows of :func:`condition_table` that have runs enough, before correction."""
     for values, group in runs.groupby(list(by)):
@@ -106,7 +131,6 @@ def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> It
         except ScalingError:
             continue
         accuracy = kept.groupby("blocks")["accuracy"].mean()
-        losses = [accuracy[a] - accuracy[b] for a, b in itertools.combinations(accuracy.index, 2)]
         low, high = line.interval()
         yield {
             **dict(zip(by, values, strict=True)),
@@ -115,9 +139,11 @@ def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> It
             "depths": ", ".join(map(str, accuracy.index)),
             "accuracy_low": accuracy.min(),
             "accuracy_high": accuracy.max(),
-            "falls": max(losses),
+            "falls": largest_loss(accuracy),
             "alive": kept["alive"].min(),
             "before": before.exponent,
+            "before_low": before.low,
+            "before_high": before.high,
             "exponent": line.exponent,
             "low": low,
             "high": high,

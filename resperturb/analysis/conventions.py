@@ -10,13 +10,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from resperturb.analysis.bootstrap import TABLE_REPLICATES, Summary, finished
-from resperturb.analysis.curves import by_range
-from resperturb.analysis.power_law import PowerLaw, fit_power_law
+from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.profiles import block_average, section_numbers
-from resperturb.analysis.summaries import CLAIMED_EXPONENTS, interval, verdict
+from resperturb.analysis.slope_tests import Slope, fit_slope
 from resperturb.records.record import Record, blocks_of
-from resperturb.records.sweeps import Sweep, sensitivity_sweeps
+from resperturb.records.sweeps import Sweep
 
 OUR_CONVENTION = "ours"
 Reduction = Callable[[Record, str], float | None]
@@ -92,68 +90,28 @@ def all_conventions(sweep: Sweep) -> tuple[Convention, ...]:
     )
 
 
-def fit_under(convention: Convention, records: Sequence[Record], moment: str) -> tuple[PowerLaw, list[Summary]] | None:
-    """Fit the law of a sweep under one convention, and give the runs behind it; None where the records lack it."""
+def fit_under(convention: Convention, records: Sequence[Record], moment: str) -> Slope | None:
+    """The exponent of a sweep under one convention; None where the records lack it."""
     values = [(record.blocks, convention.of(record, moment)) for record in finished(records)]
-    runs = [Summary(blocks, value) for blocks, value in values if value is not None]
-    if len({run.blocks for run in runs}) < 2:
+    there = [(blocks, value) for blocks, value in values if value is not None]
+    if len({blocks for blocks, _ in there}) < 2:
         return None
-    return fit_power_law(runs, replicates=TABLE_REPLICATES), runs
+    return fit_slope(*zip(*there, strict=True))
 
 
-def convention_row(sweep: Sweep, name: str, meaning: str, law: PowerLaw, base: float, word: str) -> dict[str, object]:
-    return {
-        "sweep": sweep.name,
-        "convention": name,
-        "what it is": meaning,
-        "depths": len(law.averages.depths),
-        **law.columns,
-        "interval": interval(law),
-        "moved by": law.exponent - base,
-        "verdict": word,
-    }
-
-
-def convention_table(sweep: Sweep, sweeps: dict[str, Sweep], moment: str = "end") -> pd.DataFrame:
-    """One row a convention: the exponent with its interval over seeds and depths, and how far it moved from ours.
-
-    The last rows are of those of `sweeps` that differ from this one in the precision of training alone, fitted on the
-    depths that both have; "moved by" compares them with ours on those depths.
-    """
+def convention_table(sweep: Sweep, moment: str = "end") -> pd.DataFrame:
+    """One row a convention: sweep, convention, what it is, exponent with its interval over runs, and "moved by", its
+    distance from ours."""
     rows: list[dict[str, object]] = []
-    base = float("nan")
+    ours: float | None = None
     for convention in all_conventions(sweep):
-        fitted = fit_under(convention, sweep.records, moment)
-        if fitted is None:
+        line = fit_under(convention, sweep.records, moment)
+        if line is None:
             continue
-        law, runs = fitted
-        if convention.name == OUR_CONVENTION:
-            base = law.exponent
-        ranges = by_range(runs, replicates=2)["exponent"]
-        word = verdict(law, CLAIMED_EXPONENTS[moment], ranges)
-        rows.append(convention_row(sweep, convention.name, convention.meaning, law, base, word))
-    for other, against, fields in sensitivity_sweeps(sweeps).values():
-        if against.name == sweep.name and set(fields) == {"precision"}:
-            compared = fit_shared_depths(other, sweep, moment)
-            if compared is not None:
-                theirs, ours = compared
-                given, usual = fields["precision"]
-                meaning = f"networks trained in {given}, not {usual}, on the depths that both have"
-                word = verdict(theirs, CLAIMED_EXPONENTS[moment])
-                rows.append(convention_row(sweep, f"trained in {given}", meaning, theirs, ours.exponent, word))
+        ours = line.exponent if ours is None else ours
+        facts = {"sweep": sweep.name, "convention": convention.name, "what it is": convention.meaning}
+        rows.append({**facts, **line.columns, "moved by": line.exponent - ours})
     return pd.DataFrame(rows)
-
-
-def fit_shared_depths(sweep: Sweep, base: Sweep, moment: str = "end") -> tuple[PowerLaw, PowerLaw] | None:
-    """Fit the laws of two sweeps on the depths that both have; None where that is fewer than two."""
-    shared = set(sweep.depths) & set(base.depths)
-    if len(shared) < 2:
-        return None
-    first, second = (
-        fit_power_law([r for r in s.finished if r.blocks in shared], moment=moment, replicates=TABLE_REPLICATES)
-        for s in (sweep, base)
-    )
-    return first, second
 
 
 def largest_shift(table: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Comparison of curves: which law the averages follow, the exponent by range of depths, and depths left out.
+"""Comparison of curves: which law the averages follow, and depths left out.
 
 The candidates are the laws that the literature names: 1/L (Hauser 2019, arXiv 1902.04106, after training), 1/sqrt(L)
 (De & Smith 2020, arXiv 2002.10444, at initialisation), H_L / L, which is what a state that grows by the same amount in
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.bootstrap import TABLE_REPLICATES, Run, finished
+from resperturb.analysis.bootstrap import Run, finished
 from resperturb.analysis.power_law import crossing, fit_power_law
 from resperturb.errors import ScalingError
 
-FEWEST = 4  # depths of a range that is given an exponent of its own
+FEWEST = 4  # depths that curves are compared on, and that one can be left out of
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def aicc(squares: float, points: int, parameters: int) -> float:
 
 
 def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
-    """Compare the candidate curves on the averages of a sweep, the best first.
+    """Compare the candidate curves on the runs of a sweep, the best first.
 
     Args:
-        depths: shape (D,); at least four of them, so that the fixed laws have a criterion.
-        averages: one for each, positive.
+        depths: of each run, shape (N,); at least four different ones.
+        averages: of each run, positive, shape (N,).
 
     Returns:
         Columns curve; parameters (fitted, without the variance); exponent (of the plain power, else NaN); residual
@@ -71,8 +71,8 @@ def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.n
         ScalingError: fewer than four depths.
     """
     x, y = np.asarray(depths, dtype=float), np.log(np.asarray(averages, dtype=float))
-    if len(x) < FEWEST:
-        raise ScalingError(f"curves can be compared on at least {FEWEST} depths, but there are {len(x)}: run more.")
+    if len(set(x)) < FEWEST:
+        raise ScalingError(f"curves can be compared on at least {FEWEST} depths, but there are {len(set(x))}: run more.")
     rows = []
     for curve in CURVES:
         columns = np.stack([np.ones_like(x), *curve.columns(x)], axis=1)
@@ -94,21 +94,6 @@ def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.n
     weights = np.exp(-table["difference"] / 2)
     table["weight"] = weights / weights.sum()
     return table
-
-
-def by_range(runs: Iterable[Run], *, moment: str = "end", replicates: int = TABLE_REPLICATES) -> pd.DataFrame:
-    """The exponent over the depths from each one on, as long as FEWEST depths are left (all of them in any case).
-
-    Returns:
-        Columns from, to, depths (how many), exponent, low, high.
-    """
-    kept = finished(runs)
-    depths = sorted({run.blocks for run in kept})
-    rows = []
-    for first in depths[: max(1, len(depths) - FEWEST + 1)]:
-        law = fit_power_law([run for run in kept if run.blocks >= first], moment=moment, replicates=replicates)
-        rows.append({"from": first, "to": depths[-1], "depths": len(law.averages.depths), **law.columns})
-    return pd.DataFrame(rows)
 
 
 def leave_one_out(runs: Iterable[Run], *, replicates: int = 200) -> pd.DataFrame:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.bootstrap import TABLE_REPLICATES, Summary, finished
-from resperturb.analysis.power_law import PowerLaw, fit_power_law
+from resperturb.analysis.bootstrap import finished
+from resperturb.analysis.slope_tests import Slope, fit_slope
 from resperturb.records.record import Record
 
 MEASURE_NAMES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_norm": "norm of the state"}
@@ -23,11 +23,10 @@ def block_average(record: Record, column: str = "scaled", moment: str = "end", s
 
 def fit_measure(
     records: Iterable[Record], column: str = "scaled", moment: str = "end", section: int | None = None
-) -> PowerLaw:
-    """Fit the power law of a :func:`block_average` over the depth of the network, with an interval over seeds and
-    depths."""
-    runs = [Summary(record.blocks, block_average(record, column, moment, section)) for record in finished(records)]
-    return fit_power_law(runs, replicates=TABLE_REPLICATES)
+) -> Slope:
+    """The exponent of a :func:`block_average` over the depth of the network, one point a run."""
+    kept = finished(records)
+    return fit_slope([r.blocks for r in kept], [block_average(r, column, moment, section) for r in kept])
 
 
 def section_numbers(records: Iterable[Record]) -> list[int]:

@@ -8,7 +8,7 @@ squares. The rules by which the book answers with these tests were written down 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from resperturb.errors import ScalingError
+from resperturb.records.record import Record
 
 LEVEL = 0.05  # of every test, two-sided unless said otherwise
 CLAIMED = -1.0
@@ -48,6 +49,19 @@ class Slope:
         reach = float(stats().t.ppf((1 + level) / 2, self.freedom)) * self.error
         return self.exponent - reach, self.exponent + reach
 
+    @property
+    def low(self) -> float:
+        return self.interval()[0]
+
+    @property
+    def high(self) -> float:
+        return self.interval()[1]
+
+    @property
+    def columns(self) -> dict[str, float]:
+        """The exponent and its interval, as columns of a table."""
+        return {"exponent": self.exponent, "low": self.low, "high": self.high}
+
     def p_value(self, claimed: float = CLAIMED) -> float:
         """Of the two-sided t-test that the exponent is `claimed`."""
         return float(2 * stats().t.sf(abs(self.exponent - claimed) / self.error, self.freedom))
@@ -78,6 +92,12 @@ def fit_slope(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np
     """The exponent over runs; errors are those of :func:`points`."""
     line = stats().linregress(*points(blocks, averages))
     return Slope(float(line.slope), float(line.stderr), len(blocks) - 2)
+
+
+def fit_runs(records: Iterable[Record], moment: str = "end") -> Slope:
+    """The exponent of the average scaled perturbation over the depth, one point a run that did not diverge."""
+    kept = [record for record in records if not record.diverged and record.blocks]
+    return fit_slope([r.blocks for r in kept], [r.run["averages"][moment]["scaled"] for r in kept])
 
 
 def curvature(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> tuple[float, float]:
@@ -125,6 +145,15 @@ def difference(first: Slope, second: Slope, level: float = 1 - LEVEL) -> tuple[f
     freedom = sum(variances) ** 2 / (variances[0] ** 2 / first.freedom + variances[1] ** 2 / second.freedom)
     reach = float(stats().t.ppf((1 + level) / 2, freedom)) * math.sqrt(sum(variances))
     return moved, moved - reach, moved + reach
+
+
+def mean_difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
+    """mean(first) - mean(second), with the ends of Welch's 95 % interval; NaN ends where one has a single value."""
+    moved = float(np.mean(first) - np.mean(second))
+    if min(len(first), len(second)) < 2:
+        return moved, math.nan, math.nan
+    interval = stats().ttest_ind(first, second, equal_var=False).confidence_interval()
+    return moved, float(interval.low), float(interval.high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.bootstrap import TABLE_REPLICATES, Summary, finished
-from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth, student
+from resperturb.analysis.bootstrap import TABLE_REPLICATES, finished
+from resperturb.analysis.power_law import stopping_depth, student
+from resperturb.analysis.slope_tests import Slope, fit_slope
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record, concat_tables
@@ -30,14 +31,13 @@ def correlation_with_interval(values: Iterable[float]) -> tuple[float, float, fl
     return float(mean), float(low), float(high)
 
 
-def fit_column(table: pd.DataFrame, depth: str, column: str) -> PowerLaw:
-    """Fit the power law of one column over depth, one row a depth and seed, with an interval over seeds and depths.
+def fit_column(table: pd.DataFrame, depth: str, column: str) -> Slope:
+    """The exponent of one column over depth, one row a depth and seed.
 
     Raises:
         ScalingError: fewer than two depths, or a value that is not positive.
     """
-    runs = [Summary(int(blocks), float(value)) for blocks, value in zip(table[depth], table[column], strict=True)]
-    return fit_power_law(runs, replicates=TABLE_REPLICATES)
+    return fit_slope(table[depth].to_numpy(), table[column].to_numpy())
 
 
 def initial_averages(records: Iterable[Record]) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def initial_averages(records: Iterable[Record]) -> pd.DataFrame:
     return concat_tables(records, "averages", "variant")
 
 
-def initial_laws(table: pd.DataFrame) -> dict[str, PowerLaw]:
+def initial_laws(table: pd.DataFrame) -> dict[str, Slope]:
     """The law of every variant whose average is above zero, over the depths at which it is finite in every seed."""
     laws = {}
     for variant, rows in table.groupby("variant"):

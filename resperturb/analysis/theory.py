@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -27,8 +29,18 @@ class Variant:
 
 VARIANTS = {
     "batch-norm": Variant("batch", "he", 0.0, -0.5, "De & Smith 2020", "batch normalisation"),
-    "plain": Variant("none", "he", 0.0, 0.0, "He et al. 2015", "no normalisation"),
+    "plain": Variant("none", "he", 0.0, 0.0, "this book", "no normalisation"),
     "root": Variant("none", "he", -0.5, -0.5, "Marion et al. 2022", "no normalisation, branches × 1/√L"),
     "inverse": Variant("none", "he", -1.0, -1.0, "Marion et al. 2022", "no normalisation, branches × 1/L"),
     "zero": Variant("batch", "zero", 0.0, None, "Goyal et al. 2017", "branches that start at zero"),
 }
+
+
+def theory_ratios(variant: Variant, depth: int, first: float) -> np.ndarray:
+    """Scaled perturbation at each block of one section by theory, shape (depth,), from that of the first block."""
+    if variant.start == "zero":
+        return np.zeros(depth)
+    if variant.norm == "batch":  # ‖x_l‖² = ‖x_1‖² + (l - 1) ‖f‖²
+        before = np.arange(depth)
+        return first / np.sqrt(1 + before * first**2)
+    return np.full(depth, first)

@@ -131,24 +131,34 @@ def differences(sweep: Sweep, base: Sweep) -> dict[str, tuple[Any, Any]]:
     return {name: (value, usual) for name, value, usual in both if value != usual}
 
 
-def base_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> Sweep | None:
-    """The sweep of the same data set that another is compared with, if it is there: the one called as the data set."""
-    base = sweeps.get(sweep.dataset)
-    return base if base is not None and base.name != sweep.name else None
-
-
 def main_sweeps(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:
-    """The sweeps that carry the results: of each data set, and of each kind of block where that is all that differs."""
-    bases = {name: base_of(sweep, sweeps) for name, sweep in sweeps.items()}
-    return {name: sweeps[name] for name, base in bases.items() if base is None or sweeps[name].block != base.block}
+    """The sweeps that carry the results: those called as a data set, and those that differ from one of them in the kind
+    of block alone."""
+    chosen = {}
+    for name, sweep in sweeps.items():
+        named = sweeps.get(sweep.dataset)
+        if named is None or name == named.name or set(differences(sweep, named)) == {"block"}:
+            chosen[name] = sweep
+    return chosen
+
+
+def base_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> Sweep | None:
+    """The main sweep that another is compared with: of the same data set and kind of block for one that varies a
+    choice, the one called as the data set for one with another kind of block."""
+    main = main_sweeps(sweeps)
+    if sweep.name in main:
+        named = sweeps.get(sweep.dataset)
+        return named if named is not None and named.name != sweep.name else None
+    alike = (each for each in main.values() if (each.dataset, each.block) == (sweep.dataset, sweep.block))
+    return next(alike, None)
 
 
 def sensitivity_sweeps(sweeps: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep, dict[str, tuple[Any, Any]]]]:
-    """Sweeps with the base's kind of block that differ in something else: by name, with the base and what differs."""
+    """Sweeps that vary a choice: by name, with the main sweep that they vary and what differs."""
     chosen = {}
     for name, sweep in sweeps.items():
         base = base_of(sweep, sweeps)
-        if base is not None and sweep.block == base.block and (fields := differences(sweep, base)):
+        if base is not None and name not in main_sweeps(sweeps) and (fields := differences(sweep, base)):
             chosen[name] = (sweep, base, fields)
     return chosen
 

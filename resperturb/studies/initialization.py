@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from resperturb.analysis.theory import VARIANTS, Variant
+from resperturb.analysis.theory import VARIANTS, theory_ratios
 from resperturb.errors import ActivationError, ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.validation import one_of, whole_number
@@ -96,13 +96,3 @@ class Initialization(Study):
             blocks.append(kept.assign(blocks=depth))
             report(f"{depth:5d} blocks: average scaled perturbation {averages[-1]['scaled']:.4g}")
         return {"averages": pd.DataFrame(averages), "blocks": pd.concat(blocks, ignore_index=True)}
-
-
-def theory_ratios(variant: Variant, depth: int, first: float) -> np.ndarray:
-    """Scaled perturbation at each block of one section by theory, shape (depth,), from that of the first block."""
-    if variant.start == "zero":
-        return np.zeros(depth)
-    if variant.norm == "batch":  # ‖x_l‖² = ‖x_1‖² + (l - 1) ‖f‖²
-        before = np.arange(depth)
-        return first / np.sqrt(1 + before * first**2)
-    return np.full(depth, first)

@@ -1,0 +1,65 @@
+"""Sensitivity: the exponent of sweeps that vary one choice, beside the main sweep that they vary."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from resperturb.analysis.conditions import accuracy_by_depth, bar_met
+from resperturb.analysis.slope_tests import Slope, difference, fit_runs
+from resperturb.errors import ScalingError
+from resperturb.records.sweeps import Sweep, sensitivity_sweeps
+
+FIELD_NAMES = {"block": "block kind", "normalization": "normalisation", "branch_scale": "factor on the branch"}
+
+
+def shared_slopes(sweep: Sweep, base: Sweep, moment: str = "end") -> tuple[Slope, Slope] | None:
+    """The exponents of two sweeps on the depths that both have; None where those are fewer than two, or an average is
+    zero."""
+    shared = set(sweep.depths) & set(base.depths)
+    with contextlib.suppress(ScalingError):
+        first, second = (fit_runs([r for r in s.finished if r.blocks in shared], moment) for s in (sweep, base))
+        return first, second
+    return None
+
+
+def sensitivity_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
+    """One row a sweep that varies a choice, on the depths that it shares with its main sweep.
+
+    Returns:
+        Columns sweep, base; varied (in words); runs; accuracy (the lowest of its depths); trained (whether it reaches
+        the bar of its data set); before (exponent at initialisation, NaN where branches start at zero); exponent, low,
+        high (after training); usual (the main sweep's exponent); moved, moved_low, moved_high (the difference, with
+        Welch's interval).
+    """
+    rows = []
+    for name, (sweep, base, fields) in sensitivity_sweeps(sweeps).items():
+        slopes, before = shared_slopes(sweep, base), shared_slopes(sweep, base, "initialization")
+        if slopes is None:
+            continue
+        moved, low, high = difference(*slopes)
+        rows.append(
+            {
+                "sweep": name,
+                "base": base.name,
+                "varied": varied_words({field: given for field, (given, _) in fields.items()}),
+                "runs": len(sweep.records),
+                "accuracy": accuracy_by_depth(sweep.records).min(),
+                "trained": bar_met(sweep.records),
+                "before": before[0].exponent if before else np.nan,
+                **slopes[0].columns,
+                "usual": slopes[1].exponent,
+                "moved": moved,
+                "moved_low": low,
+                "moved_high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def varied_words(fields: dict[str, Any]) -> str:
+    """The fields that differ, in words."""
+    return ", ".join(f"{FIELD_NAMES.get(name, name.replace('_', ' '))} {value}" for name, value in fields.items())
