@@ -5,20 +5,19 @@ Beside the pages lie all records, which the explorer and the index of runs link 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from report.run_facts import command_of, declared, origin_of, parameters_of, written
-from resperturb.analysis.power_law import PowerLaw
 from resperturb.analysis.profiles import fit_measure
-from resperturb.analysis.summaries import laws_by_moment
+from resperturb.errors import ScalingError
 from resperturb.records.record import Record
 from resperturb.records.sweeps import KINDS, TITLES, Sweep, load_sweeps, main_sweeps
 
@@ -63,18 +62,14 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
 
 
 def law_data(records: Sequence[Record], measure: str) -> dict[str, dict[str, float | None]]:
-    """The power laws of a measure by moment, as the chapters have them; without those that cannot be fitted."""
-    return {
-        moment: {name: significant(number) for name, number in (*law.columns.items(), ("prefactor", law.prefactor))}
-        for moment, law in fitted_laws(records, measure).items()
-    }
-
-
-def fitted_laws(records: Sequence[Record], measure: str) -> dict[str, PowerLaw]:
-    """The power laws of the average of a measure in LAWFUL by moment, with the intervals that the chapters give."""
-    if measure == "scaled":
-        return laws_by_moment(records)  # over images too, which only this measure is kept for
-    return laws_by_moment(records, partial(fit_measure, column=EXPLORER_COLUMNS[measure]))
+    """The power laws of a measure by moment, one point a run; without those that cannot be fitted."""
+    laws = {}
+    for moment in MOMENTS:
+        with contextlib.suppress(ScalingError):  # branches that start at zero have no logarithm
+            law = fit_measure(records, EXPLORER_COLUMNS[measure], moment)
+            numbers = {**law.columns, "prefactor": law.prefactor}
+            laws[moment] = {name: significant(number) for name, number in numbers.items()}
+    return laws
 
 
 def run_data(record: Record) -> dict[str, Any]:

@@ -77,19 +77,6 @@ def stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table.assign(sweep=name)[["sweep", *table.columns]] for name, table in tables.items()])
 
 
-ANSWERS = {HOLDS: "yes on {}", ROUGH: "roughly on {}", NOT: "no on {}", OPEN: "on {} it cannot be told"}
-
-
-def answer_of(sweeps: dict[str, Sweep], rows: Collection[LedgerRow]) -> str:
-    """The answer to the book's question in one line, from the verdicts on the exponent after training."""
-    verdict_on = {row.id: row.verdict for row in rows}
-    groups: dict[str, list[str]] = {}
-    for name, sweep in sweeps.items():
-        groups.setdefault(verdict_on[f"{name}/exponent-end"], []).append(in_a_sentence(sweep.dataset))
-    parts = [form.format(" and ".join(groups[word])) for word, form in ANSWERS.items() if word in groups]
-    return f"on average: {'; '.join(parts)}"
-
-
 def link(chapter: str) -> str:
     """A page and anchor of the book, as a link in HTML."""
     page, _, anchor = chapter.partition("#")
@@ -111,9 +98,9 @@ def verdicts(
         page: only rows that this page shows; all, with links to their pages, where it is None.
         names: only statements of these names.
         among: only rows of these sweeps.
-        records: name the records of each row.
+        records: name the records of each row, and the accuracy of its networks.
     """
-    heads = ["sweep", "value", "95 % interval", "verdict", *(["records"] if records else [])]
+    heads = ["networks", "value", "95 % interval", "verdict", *(["accuracy", "records"] if records else [])]
     parts = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
     left = 'style="text-align: left; font-weight: normal; white-space: normal"'
     rows_shown = [row for row in ledger_rows(sweeps) if row.shown(page, names)]
@@ -130,6 +117,6 @@ def verdicts(
                 row.interval or "–",
                 f"{MARKS[row.verdict]} {row.verdict}",
             ]
-            cells = [*words, *([row.records] if records else [])]
+            cells = [*words, *([row.accuracy or "–", row.records] if records else [])]
             parts.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
     return HTML(f'<table class="dataframe">{"".join(f"<tr>{part}</tr>" for part in parts)}</table>')

@@ -105,7 +105,9 @@ class Claim:
             return None
         sentence = self.sentence.format_map(subject.words)
         found = (finding.value, finding.interval, finding.verdict)
-        return LedgerRow(f"{subject.name}/{self.name}", self.source, sentence, *found, self.shown, subject.accuracy, subject.records)
+        return LedgerRow(
+            f"{subject.name}/{self.name}", self.source, sentence, *found, self.shown, subject.accuracy, subject.records
+        )
 
 
 CLAIMS: list[Claim] = []

@@ -117,6 +117,7 @@ def better_than_random(records: Records) -> Finding:
 
 # ------------------------------------------------------------------------------------------- growth
 
+
 def strong_digits(results: Path) -> list[Record]:
     """The sweep that growth is compared with: the digits, pre-activation, at the decay that takes T to 5."""
     runs = finished(load_records(results / "decay-digits"))

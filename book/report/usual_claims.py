@@ -24,7 +24,7 @@ EPSILON = 0.05  # of the stopping rule; the paper names none
 
 # ------------------------------------------------------------------------------------------- networks of others
 
-claim_published = partial(claim, shown="usual#networks-that-others-trained", about="published")
+claim_published = partial(claim, shown="others#what-the-records-say", about="published")
 
 
 @claim_published(
@@ -88,8 +88,8 @@ def strongest(records: Records) -> float:
 @claim_decay(
     "usual",
     HAUSER,
-    f"With no weight decay, or one of up to {USUAL:g}, the average after training is inversely proportional to the number "
-    "of blocks.",
+    f"With no weight decay, or one of up to {USUAL:g}, the average after training is inversely proportional to the "
+    "number of blocks.",
 )
 def usual_decay(records: Records) -> Finding:
     table = by_decay(records)
@@ -135,8 +135,8 @@ def as_accurate_without(records: Records) -> Finding:
 @claim_decay(
     "stopping",
     OURS,
-    f"The stopping rule answers for the task, not for the decay: the depth at which the average is below {EPSILON} is the "
-    "same with and without decay, within a factor of 2.",
+    f"The stopping rule answers for the task, not for the decay: the depth at which the average is below {EPSILON} is "
+    "the same with and without decay, within a factor of 2.",
 )
 def stops_alike(records: Records) -> Finding:
     depths = [stopping_depth(EPSILON, runs_at(records, decay), replicates=200) for decay in (strongest(records), 0.0)]
@@ -154,9 +154,9 @@ def depth_is_used(dataset: str, name: str, sentence: str, strong: bool) -> None:
     @claim(
         f"{dataset}-{name}",
         OURS,
-        f"Depth is used on {TITLES[dataset]}{sentence}: the network without blocks is less accurate than the best depth, "
-        "by more than a point and more than the interval of the difference.",
-        shown="usual#without-a-block",
+        f"Depth is used on {TITLES[dataset]}{sentence}: the network without blocks is less accurate than the best "
+        "depth, by more than a point and more than the interval of the difference.",
+        shown="scaling#without-a-block",
         about="without-blocks",
         dataset=dataset,
         strong=strong,

@@ -72,7 +72,9 @@ def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.n
     """
     x, y = np.asarray(depths, dtype=float), np.log(np.asarray(averages, dtype=float))
     if len(set(x)) < FEWEST:
-        raise ScalingError(f"curves can be compared on at least {FEWEST} depths, but there are {len(set(x))}: run more.")
+        raise ScalingError(
+            f"curves can be compared on at least {FEWEST} depths, but there are {len(set(x))}: run more."
+        )
     rows = []
     for curve in CURVES:
         columns = np.stack([np.ones_like(x), *curve.columns(x)], axis=1)

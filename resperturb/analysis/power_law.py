@@ -88,13 +88,19 @@ def student(freedom: int, level: float = CONFIDENCE) -> float:
     return float(stdtrit(freedom, tails(level)[1]))
 
 
-def power_law(depths: Sequence[float] | np.ndarray, averages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares of log(average) on log(depth): exponents and prefactors (...,) from averages (..., D)."""
+def power_law(
+    depths: Sequence[float] | np.ndarray, averages: np.ndarray, runs: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares of log(average) on log(depth): exponents and prefactors (...,) from averages (..., D).
+
+    A depth counts as often as it has `runs` (D,), or once.
+    """
     x = np.log(np.asarray(depths, dtype=float))
     y = np.log(np.asarray(averages, dtype=float))
-    centred = x - x.mean()
-    exponent = y @ centred / (centred @ centred)
-    return exponent, np.exp(y.mean(axis=-1) - exponent * x.mean())
+    share = np.ones(len(x)) / len(x) if runs is None else runs / runs.sum()
+    centred = share * (x - share @ x)
+    exponent = y @ centred / (x @ centred)
+    return exponent, np.exp(y @ share - exponent * (share @ x))
 
 
 def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int = REPLICATES) -> PowerLaw:
@@ -114,8 +120,8 @@ def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int =
         )
     if not (averages.replicates > 0).all():
         raise ScalingError(f"an average of the scaled perturbation at {moment} is zero: a power law cannot be fitted.")
-    exponent, prefactor = power_law(averages.depths, averages.means)
-    low, high = map(float, np.quantile(power_law(averages.depths, averages.replicates)[0], tails()))
+    exponent, prefactor = power_law(averages.depths, averages.means, averages.runs)
+    low, high = map(float, np.quantile(power_law(averages.depths, averages.replicates, averages.runs)[0], tails()))
     x = np.log(averages.depths)
     distances = np.log(averages.means) - np.log(prefactor) - exponent * x
     freedom = len(x) - 2

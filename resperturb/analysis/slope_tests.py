@@ -38,11 +38,13 @@ class Slope:
         exponent: p.
         error: its standard error.
         freedom: degrees of freedom, runs less two.
+        prefactor: a of average = a L^p.
     """
 
     exponent: float
     error: float
     freedom: int
+    prefactor: float = 1.0
 
     def interval(self, level: float = 1 - LEVEL) -> tuple[float, float]:
         """Student's interval of the exponent."""
@@ -91,7 +93,7 @@ def points(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.nd
 def fit_slope(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> Slope:
     """The exponent over runs; errors are those of :func:`points`."""
     line = stats().linregress(*points(blocks, averages))
-    return Slope(float(line.slope), float(line.stderr), len(blocks) - 2)
+    return Slope(float(line.slope), float(line.stderr), len(blocks) - 2, math.exp(line.intercept))
 
 
 def fit_runs(records: Iterable[Record], moment: str = "end") -> Slope:

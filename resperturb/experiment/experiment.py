@@ -131,8 +131,8 @@ class Experiment(Parameters):
         """What no field can be blamed for alone."""
         if self.weight_decay is not None and self.clock != type(self).clock:
             raise ExperimentError(
-                f"clock sets the weight decay where weight_decay is None, but got clock {self.clock:g} and weight_decay "
-                f"{self.weight_decay:g}: give weight_decay=None with a clock, or leave the clock away."
+                f"clock sets the weight decay where weight_decay is None, but got clock {self.clock:g} and "
+                f"weight_decay {self.weight_decay:g}: give weight_decay=None with a clock, or leave the clock away."
             )
         if self.momentum >= 1:
             raise ExperimentError(f"momentum must be below 1, but got {self.momentum}; a usual value is 0.9.")

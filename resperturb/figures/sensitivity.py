@@ -1,4 +1,4 @@
-"""Figures of sensitivity: the exponent over weight decay, number of steps and architecture."""
+"""Figures of sensitivity: the exponent over weight decay, number of steps and single choices."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.figures.style import (
+    BLUE,
     DATASET_STYLE,
     INK,
-    MOMENT_STYLE,
+    ORANGE,
     PURPLE,
     SERIES,
     close,
@@ -63,43 +64,55 @@ def exponents_over_clock(tables: dict[str, pd.DataFrame], labels: dict[str, str]
     return close(figure, axes, 2)
 
 
-def architecture_exponents(table: pd.DataFrame) -> Figure:
-    """Exponents before and after training with their intervals, a row for each architecture; far ones as numbers."""
-    figure, axes = plt.subplots(figsize=(6.0, 0.5 * len(table) + 1.2))
-    for shift, (moment, style) in zip((0.12, -0.12), MOMENT_STYLE.items(), strict=True):
-        ends = table[moment], table[f"{moment} low"], table[f"{moment} high"]
-        draw_intervals(axes, np.arange(len(table)) + shift, *ends, across=True, **{**style, "linestyle": "none"})
-    for number, value in enumerate(table["end"]):
+def exponents_by_choice(table: pd.DataFrame) -> Figure:
+    """Exponents after training where one choice is varied, with their intervals, a row for each; open markers for
+    networks that miss the bar of accuracy; a tick at the exponent of the main sweep. From
+    :func:`resperturb.analysis.sensitivity.sensitivity_table`."""
+    figure, axes = plt.subplots(figsize=(6.0, 0.45 * len(table) + 1.2))
+    rows = np.arange(len(table))
+    for trained, fill in ((True, BLUE), (False, "none")):
+        there = (table["trained"] == trained).to_numpy()
+        ends = (table.loc[there, name] for name in ("exponent", "low", "high"))
+        style = {"fmt": "o", "color": BLUE, "markerfacecolor": fill}
+        draw_intervals(axes, rows[there], *ends, across=True, label="trained" if trained else "below the bar", **style)
+    axes.plot(table["usual"], rows, "|", color=ORANGE, markersize=14, label="main sweep, same depths")
+    for number, value in enumerate(table["exponent"]):
         if value < FURTHEST:  # beside the others a line of its own would be all that is seen
-            words, colour = f"◂ {value:.1f}".replace("-", "−"), MOMENT_STYLE["end"]["color"]
-            axes.annotate(words, (FURTHEST, number + 0.25), color=colour, va="center", fontsize=10)
+            words = f"◂ {value:.1f}".replace("-", "−")
+            axes.annotate(words, (FURTHEST, number + 0.25), color=BLUE, va="center", fontsize=10)
     axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))
     for level in (-0.5, -1.0):
         axes.axvline(level, color=INK, linewidth=1, linestyle=":")
-    axes.set_yticks(range(len(table)), labels=[textwrap.fill(words, 26) for words in table["varied"]])
+    axes.set_yticks(rows, labels=[textwrap.fill(words, 30) for words in table["varied"]])
     axes.invert_yaxis()
-    axes.set(xlabel="exponent")
+    axes.set(xlabel="exponent after training")
     return close(figure, axes, 2)
 
 
-def exponents_over_decay(conditions: pd.DataFrame, others: tuple[float, float, float, float]) -> Figure:
-    """The exponent after training over weight decay: a colour for each data set, open markers for post-activation
-    blocks, a star for the networks of others.
+def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple[float, float, float, float]) -> Figure:
+    """The exponent after training over weight decay: lines for short trainings with every decay, large markers for
+    networks trained as usual, open ones for post-activation blocks, a star for networks of others.
 
     Args:
-        conditions: dataset, block, weight_decay, exponent, low and high, a row a condition.
+        short, usual: dataset, block, weight_decay, exponent, low and high, a row a condition.
         others: weight decay, exponent, low and high of the networks of others.
     """
-    figure, axes = plt.subplots(figsize=(6.0, 4.2))
-    for (dataset, block), part in conditions.groupby(["dataset", "block"], sort=False):
-        style = {**DATASET_STYLE[str(dataset)], "label": f"{TITLES[str(dataset)]}, {KINDS[str(block)]}"}
-        if block == "postactivation":
-            style |= {"linestyle": ":", "markerfacecolor": "none"}
-        draw_intervals(axes, part["weight_decay"], part["exponent"], part["low"], part["high"], **style)
-    star: dict[str, Any] = {"fmt": "*", "color": PURPLE, "markersize": 12, "label": "networks of others"}
+    figure, axes = plt.subplots(figsize=(6.0, 4.6))
+    for table, size in ((short, 4), (usual, 10)):
+        for (dataset, block), part in table.groupby(["dataset", "block"], sort=False):
+            style: dict[str, Any] = {**DATASET_STYLE[str(dataset)], "markersize": size}
+            style |= {"linestyle": "none"} if table is usual else {"linewidth": 1}
+            style |= {"markerfacecolor": "none", "linestyle": ":"} if block == "postactivation" else {}
+            if table is usual:
+                kind = f", {KINDS[str(block)]}" if block == "postactivation" else ""
+                style |= {"linestyle": "none", "label": f"{TITLES[str(dataset)]}{kind}"}
+            part = part.sort_values("weight_decay")
+            draw_intervals(axes, part["weight_decay"], part["exponent"], part["low"], part["high"], **style)
+    star: dict[str, Any] = {"fmt": "*", "color": PURPLE, "markersize": 13, "label": "networks of others"}
     draw_intervals(axes, *np.array(others)[:, None], **star)
-    for level in (-0.5, -1.0):
+    for level, words in ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim")):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
+        axes.annotate(words, (0, level), (2, 3), textcoords="offset points", color=INK, fontsize=10)
     axes.set_xscale("symlog", linthresh=1e-4)
     axes.set_xlim(left=-2e-5)
     axes.set(xlabel="weight decay", ylabel="exponent after training")

@@ -106,18 +106,6 @@ def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
     return close(figure, axes, 2)
 
 
-def exponents_by_range(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
-    """The exponent over the depths from each one on, from :func:`resperturb.analysis.curves.by_range`, by sweep."""
-    figure, axes = plt.subplots(figsize=(6.0, 3.8))
-    for place, (name, table) in enumerate(tables.items()):
-        shifted = table["from"] * 1.03 ** (place - len(tables) / 2)  # so that intervals stand side by side
-        draw_intervals(axes, shifted, table["exponent"], table["low"], table["high"], **style_of(sweeps[name]))
-    axes.axhline(claimed, color=INK, linewidth=1, linestyle=":")
-    depth_axis(axes, pd.concat(tables)["from"], "exponent", scale="linear", apart=1.2)
-    axes.set(xlabel="depths used: this and deeper")
-    return close(figure, axes, 2)
-
-
 def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], column: str = "share") -> Figure:
     """One column of :func:`resperturb.analysis.profiles.section_summary` against depth: a line a section."""
     labels = {"share": "share of the sum", "scaled": "average in the section"}

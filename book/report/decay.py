@@ -1,0 +1,48 @@
+"""The headline: exponents over weight decay of short trainings, of trainings as usual, and of networks of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from resperturb.analysis.conditions import condition_table, run_table
+from resperturb.analysis.published import published_slopes, published_table
+from resperturb.records.record import load_records
+from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
+
+BY = ("dataset", "block", "weight_decay")
+PUBLISHED_DECAY = 1e-4  # of the published networks
+COUNTED = "blocks, averaged over blocks"
+
+
+def short_trainings(results: Path) -> pd.DataFrame:
+    """A row a data set, kind of block and weight decay of the decay axes, with the plan's tests."""
+    return labelled([record for dataset in TITLES for record in load_records(results / f"decay-{dataset}")])
+
+
+def usual_trainings(sweeps: dict[str, Sweep]) -> pd.DataFrame:
+    """The same of the main sweeps, and of those that differ from them in weight decay alone."""
+    chosen = list(main_sweeps(sweeps).values())
+    chosen += [sweep for sweep, _, fields in sensitivity_sweeps(sweeps).values() if set(fields) == {"weight_decay"}]
+    return labelled([record for sweep in chosen for record in sweep.records])
+
+
+def labelled(records: list) -> pd.DataFrame:
+    runs = run_table(records, BY).round({"weight_decay": 6})
+    table = condition_table(runs, BY)
+    names = [
+        f"{TITLES[dataset]}, {KINDS[block]}" for dataset, block in zip(table["dataset"], table["block"], strict=True)
+    ]
+    return table.assign(networks=names)
+
+
+def published_networks(results: Path) -> tuple[float, float, float, float]:
+    """Weight decay, exponent over identity blocks, and the ends of its interval, of the networks of others."""
+    slope = published_slopes(published_table(load_records(results / "published", kind=None)))[COUNTED]
+    return PUBLISHED_DECAY, slope.exponent, *slope.interval()
+
+
+def results_of(sweeps: dict[str, Sweep]) -> Path:
+    """The folder of all records."""
+    return sweeps["digits"].records[0].folder.parent.parent
