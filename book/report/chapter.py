@@ -11,12 +11,12 @@ import pandas as pd
 from IPython.display import HTML
 
 from report.cache import RESULTS, cached
-from report.claims import HOLDS, NOT, OPEN, ROUGH, LedgerRow
+from report.claims import LedgerRow
 from report.ledger import MARKS, ledger
 from report.quantities import machine_time, main_quantities, records_of_all, records_of_runs
 from resperturb import figures
 from resperturb.records.record import Record, load_records
-from resperturb.records.sweeps import Sweep, display_name, in_a_sentence, load_sweeps, main_sweeps, records_of
+from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps, records_of
 
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 

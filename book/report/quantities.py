@@ -37,11 +37,6 @@ def main_quantities(sweeps: dict[str, Sweep]) -> dict[str, dict[str, float]]:
     return {name: quantities(sweep) for name, sweep in main_sweeps(sweeps).items()}
 
 
-def pre_activation(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:
-    """The sweeps of the first figure: pre-activation blocks, one on each data set."""
-    return {name: sweep for name, sweep in main_sweeps(sweeps).items() if sweep.block == "preactivation"}
-
-
 def machine_time(records: Sequence[Record]) -> dict[str, float | str]:
     """Number of runs, minutes in all, threads of a run, and processors."""
     provenances = [record.run["provenance"] for record in records]

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
+
+from report.decay import BY, published_networks, short_trainings, usual_trainings
 from report.ledger import read_ledger
-from report.quantities import pre_activation, quantities
-from resperturb.analysis.summaries import laws_by_moment
+from report.quantities import quantities
 from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
-BETWEEN = "Networks with a usual weight decay, networks that others trained, and networks without a block:"
+BETWEEN = "Weight decay as an axis, in short trainings, and networks that others trained:"
 FIGURE = Path("book/_static/headline.svg")
 
 
@@ -35,8 +37,8 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
             "depths": ", ".join(map(str, sweep.depths)),
             "runs": f"{numbers['runs']}",
             "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
-            "exponent at initialisation": f"{before['value']} ({before['interval']})",
-            "exponent after training": f"{after['value']} ({after['interval']})",
+            "before training": f"{before['value']} ({before['interval']})",
+            "after training": f"{after['value']} ({after['interval']})",
             "is it −1?": f"{after['verdict']}",
             "machine time": f"{numbers['minutes']:.1f} min, {threads} thread{'s' * (threads > 1)} a run",
             "command": f"`make sweep PRESET={sweep.preset}`" if sweep.preset else "–",
@@ -45,44 +47,47 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def usual_table(root: Path) -> str:
-    """What the ledger says of networks as people train them, a row a claim, in Markdown."""
+def decay_table(root: Path) -> str:
+    """What the ledger says of weight decay and of networks of others, a row a claim, in Markdown."""
     rows = read_ledger(root)
-    rows = rows[rows["chapter"].str.startswith("usual#")]
+    rows = rows[rows["chapter"].str.match("(decay|others)#")]
     lines = [
-        ["claim", "measured", "verdict"],
-        ["---"] * 3,
-        *rows[["statement", "value", "verdict"]].to_numpy().tolist(),
+        ["networks", "claim", "measured", "verdict"],
+        ["---"] * 4,
+        *rows.assign(networks=rows["id"].str.split("/").str[0])[["networks", "statement", "value", "verdict"]]
+        .to_numpy()
+        .tolist(),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def digest(sweeps: dict[str, Sweep]) -> str:
+def digest(tables: Iterable[pd.DataFrame]) -> str:
     """Stands for the numbers in the figure."""
-    text = ";".join(
-        f"{name}:{moment}:{law.averages.means.round(8).tolist()}"
-        for name, sweep in pre_activation(sweeps).items()
-        for moment, law in laws_by_moment(sweep.records).items()
-    )
+    text = ";".join(table[[*BY, "exponent", "low", "high"]].round(8).to_csv(index=False) for table in tables)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def with_results(readme: str, sweeps: dict[str, Sweep], root: Path) -> str:
     """The README with everything between its markers made anew."""
     before, rest = readme.split(BEGIN)
-    tables = f"{table(sweeps, root)}\n\n{BETWEEN}\n\n{usual_table(root)}"
+    tables = f"{table(sweeps, root)}\n\n{BETWEEN}\n\n{decay_table(root)}"
     return f"{before}{BEGIN}\n{tables}\n{END}{rest.split(END)[1]}"
 
 
-def draw_headline(sweeps: dict[str, Sweep], path: Path) -> None:
+def headline_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Exponents of short trainings and of networks trained as usual, from the shipped records."""
+    return short_trainings(root / "results"), usual_trainings(load_sweeps(root / "results", own=False))
+
+
+def draw_headline(root: Path, path: Path) -> None:
     import matplotlib as mpl
 
     from resperturb import figures
 
+    short, usual = headline_tables(root)
     with mpl.style.context(figures.STYLE):
-        laws = {name: laws_by_moment(sweep.records) for name, sweep in pre_activation(sweeps).items()}
-        figure = figures.averages_together(laws, sweeps)
-        figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest(sweeps)})
+        figure = figures.exponents_over_decay(short, usual, published_networks(root / "results"))
+        figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest((short, usual))})
 
 
 def main() -> int:
@@ -90,7 +95,7 @@ def main() -> int:
     sweeps = shipped(root)
     readme = root / "README.md"
     readme.write_text(with_results(readme.read_text(encoding="utf-8"), sweeps, root), encoding="utf-8")
-    draw_headline(sweeps, root / FIGURE)
+    draw_headline(root, root / FIGURE)
     return 0
 
 

@@ -19,8 +19,8 @@ from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep
 
 ALIVE = 0.02  # least coefficient of variation over images of a live block's ‖f(x)‖
-# Networks count as trained as usual with at least this accuracy at each depth (images of half the size), and if no deeper
-# one is less accurate than a shallower one by more than that.
+# Networks count as trained as usual with at least this accuracy at each depth (images of half the size), and if no
+# deeper one is less accurate than a shallower one by more than that.
 BARS = {"digits": 0.97, "mnist": 0.992, "cifar10": 0.83}
 FALLING = {"digits": 0.02, "mnist": 0.01, "cifar10": 0.01}
 
