@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from conftest import ROOT
@@ -14,6 +16,19 @@ from conftest import ROOT
 from resperturb.records.record import Record, load_records
 
 DIGITS = ROOT / "results" / "shipped-digits"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run that is one number."""
+
+    blocks: int
+    value: float
+    diverged: bool = False
+
+    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
+        """The one number, shape (1,)."""
+        return np.array([self.value])
 
 
 def copy_sweep(target: Path, *, source: Path = DIGITS, steeper: float = 0.0, **changes: object) -> list[Record]:

@@ -32,22 +32,6 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A run reduced to one number: another measure, another convention, one section.
-
-    A fit over such runs has an interval over seeds, and none over images.
-    """
-
-    blocks: int
-    value: float
-    diverged: bool = False
-
-    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
-        """The one number, shape (1,)."""
-        return np.array([self.value])
-
-
-@dataclass(frozen=True)
 class Averages:
     """The average scaled perturbation by depth, with bootstrap replicates of it.
 

@@ -9,7 +9,8 @@ from builders import copy_sweep
 
 from report.claims import rows_about
 from report.ledger import study_subjects
-from resperturb.analysis.clock import clock_exponents, clock_records, clock_table, collapse
+from resperturb.analysis.clock import clock_exponents, clock_records, clock_table, steps_effect
+from resperturb.errors import ScalingError
 from resperturb.records.record import Record, load_records
 
 
@@ -31,14 +32,17 @@ def records(results: Path) -> list[Record]:
     return clock_records(results)["clock"]
 
 
-def test_the_map_has_a_row_per_run_and_its_collapse_compares_means_at_one_clock(records: list[Record]) -> None:
+def test_the_map_has_a_row_per_run_and_the_effect_of_steps_is_found_at_one_clock(records: list[Record]) -> None:
     table = clock_table(records)
     assert len(table) == len(records)
     assert (table["product"] == table["blocks"] * table["scaled"]).all()
     assert set(table["epochs"]) == {10, 20}
-    apart = collapse(table).set_index("blocks")
-    assert apart.loc[300, "ratio"] == pytest.approx(300**0.05, rel=1e-3)
-    assert (apart["steps"] == 2).all()
+    table["steps"] = table["epochs"]
+    exact = table.assign(scaled=table["blocks"] ** -1.0 * table["steps"] ** 0.2)
+    assert steps_effect(exact)[0] == pytest.approx(0.2)
+    assert steps_effect(exact.assign(scaled=table["blocks"] ** -1.0))[0] == pytest.approx(0)
+    with pytest.raises(ScalingError, match="different numbers of steps"):
+        steps_effect(table[table["epochs"] == 10])
 
 
 def test_exponents_are_fitted_for_every_clock_and_number_of_steps(records: list[Record]) -> None:
@@ -47,10 +51,10 @@ def test_exponents_are_fitted_for_every_clock_and_number_of_steps(records: list[
     assert (table["low"] < table["exponent"]).all()
 
 
-def test_the_ledger_says_whether_runs_of_one_clock_agree(results: Path) -> None:
+def test_the_ledger_says_whether_the_number_of_steps_matters_at_one_clock(results: Path) -> None:
     rows = {row.id: row for row in rows_about("clock", study_subjects(results, "clock", {}))}
-    assert rows["clock/collapse"].verdict == "holds roughly"  # the deepest are further apart than a factor of 1.25
-    assert rows["clock/most"].verdict == "holds roughly"  # -1.07
+    assert rows["clock/steps"].verdict == "does not hold"  # longer runs are steeper, so lower
+    assert rows["clock/steps"].value.startswith("−")
 
 
 def test_without_maps_there_is_nothing_to_say(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from resperturb import load_records
-from resperturb.analysis.conditions import alive, condition_table, participation, run_table
+from resperturb.analysis.conditions import (
+    accuracy_by_depth,
+    alive,
+    bar_met,
+    condition_table,
+    largest_loss,
+    participation,
+    run_table,
+)
 
 RESULTS = Path(__file__).parents[2] / "results"
 BY = ("block", "weight_decay")
@@ -55,10 +63,21 @@ def test_diverged_runs_are_counted_and_left_out_and_depths_beyond_the_deepest_de
 
 
 def test_the_deepest_network_on_the_digits_is_mostly_dead_and_those_on_cifar10_alive() -> None:
-    digits = max(load_records(RESULTS / "shipped-digits"), key=lambda record: record.blocks)
-    assert alive(digits).mean() < 0.3
-    assert alive(digits, "initialization").all()
-    assert all(alive(record).all() for record in load_records(RESULTS / "cifar10")[:3])
+    digits = [r for r in load_records(RESULTS / "decay-digits") if r.experiment.weight_decay is None]
+    deepest = max(digits, key=lambda record: record.blocks)
+    assert alive(deepest).mean() < 0.3
+    assert alive(deepest, "initialization").all()
+    assert all(alive(record).all() for record in load_records(RESULTS / "decay-cifar10")[:3])
+
+
+def test_the_bar_asks_for_accuracy_at_every_depth_and_for_none_lost() -> None:
+    usual, strong = load_records(RESULTS / "shipped-digits"), load_records(RESULTS / "decay-cifar10")
+    assert bar_met(usual)
+    assert not bar_met(strong)
+    accuracy = accuracy_by_depth(usual)
+    assert accuracy.loc[6] == pytest.approx(np.mean([r.run["accuracy"] for r in usual if r.blocks == 6]))
+    assert largest_loss(pd.Series([0.9, 0.95, 0.93], index=[6, 12, 24])) == pytest.approx(0.02)
+    assert largest_loss(pd.Series([0.9, 0.95], index=[6, 12])) == pytest.approx(-0.05)
 
 
 def test_participation_is_the_number_of_equal_blocks() -> None:

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from builders import Summary
 
-from resperturb.analysis.bootstrap import Summary
-from resperturb.analysis.curves import aicc, by_range, compare, harmonic, leave_one_out
+from resperturb.analysis.curves import aicc, compare, harmonic, leave_one_out
 from resperturb.errors import ScalingError
 
 DEPTHS = np.array([6, 12, 24, 48, 96, 150, 300])
@@ -57,15 +57,6 @@ def test_the_fitted_power_is_that_of_least_squares() -> None:
 
 def runs_of(averages: np.ndarray) -> list[Summary]:
     return [Summary(int(depth), float(value)) for depth, value in zip(DEPTHS, averages, strict=True)]
-
-
-def test_ranges_leave_out_shallow_depths_as_long_as_four_are_left_and_show_a_bend() -> None:
-    table = by_range(runs_of(2.0 / DEPTHS), replicates=2)
-    assert table["from"].tolist() == [6, 12, 24, 48]
-    assert table["depths"].tolist() == [7, 6, 5, 4]
-    assert table["exponent"].tolist() == pytest.approx([-1.0] * 4)
-    bent = by_range(runs_of(np.exp(-0.5 * np.log(DEPTHS) - 0.08 * np.log(DEPTHS) ** 2)), replicates=2)
-    assert (np.diff(bent["exponent"]) < -0.05).all()
 
 
 def test_a_depth_left_out_of_a_power_law_is_found_and_not_used() -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from builders import Summary
 
-from resperturb.analysis.bootstrap import Summary, averages_by_depth
+from resperturb.analysis.bootstrap import averages_by_depth
 from resperturb.analysis.power_law import crossing, fit_power_law, power_law, stopping_depth
 from resperturb.errors import ScalingError
 

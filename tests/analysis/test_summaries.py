@@ -1,4 +1,4 @@
-"""Verdicts and the tables of sweeps, against the records."""
+"""The tables of sweeps, against the records."""
 
 from __future__ import annotations
 
@@ -8,32 +8,7 @@ import pytest
 from builders import DIGITS
 
 from resperturb.analysis import summaries
-from resperturb.analysis.bootstrap import Averages
-from resperturb.analysis.power_law import PowerLaw
 from resperturb.records.record import load_records
-
-
-def law(low: float, exponent: float, high: float) -> PowerLaw:
-    empty = np.zeros(0)
-    return PowerLaw(exponent, low, high, 1.0, 0.0, Averages(empty, empty, empty, empty, True), (low, high), None)
-
-
-@pytest.mark.parametrize(
-    ("interval", "ranges", "expected"),
-    [
-        ((-1.05, -1.0, -0.95), [], "holds"),
-        ((-1.03, -1.02, -1.01), [], "holds roughly"),
-        ((-0.6, -0.55, -0.5), [], "does not hold"),
-        ((-1.4, -1.0, -0.6), [], "cannot be told"),  # holds the claim, and much else
-        ((-0.9, -0.8, -0.7), [], "cannot be told"),  # on both sides of the tolerance
-        ((-1.05, -1.0, -0.95), [-1.0, -1.1], "holds"),
-        ((-1.05, -1.0, -0.95), [-1.0, -1.2], "cannot be told"),  # without the shallow depths it is another exponent
-        ((-0.6, -0.55, -0.5), [-0.55, -0.7], "does not hold"),
-        ((-0.6, -0.55, -0.5), [-0.55, -0.9], "cannot be told"),
-    ],
-)
-def test_the_words_for_a_verdict(interval: tuple[float, float, float], ranges: list[float], expected: str) -> None:
-    assert summaries.verdict(law(*interval), -1.0, ranges) == expected
 
 
 def test_the_depth_table_is_the_mean_over_seeds() -> None:
