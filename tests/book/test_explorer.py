@@ -10,8 +10,9 @@ import types
 import pytest
 from conftest import ROOT
 
-from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, MOMENTS, explorer_data, fitted_laws, run_data, script
+from _ext.explorer import DIGITS, EXPLORER_COLUMNS, GLOBAL, MOMENTS, explorer_data, run_data, script
 from _ext.offline import configure_scripts
+from resperturb.analysis.profiles import fit_measure
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
@@ -51,7 +52,7 @@ def test_data_are_those_of_the_records(main: dict[str, Sweep], data: dict) -> No
             assert {f"blocks {record.blocks}", f"seed {record.seed}"} < set(run["command"].split(" -p "))
         for measure, laws in shown["laws"].items():
             for moment, law in laws.items():
-                fitted = fitted_laws(sweep.records, measure)[moment]
+                fitted = fit_measure(sweep.records, EXPLORER_COLUMNS[measure], moment)
                 assert [law["exponent"], law["low"], law["high"]] == near([fitted.exponent, fitted.low, fitted.high])
 
 

@@ -84,7 +84,8 @@ def test_the_name_stands_for_what_decides_the_result() -> None:
     base = Experiment(blocks=12, seed=3)
     assert base.name.startswith("blocks-012-seed-3-")
     assert dataclasses.replace(base, device="cpu", threads=1).name == base.name
-    for change in ({"width": 8}, {"weight_decay": 1e-3}, {"precision": "bfloat16"}, {"clock": 4.0, "weight_decay": None}):
+    changed = {"clock": 4.0, "weight_decay": None}
+    for change in ({"width": 8}, {"weight_decay": 1e-3}, {"precision": "bfloat16"}, changed):
         assert dataclasses.replace(base, **change).name != base.name  # type: ignore[arg-type]
 
 
