@@ -57,7 +57,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "data": TITLES[sweep.dataset],
         "folder": Path(sweep.folder).name,
         "laws": {measure: law_data(sweep.records, measure) for measure in LAWFUL},
-        "runs": [run_data(record) for record in sweep.records],
+        "runs": [run_data(record) for record in sweep.records if record.run["averages"]],  # all but lost ones
     }
 
 

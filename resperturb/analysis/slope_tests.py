@@ -144,6 +144,8 @@ def difference(first: Slope, second: Slope, level: float = 1 - LEVEL) -> tuple[f
     """first - second of two exponents, with the ends of Welch's interval."""
     moved = first.exponent - second.exponent
     variances = first.error**2, second.error**2
+    if not sum(variances):
+        return moved, moved, moved
     freedom = sum(variances) ** 2 / (variances[0] ** 2 / first.freedom + variances[1] ** 2 / second.freedom)
     reach = float(stats().t.ppf((1 + level) / 2, freedom)) * math.sqrt(sum(variances))
     return moved, moved - reach, moved + reach
@@ -154,8 +156,10 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> tuple[fl
     moved = float(np.mean(first) - np.mean(second))
     if min(len(first), len(second)) < 2:
         return moved, math.nan, math.nan
-    interval = stats().ttest_ind(first, second, equal_var=False).confidence_interval()
-    return moved, float(interval.low), float(interval.high)
+    means = (
+        Slope(float(np.mean(v)), float(np.std(v, ddof=1)) / math.sqrt(len(v)), len(v) - 1) for v in (first, second)
+    )
+    return difference(*means)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
