@@ -11,7 +11,7 @@ from report.claims import ANSWERS, HAUSER, HOLDS, NOT, OPEN, OURS, POINT, Findin
 from report.study_claims import Records
 from resperturb.analysis.conditions import accuracy_by_depth, condition_table, run_table
 from resperturb.analysis.power_law import stopping_depth
-from resperturb.analysis.published import COUNTS, published_slopes, published_table
+from resperturb.analysis.published import COUNTS, published_slopes, published_table, response_table
 from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs, mean_difference
 from resperturb.analysis.summaries import signed
 from resperturb.records.record import load_records
@@ -61,6 +61,17 @@ def published_alive(records: Records) -> Finding:
 def published_agrees(records: Records) -> Finding:
     apart = published_table(records)["apart"].max()
     return Finding(f"within {apart:.0e}" if apart else "in all five digits on file", truth(apart < 1e-4))
+
+
+@claim_published(
+    "responses",
+    "He et al. 2015, figure 7",
+    "Deeper networks have smaller responses: the root mean square of what their additions add falls with every depth.",
+)
+def smaller_responses(records: Records) -> Finding:
+    means = response_table(records).groupby("blocks")["response"].mean()
+    value = ", ".join(f"{mean:.2f} at {blocks}" for blocks, mean in means.items())
+    return Finding(value, truth(bool(means.is_monotonic_decreasing)))
 
 
 # ------------------------------------------------------------------------------------------- decay as an axis

@@ -48,3 +48,29 @@ def published_slopes(table: pd.DataFrame) -> dict[str, Slope]:
     return {
         name: fit_slope(table[depth].to_numpy(), table[average].to_numpy()) for name, (depth, average) in COUNTS.items()
     }
+
+
+def response_table(records: Iterable[Record]) -> pd.DataFrame:
+    """He et al. (2015), figure 7, for what blocks add: one row a network and addition.
+
+    Returns:
+        Columns network, blocks (identity additions), addition (from 1), response: the root mean square of f over
+        values and images, which is the standard deviation of the last layer of the branch about zero. A section of
+        these networks holds half as many values as the one before, the first 16 channels of 32 x 32.
+    """
+    tables = []
+    for record in records:
+        table = record.table("blocks")
+        values = 16 * 32 * 32 / 2.0 ** (table["section"] - 1)
+        squares = table["perturbation_norm"] ** 2 + table["perturbation_norm_std"] ** 2
+        tables.append(
+            pd.DataFrame(
+                {
+                    "network": record.parameters["network"],
+                    "blocks": int((table["kind"] == "identity").sum()),
+                    "addition": range(1, len(table) + 1),
+                    "response": (squares / values) ** 0.5,
+                }
+            )
+        )
+    return pd.concat(tables).sort_values(["blocks", "addition"], ignore_index=True)

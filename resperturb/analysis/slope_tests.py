@@ -156,10 +156,10 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> tuple[fl
     moved = float(np.mean(first) - np.mean(second))
     if min(len(first), len(second)) < 2:
         return moved, math.nan, math.nan
-    means = (
+    one, other = (
         Slope(float(np.mean(v)), float(np.std(v, ddof=1)) / math.sqrt(len(v)), len(v) - 1) for v in (first, second)
     )
-    return difference(*means)
+    return difference(one, other)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

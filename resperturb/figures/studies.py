@@ -213,3 +213,14 @@ def carrier_sizes(means: pd.DataFrame) -> Figure:
     axes.plot(end.index, end.index[0] / end.index, color=INK, linestyle=(0, (1, 1)), linewidth=1, label="slope −1")
     depth_axis(axes, end.index, "over the shallowest network's")
     return close(figure, axes, 2)
+
+
+def responses(table: pd.DataFrame) -> Figure:
+    """The root mean square of what each addition adds, a line for each network of others, from
+    :func:`resperturb.analysis.published.response_table`."""
+    figure, axes = plt.subplots(figsize=(6.0, 3.8))
+    for style, (network, part) in zip(SERIES, table.groupby("network", sort=False), strict=False):
+        mean = f"{part['response'].mean():.2f}"
+        axes.plot(part["addition"], part["response"], **{**style, "markersize": 3}, label=f"{network}, mean {mean}")
+    axes.set(xlabel="addition, from input to output", ylabel="root mean square of $f$", yscale="log")
+    return close(figure, axes, 2)
