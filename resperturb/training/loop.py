@@ -1,8 +1,7 @@
-"""The training loop: stochastic gradient descent, one cycle of the learning rate, sized by its time under weight decay.
+"""The training loop: stochastic gradient descent, one cycle of the learning rate.
 
-The perturbations of a trained network depend on its time under weight decay, T = sum over steps of
-lr * weight_decay / (1 - momentum). A short run with more decay reaches the T of a long one with less, so T, not the
-number of epochs, is what an experiment sets.
+It adds up the time under weight decay, T = sum over steps of lr * weight_decay / (1 - momentum). An experiment may set T
+in place of the weight decay; runs of one T and different length do not end alike.
 """
 
 from __future__ import annotations
