@@ -1,7 +1,7 @@
 """The training loop: stochastic gradient descent, one cycle of the learning rate.
 
-It adds up the time under weight decay, T = sum over steps of lr * weight_decay / (1 - momentum). An experiment may set T
-in place of the weight decay; runs of one T and different length do not end alike.
+It adds up the time under weight decay, T = sum over steps of lr * weight_decay / (1 - momentum). An experiment may set
+T in place of the weight decay; runs of one T and different length do not end alike.
 """
 
 from __future__ import annotations
