@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from common import parsed, parser_of, provenance, write_result
 
-from resperturb.analysis.bootstrap import Summary
-from resperturb.analysis.power_law import fit_power_law, power_law, student
+from resperturb.analysis.power_law import power_law, student
+from resperturb.analysis.slope_tests import fit_slope
 from resperturb.experiment import Experiment
 from resperturb.experiment.experiment import PRECISIONS
 from resperturb.measurement.measure import measure
@@ -95,8 +95,8 @@ def exponents(runs: list[dict[str, Any]], precision: str) -> list[float]:
 
 def fitted(runs: list[dict[str, Any]], precision: str) -> dict[str, float]:
     """The exponent over all seeds together, with the interval that the book's fits have."""
-    law = fit_power_law([Summary(run["blocks"], run["scaled_perturbation"]) for run in of(runs, precision=precision)])
-    return {"exponent": law.exponent, "low": law.low, "high": law.high}
+    chosen = of(runs, precision=precision)
+    return fit_slope([run["blocks"] for run in chosen], [run["scaled_perturbation"] for run in chosen]).columns
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from resperturb.records.sweeps import Sweep
 from resperturb.studies.plan import load_plan, study_class, study_names
 
 RESULTS = ROOT / "results"
-PLANNED = {"decay-mnist", "without-blocks"}  # runs of the plan that claims are about
+PLANNED = {"decay-digits", "decay-mnist", "decay-cifar10", "without-blocks"}  # runs that claims are about
 SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
 MAPS = [name for name in FOLDERS if (RESULTS / name).is_dir()]
 
@@ -24,12 +24,12 @@ def shipped(name: str) -> list[Record]:
     return load_records(RESULTS / name, kind=None)
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, *MAPS])
+@pytest.mark.parametrize("name", [*SHIPPED, *MAPS, *sorted(PLANNED)])
 def test_shipped_records_are_those_of_their_preset(name: str) -> None:
     records = shipped(name)
     names, planned = {record.name for record in records}, {run.name for run in load_plan(name).runs}
     assert names <= planned
-    assert name in MAPS or names == planned
+    assert name in {*MAPS, *PLANNED} or names == planned
     for record in records:
         if record.kind != "run":
             assert study_class(record.kind).from_mapping(record.parameters).name == record.name
@@ -37,9 +37,8 @@ def test_shipped_records_are_those_of_their_preset(name: str) -> None:
 
 def test_every_study_has_rows_in_the_ledger_and_a_chapter(rows: dict[str, LedgerRow]) -> None:
     folders = {folder for claim in CLAIMS for folder in claim.about} - {"sweep", "kind", "sensitivity"}
-    assert (
-        folders == {*SHIPPED, *FOLDERS, *PLANNED} == {row.id.split("/")[0] for row in rows.values()} & {*study_names()}
-    )
+    there = {row.id.split("/")[0] for row in rows.values()} & {*study_names()}
+    assert folders == there == {*SHIPPED, *FOLDERS, *PLANNED} - {"clock-postactivation"}  # with one number of steps
     pages = {path.stem for path in (ROOT / "book").glob("*.md")}
     assert {row.chapter.split("#")[0] for row in rows.values()} <= pages
 

@@ -263,8 +263,9 @@ class TestRecords:
 
     def test_a_study_of_a_network_takes_what_the_run_takes(self) -> None:
         study = Lesion(blocks=9, dataset="mnist")
-        assert study.experiment == Experiment(blocks=9, dataset="mnist", snapshots=0, threads=1)
+        assert study.experiment == Experiment(blocks=9, dataset="mnist", weight_decay=None, snapshots=0, threads=1)
         assert study.epochs == study.experiment.epochs
+        assert Lesion(blocks=9, weight_decay=5e-4).experiment.weight_decay == 5e-4
         with pytest.raises(ExperimentError, match="dataset must be one of"):
             Lesion(dataset="mnits")
 

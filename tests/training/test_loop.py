@@ -59,7 +59,7 @@ def test_the_schedule_rises_to_its_peak_and_falls_to_nearly_nothing() -> None:
 
 
 def test_weight_decay_is_what_takes_the_clock_to_its_mark() -> None:
-    experiment = Experiment(clock=5.0)
+    experiment = Experiment(weight_decay=None, clock=5.0)
     assert weight_decay_of(experiment, 220) * clock_per_decay(experiment, 220) == pytest.approx(5.0)
     assert weight_decay_of(Experiment(weight_decay=1e-4), 220) == 1e-4
 
@@ -72,7 +72,7 @@ def test_snapshots_lie_evenly_between_the_ends() -> None:
 
 
 def test_training_learns_and_takes_the_clock_where_it_was_told() -> None:
-    experiment = Experiment(**{**TINY, "train_size": 1024, "epochs": 4, "clock": 1.0})
+    experiment = Experiment(**{**TINY, "train_size": 1024, "epochs": 4, "weight_decay": None, "clock": 1.0})
     moments: list[Moment] = []
     network, result = trained(experiment, moments.append)
     images = load_images(experiment)
