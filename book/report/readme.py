@@ -35,7 +35,7 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
         cells = {
             "sweep": name,
             "depths": ", ".join(map(str, sweep.depths)),
-            "runs": f"{numbers['runs']}",
+            "runs (diverged)": f"{numbers['runs']} ({numbers['diverged']})",
             "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
             "before training": f"{before['value']} ({before['interval']})",
             "after training": f"{after['value']} ({after['interval']})",
