@@ -71,7 +71,7 @@ def one_power(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding | None:
 @claim(
     "trained",
     OURS,
-    "The networks are trained as the plan asks: accurate enough at every depth, none much less so than a shallower one, "
+    "The networks are trained as the plan asks: accurate enough at every depth, none much less than a shallower one, "
     "and no depth lost.",
     shown="scaling#depth-by-depth",
 )

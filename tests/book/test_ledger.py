@@ -43,7 +43,7 @@ def test_no_statement_is_made_twice_and_each_is_said_of_every_sweep_it_can(rows:
     assert len(names) == len(set(names))
     assert len({claim.sentence for claim in CLAIMS}) == len(CLAIMS)
     assert {"digits", "mnist", "cifar10"} <= {key.split("/")[0] for key in rows}
-    for name in ("exponent-end", "one-power", "trained", "alive", "exponent-initialization", "conventions"):
+    for name in ("exponent-end", "trained", "alive", "exponent-initialization", "conventions"):
         assert {f"{sweep}/{name}" for sweep in ("digits", "mnist", "cifar10")} <= set(rows)
 
 
