@@ -99,7 +99,8 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
     """
     figure, axes = plt.subplots(figsize=(6.0, 4.6))
     for table, size in ((short, 4), (usual, 10)):
-        for (dataset, block), part in table.groupby(["dataset", "block"], sort=False):
+        groups = table.groupby(["dataset", "block"], sort=False)
+        for number, ((dataset, block), part) in enumerate(groups):
             style: dict[str, Any] = {**DATASET_STYLE[str(dataset)], "markersize": size}
             style |= {"linestyle": "none"} if table is usual else {"linewidth": 1}
             style |= {"markerfacecolor": "none", "linestyle": ":"} if block == "postactivation" else {}
@@ -107,13 +108,16 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
                 kind = f", {KINDS[str(block)]}" if block == "postactivation" else ""
                 style |= {"linestyle": "none", "label": f"{TITLES[str(dataset)]}{kind}"}
             part = part.sort_values("weight_decay")
-            draw_intervals(axes, part["weight_decay"], part["exponent"], part["low"], part["high"], **style)
+            aside = number - (len(groups) - 1) / 2 if table is usual else 0.0  # large markers stand side by side
+            places = part["weight_decay"] * 1.18**aside + (part["weight_decay"] == 0) * 8e-6 * aside
+            draw_intervals(axes, places, part["exponent"], part["low"], part["high"], **style)
     star: dict[str, Any] = {"fmt": "*", "color": PURPLE, "markersize": 13, "label": "networks of others"}
     draw_intervals(axes, *np.array(others)[:, None], **star)
     for level, words in ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim")):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
         axes.annotate(words, (0, level), (2, 3), textcoords="offset points", color=INK, fontsize=10)
     axes.set_xscale("symlog", linthresh=1e-4)
-    axes.set_xlim(left=-2e-5)
+    axes.set_xlim(left=-3e-5)
+    axes.set_ylim(-1.2, -0.35)  # intervals of few runs go on beyond
     axes.set(xlabel="weight decay", ylabel="exponent after training")
     return close(figure, axes, 2)
