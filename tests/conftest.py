@@ -242,7 +242,10 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
         page.on("console", lambda message: note(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: note(str(error)))
-        page.on("requestfailed", lambda request: note(f"failed: {request.url}"))
+        page.on(
+            "requestfailed",  # a picture asked for last may be given up when the page is left
+            lambda request: note(f"failed: {request.url}") if request.failure != "net::ERR_ABORTED" else None,
+        )
         page.on(
             "response", lambda response: note(f"{response.status}: {response.url}") if response.status >= 400 else None
         )

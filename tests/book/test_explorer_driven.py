@@ -34,6 +34,11 @@ def mnist(site: Site) -> Sweep:
     return main_sweeps(load_sweeps(site.tree.root / "results"))["mnist"]
 
 
+@pytest.fixture(scope="module")
+def digits(site: Site) -> Sweep:
+    return main_sweeps(load_sweeps(site.tree.root / "results"))["digits"]
+
+
 def record_at(sweep: Sweep, blocks: int, seed: int = 0) -> Record:
     return next(record for record in sweep.finished if (record.blocks, record.seed) == (blocks, seed))
 
@@ -47,16 +52,17 @@ def said(value: float, digits: int = DIGITS) -> str:
     return f"{float(f'{value:.{digits}g}'):.10f}".rstrip("0").rstrip(".").replace("-", "−")
 
 
-def test_the_slider_obeys_keys_and_the_address_follows(explorer: Opener, mnist: Sweep) -> None:
-    page = explorer("#dataset=mnist&block=preactivation&seed=0&blocks=300")
+def test_the_slider_obeys_keys_and_the_address_follows(explorer: Opener, digits: Sweep) -> None:
+    page = explorer("#dataset=digits&block=preactivation&seed=0&blocks=300")
     slider, facts = page.get_by_role("slider"), page.locator(".explorer-facts")
     slider.focus()
-    for key, depth in (("Home", mnist.depths[0]), ("ArrowRight", mnist.depths[1]), ("End", mnist.depths[-1])):
+    for key, depth in (("Home", digits.depths[0]), ("ArrowRight", digits.depths[1]), ("End", digits.depths[-1])):
         page.keyboard.press(key)
         expect(slider).to_have_attribute("aria-valuetext", f"{depth} blocks")
         assert address_of(page)["blocks"] == str(depth)
-        expect(facts).to_contain_text(said(record_at(mnist, depth).run["averages"]["end"]["scaled"], 3))
-    expect(page.get_by_role("status")).to_contain_text(f"{mnist.depths[-1]} blocks")
+        expect(facts).to_contain_text(said(record_at(digits, depth).run["averages"]["end"]["scaled"], 3))
+    expect(page.get_by_role("status")).to_contain_text(f"{digits.depths[-1]} blocks")
+    page.keyboard.press("Home")  # more seeds
     page.get_by_label("Seed").select_option("1")
     assert address_of(page)["seed"] == "1"
     page.get_by_label("cosine", exact=True).check()
@@ -66,19 +72,19 @@ def test_the_slider_obeys_keys_and_the_address_follows(explorer: Opener, mnist: 
     expect(page.get_by_label("scaled", exact=True)).to_be_checked()
 
 
-def test_an_address_restores_the_view_and_is_copied(explorer: Opener, mnist: Sweep) -> None:
-    address = "#dataset=mnist&block=preactivation&seed=1&blocks=24&measure=absolute&compare=digits,postactivation,0,6"
+def test_an_address_restores_the_view_and_is_copied(explorer: Opener, digits: Sweep) -> None:
+    address = "#dataset=digits&block=preactivation&seed=1&blocks=30&measure=absolute&compare=mnist,postactivation,0,6"
     page = explorer(address)
     first, second = page.get_by_role("region", name="Run A"), page.get_by_role("region", name="Run B")
-    expect(first.get_by_label("Data set")).to_have_value("mnist")
+    expect(first.get_by_label("Data set")).to_have_value("digits")
     expect(first.get_by_label("Seed")).to_have_value("1")
-    expect(first.locator(".explorer-depth strong")).to_have_text("24 blocks")
-    expect(first.locator("code")).to_have_text(re.compile("-p dataset mnist -p blocks 24 -p seed 1"))
-    expect(second.get_by_label("Data set")).to_have_value("digits")
+    expect(first.locator(".explorer-depth strong")).to_have_text("30 blocks")
+    expect(first.locator("code")).to_have_text(re.compile("-p blocks 30 -p seed 1"))
+    expect(second.get_by_label("Data set")).to_have_value("mnist")
     expect(second.get_by_label("post-activation")).to_be_checked()
     expect(page.get_by_label("absolute", exact=True)).to_be_checked()
     expect(first.locator(".explorer-facts")).to_contain_text(
-        said(record_at(mnist, 24, 1).run["averages"]["end"]["absolute"], 3)
+        said(record_at(digits, 30, 1).run["averages"]["end"]["absolute"], 3)
     )
     assert page.url.endswith(address)
     page.evaluate("navigator.clipboard && (navigator.clipboard.writeText = async words => { window.copied = words; })")
