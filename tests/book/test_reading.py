@@ -174,7 +174,7 @@ def test_the_landing_page_answers_before_anything_else(site: Site) -> None:
     found = article(site.html / "index.html")
     first = found.find("p")
     assert isinstance(first, Tag)
-    assert re.search(r"−\d\.\d\d \(−\d\.\d\d to −\d\.\d\d\)", first.find_next("p").get_text())
+    assert re.search(r"−\d\.\d\d \(−\d\.\d\d to −\d\.\d\d\)", first.get_text())
     figure = found.find("figure")
     assert isinstance(figure, Tag)
     assert first in figure.find_all_previous("p")
