@@ -41,8 +41,3 @@ def published_networks(results: Path) -> tuple[float, float, float, float]:
     """Weight decay, exponent over identity blocks, and the ends of its interval, of the networks of others."""
     slope = published_slopes(published_table(load_records(results / "published", kind=None)))[COUNTED]
     return PUBLISHED_DECAY, slope.exponent, *slope.interval()
-
-
-def results_of(sweeps: dict[str, Sweep]) -> Path:
-    """The folder of all records."""
-    return sweeps["digits"].records[0].folder.parent.parent

@@ -69,30 +69,6 @@ def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep]) 
     return close(figure)
 
 
-def averages_together(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
-    """The average against depth before and after training, all sweeps in one panel; laws by sweep and moment."""
-    figure, axes = plt.subplots(figsize=(6.0, 4.4))
-    for moment, line, when in (("end", "-", "after training"), ("initialization", "--", "before")):
-        for name, fitted in laws.items():
-            law, style = fitted[moment], style_of(sweeps[name])
-            averages, label = law.averages, style["label"].split(",")[0]
-            look = {"color": style["color"], "marker": style["marker"], "markersize": 5, "linestyle": "none"}
-            look |= {} if moment == "end" else {"markerfacecolor": "none"}
-            words = rf"{label}, {when}: $L^{{{law.exponent:.2f}}}$"
-            draw_intervals(axes, averages.depths, averages.means, *averages.interval(), label=words, **look)
-            axes.plot(averages.depths, law(averages.depths), color=style["color"], linestyle=line, linewidth=1.3)
-    depths = [int(depth) for fitted in laws.values() for depth in fitted["end"].averages.depths]
-    ends = np.array([min(depths), max(depths)])
-    under = min(law["end"].averages.means[0] for law in laws.values()) / 2  # below all series
-    claimed = under * ends[0] / ends
-    axes.plot(ends, claimed, color=INK, linestyle=":", linewidth=1.2)
-    axes.annotate(
-        "slope −1, as claimed", (ends[1], claimed[1]), (-40, 0), ha="right", textcoords="offset points", fontsize=10
-    )
-    depth_axis(axes, depths, AVERAGE, apart=1.7)
-    return close(figure, axes, 2)
-
-
 def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
     """Blocks times average after training, which is level where the average is inversely proportional to depth."""
     figure, axes = plt.subplots(figsize=(6.0, 4.0))

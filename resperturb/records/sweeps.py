@@ -21,11 +21,6 @@ TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 KINDS = {"preactivation": "pre-activation", "postactivation": "post-activation"}
 
 
-def in_a_sentence(dataset: str) -> str:
-    """A data set as a sentence names it: the digits, MNIST, CIFAR-10."""
-    return TITLES[dataset].replace("digits", "the digits")
-
-
 def display_name(name: str) -> str:
     """A sweep's name as a reader says it: mnist-postactivation is "MNIST, post-activation". Other names stay."""
     dataset, _, rest = name.partition("-")
