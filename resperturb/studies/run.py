@@ -32,7 +32,7 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError):  # each device has its own way to say no
+    except (RuntimeError, AssertionError, TypeError):  # each device has its own way to say no
         here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise ExperimentError(f"device must be auto or one of {', '.join(here)}, but got {name!r}.") from None
     return device
