@@ -8,7 +8,7 @@ import pandas as pd
 
 from resperturb.analysis.conditions import condition_table, run_table
 from resperturb.analysis.published import published_slopes, published_table
-from resperturb.records.record import load_records
+from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
 
 BY = ("dataset", "block", "weight_decay")
@@ -28,7 +28,8 @@ def usual_trainings(sweeps: dict[str, Sweep]) -> pd.DataFrame:
     return labelled([record for sweep in chosen for record in sweep.records])
 
 
-def labelled(records: list) -> pd.DataFrame:
+def labelled(records: list[Record]) -> pd.DataFrame:
+    """The plan's tests by data set, kind of block and weight decay; the column networks names the first two."""
     runs = run_table(records, BY).round({"weight_decay": 6})
     table = condition_table(runs, BY)
     names = [
