@@ -20,6 +20,8 @@ BLOCK_KINDS = ("preactivation", "postactivation")
 NORMALIZATIONS = ("batch", "none")
 INITIALIZATIONS = ("he", "zero")
 AUGMENTATIONS = ("none", "crop-flip")
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("one-cycle", "constant")
 PRECISIONS = ("float32", "bfloat16")
 # Parameters that weight decay acts on: every one; weights of convolutions and the head alone; gains and shifts of
 # normalisations alone; the first or the last convolution of every branch alone.
@@ -63,8 +65,10 @@ class Experiment(Parameters):
     seed: int = 0  # initial weights, order of images and augmentation; the split and the test images do not change
     epochs: int | None = None  # passes over the training images
     batch_size: int = 64  # images a step
-    learning_rate: float = 0.1  # peak of the one-cycle schedule
-    momentum: float = 0.9  # of stochastic gradient descent
+    optimizer: str = field(default="sgd", metadata={"later": True})  # "adamw" wants a learning rate near 0.002
+    schedule: str = field(default="one-cycle", metadata={"later": True})  # "constant" after the same warm-up
+    learning_rate: float = 0.1  # peak of the schedule
+    momentum: float = 0.9  # of stochastic gradient descent; AdamW's beta_1
     weight_decay: float | None = 5e-4  # what people use on CIFAR-10; None: what makes T equal `clock`
     # Where weight_decay is None: time under weight decay, T = sum of lr * weight_decay / (1 - momentum) over steps.
     clock: float = 5.0
@@ -100,6 +104,8 @@ class Experiment(Parameters):
             ("augmentation", AUGMENTATIONS),
             ("precision", PRECISIONS),
             ("decayed", DECAYED),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
         ):
             one_of(name, getattr(self, name), allowed)
         for name, low in (

@@ -23,6 +23,7 @@ DECIDING = (
     "experiment/validation.py",
     "measurement/*.py",
     "models/checkpointing.py",
+    "models/path.py",
     "models/residual.py",
     "studies/run.py",
     "training/data.py",

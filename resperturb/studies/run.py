@@ -12,15 +12,17 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from resperturb.errors import ActivationError, ExperimentError
+from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.measurement.measure import measurement
-from resperturb.models.residual import Block, network_of
+from resperturb.measurement.model_state import preserve_state
+from resperturb.models.path import section_paths
+from resperturb.models.residual import Block, ResidualNetwork, network_of
 from resperturb.records.freshness import source_hash
 from resperturb.records.record import Record
 from resperturb.studies.conduct import compose
 from resperturb.training.data import Images, load_images
-from resperturb.training.loop import Moment, Training, evaluate, train
+from resperturb.training.loop import Moment, evaluate, train
 
 MEASURED_AT_ONCE = 256  # images a batch; the statistics of an untrained batch norm are taken over as many
 
@@ -84,22 +86,18 @@ def train_and_measure(
     images = load_images(experiment, device)
     network = network_of(experiment, channels=images.channels)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    drawn = [layer.weight.detach().clone() for layer in branch_convolutions(network)]  # a resumed run draws them again
     spent = {"seconds": 0.0}
 
     def observe(moment: Moment) -> dict[str, Any]:
         begun = time.perf_counter()
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 in measuring, on a GPU too
-            observation = observation_of(network, images, experiment, moment)
+            observation = observation_of(network, images, experiment, moment, drawn)
         spent["seconds"] += time.perf_counter() - begun
         return observation
 
     identity = f"{experiment.identity} {source_hash()}"
-    try:
-        training = train(network, images, experiment, observe, checkpoint=checkpoint, identity=identity, report=report)
-    except ActivationError as error:
-        # Too deep for its initialisation: the activations overflow before the loss can, or nothing gets through.
-        report(f"diverged: {error}")
-        training = Training(steps=0, weight_decay=experiment.weight_decay or 0.0, diverged=True)
+    training = train(network, images, experiment, observe, checkpoint=checkpoint, identity=identity, report=report)
     loss, accuracy = (
         (math.nan, math.nan)
         if training.diverged
@@ -131,14 +129,17 @@ def train_and_measure(
     return facts, {
         "perturbations": tidy([o["table"] for o in training.observations]),
         "weights": tidy([o["weights"] for o in training.observations]),
+        "sections": tidy([o["sections"] for o in training.observations]),
         "samples": pd.DataFrame({f"snapshot_{i}": o["samples"] for i, o in enumerate(training.observations)}),
         "history": pd.DataFrame(training.history),
         "conventions": pd.DataFrame() if training.diverged else conventions_of(network, images, experiment),
     }
 
 
-def observation_of(network: nn.Module, images: Images, experiment: Experiment, moment: Moment) -> dict[str, Any]:
-    """All blocks at one moment, in plain values: the table's rows, a value per image, and the averages over blocks."""
+def observation_of(
+    network: ResidualNetwork, images: Images, experiment: Experiment, moment: Moment, drawn: list[Tensor]
+) -> dict[str, Any]:
+    """All blocks at one moment, in plain values: the tables' rows, a value per image, and the averages over blocks."""
     result = measurement(network, batches_of(images.test_images, experiment), successive=True)
     table = result.table
     when: dict[str, Any] = {"moment": moment.name, "epoch": moment.epoch, "step": moment.step, "clock": moment.clock}
@@ -146,10 +147,14 @@ def observation_of(network: nn.Module, images: Images, experiment: Experiment, m
         table.insert(position, column, value)
     table["batch_statistics"] = result.batch_statistics
     identity = table[table["kind"] == "identity"]
+    with preserve_state(list(network.modules()), result.batch_statistics):
+        sections = section_paths(network, batches_of(images.test_images, experiment)[0])
+    sections.insert(0, "moment", moment.name)
     return {
         "moment": moment.name,
-        "table": table.astype(object).where(table.notna(), None).to_dict("list"),
-        "weights": {"moment": moment.name, **weights_of(network)},
+        "table": plain(table),
+        "sections": plain(sections),
+        "weights": {"moment": moment.name, **weights_of(network, drawn)},
         "samples": result.scaled_per_sample.tolist(),
         "averages": {
             "scaled": float(result.scaled_per_sample.mean()),
@@ -160,17 +165,33 @@ def observation_of(network: nn.Module, images: Images, experiment: Experiment, m
     }
 
 
-def weights_of(network: nn.Module) -> dict[str, list[Any]]:
-    """Sizes in the branch of every block, in order.
+def plain(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """A table as lists, None for NaN: what a checkpoint can store."""
+    return {
+        str(name): values for name, values in table.astype(object).where(table.notna(), None).to_dict("list").items()
+    }
+
+
+def branch_convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    """The convolutions in the branches of all blocks, in order."""
+    blocks = (module for module in network.modules() if isinstance(module, Block))
+    return [layer for block in blocks for layer in block.branch if isinstance(layer, nn.Conv2d)]
+
+
+def weights_of(network: nn.Module, drawn: list[Tensor]) -> dict[str, list[Any]]:
+    """Sizes in the branch of every block, in order. `drawn`: the weights of its convolutions as they were initialised.
 
     gain1, gain2 and shift1, shift2: root mean square of what the first and the second batch norm multiply by and add;
     variance1, variance2: the mean over channels of the running variance they divide by, before epsilon is added;
-    weight1, weight2: root mean square over filters of the L2 norm of a filter of each convolution.
+    weight1, weight2: root mean square over filters of the L2 norm of a filter of each convolution;
+    memory1, memory2: W · W_0 / ‖W_0‖² of each convolution W, drawn as W_0; None for W_0 = 0. It goes as
+    exp(-sum of lr * weight_decay / (1 - momentum)) where no gradient acts, or one that is orthogonal to W_0.
     """
-    columns: dict[str, list[float]] = {}
+    columns: dict[str, list[float | None]] = {}
+    before = iter(drawn)
 
     def add(name: str, value: Tensor) -> None:
-        columns.setdefault(name, []).append(float(value))
+        columns.setdefault(name, []).append(finite_or_none(float(value)))
 
     for block in (module for module in network.modules() if isinstance(module, Block)):
         norms = [layer for layer in block.branch if isinstance(layer, nn.BatchNorm2d)]
@@ -181,6 +202,8 @@ def weights_of(network: nn.Module) -> dict[str, list[Any]]:
             add(f"variance{place}", norm.running_var.mean())  # type: ignore[union-attr]
         for place, layer in enumerate(convolutions, start=1):
             add(f"weight{place}", layer.weight.detach().flatten(1).square().sum(1).mean().sqrt())
+            first = next(before)
+            add(f"memory{place}", (layer.weight.detach() * first).sum() / first.square().sum())
     return {"block": list(range(1, len(columns.get("weight1", [])) + 1)), **columns}
 
 

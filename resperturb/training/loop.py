@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from resperturb.errors import ActivationError
 from resperturb.experiment.experiment import Experiment
 from resperturb.training.data import Images, augment
 from resperturb.training.precision import arithmetic, autocast
@@ -48,24 +49,32 @@ class Training:
     step: int = 0
     seconds: float = 0.0  # in the loop itself, measurements left out
     images_per_second: float = 0.0
-    diverged: bool = False  # the loss was no finite number
+    diverged: bool = False  # the loss or an activation was no finite number
     resumed: bool = False
     history: list[dict[str, float]] = field(default_factory=list)  # a row an epoch
     observations: list[Any] = field(default_factory=list)  # what `observe` returned, in order
 
 
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """One cycle: straight up to `peak` over the first quarter of the steps, down to zero along a cosine."""
+def learning_rate(step: int, steps: int, peak: float, schedule: str = "one-cycle") -> float:
+    """Straight up to `peak` over the first quarter of the steps; then down to zero along a cosine, or "constant"."""
     rising = WARMUP * steps
     if step + 1 <= rising:
         return peak * (step + 1) / rising
+    if schedule == "constant":
+        return peak
     return peak * 0.5 * (1 + math.cos(math.pi * (step + 1 - rising) / (steps - rising + 1)))
 
 
 def clock_per_decay(experiment: Experiment, steps: int) -> float:
-    """T of the whole run divided by the weight decay: sum of lr / (1 - momentum)."""
-    total = math.fsum(learning_rate(step, steps, experiment.learning_rate) for step in range(steps))
-    return total / (1 - experiment.momentum)
+    """T of the whole run divided by the weight decay: sum of lr / (1 - momentum), of AdamW the sum of lr."""
+    rates = (learning_rate(step, steps, experiment.learning_rate, experiment.schedule) for step in range(steps))
+    return math.fsum(rates) / memory_left(experiment)
+
+
+def memory_left(experiment: Experiment) -> float:
+    """What a decayed weight is divided by: 1 - momentum where decay is part of the gradient, 1 where it stands alone
+    (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+    return 1.0 if experiment.optimizer == "adamw" else 1 - experiment.momentum
 
 
 def weight_decay_of(experiment: Experiment, steps: int) -> float:
@@ -107,17 +116,26 @@ def train(
     epochs = experiment.epochs or 1
     state = Training(steps=epochs * batches, weight_decay=0.0)
     state.weight_decay = weight_decay_of(experiment, state.steps)
-    optimizer = torch.optim.SGD(
-        parameter_groups(network, experiment.decayed, state.weight_decay),
-        lr=experiment.learning_rate,
-        momentum=experiment.momentum,
-        fused=device.type in ("cpu", "cuda"),
-    )
+    groups = parameter_groups(network, experiment.decayed, state.weight_decay)
+    rate, fused = experiment.learning_rate, device.type in ("cpu", "cuda")
+    optimizer: torch.optim.Optimizer
+    if experiment.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(groups, lr=rate, betas=(experiment.momentum, 0.999), fused=fused)
+    else:
+        optimizer = torch.optim.SGD(groups, lr=rate, momentum=experiment.momentum, fused=fused)
     generator = torch.Generator().manual_seed(experiment.seed)
+
+    def record(moment: Moment) -> None:
+        try:
+            state.observations.append(observe(moment))
+        except ActivationError as error:  # too deep for its initialisation, or on its way to an infinite loss
+            report(f"diverged: {error}")
+            state.diverged = True
+
     if checkpoint is not None and resume(checkpoint, identity, network, optimizer, generator, state):
         report(f"resumed after epoch {state.epoch} of {epochs}")
     else:
-        state.observations.append(observe(Moment("initialization", 0, 0, 0.0)))
+        record(Moment("initialization", 0, 0, 0.0))
     measured = snapshot_epochs(epochs, experiment.snapshots)
     saved = time.monotonic()
     while state.epoch < epochs and not state.diverged:
@@ -131,13 +149,13 @@ def train(
         if state.diverged:
             report(f"the loss is no longer finite after step {state.step}: the run has diverged")
         elif state.epoch == epochs:
-            state.observations.append(observe(Moment("end", state.epoch, state.step, state.clock)))
+            record(Moment("end", state.epoch, state.step, state.clock))
         elif state.epoch in measured:
-            state.observations.append(observe(Moment("training", state.epoch, state.step, state.clock)))
+            record(Moment("training", state.epoch, state.step, state.clock))
         if checkpoint is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
             save(checkpoint, identity, network, optimizer, generator, state)
             saved = time.monotonic()
-    state.images_per_second = state.step * experiment.batch_size / state.seconds
+    state.images_per_second = state.step * experiment.batch_size / state.seconds if state.step else 0.0
     return state
 
 
@@ -180,7 +198,7 @@ def train_epoch(
     network.train()
     done = 0
     for batch in range(batches):
-        rate = learning_rate(state.step, state.steps, experiment.learning_rate)
+        rate = learning_rate(state.step, state.steps, experiment.learning_rate, experiment.schedule)
         for group in optimizer.param_groups:
             group["lr"] = rate
         picked = order[batch * experiment.batch_size : (batch + 1) * experiment.batch_size]
@@ -196,7 +214,7 @@ def train_epoch(
         optimizer.step()
         total += loss.detach()
         correct += (scores.argmax(1) == labels).sum()
-        state.clock += rate * state.weight_decay / (1 - experiment.momentum)
+        state.clock += rate * state.weight_decay / memory_left(experiment)
         state.step += 1
         done += 1
         if (done % 20 == 0 or done == batches) and not math.isfinite(total.item()):  # seldom: waits for a GPU

@@ -19,6 +19,8 @@ from conftest import NOTEBOOK_PACKAGES
 
 from resperturb import Experiment, ExperimentError, figures, load_records, run
 from resperturb.cli import main
+from resperturb.errors import ActivationError
+from resperturb.measurement.measure import Measurement, measurement
 from resperturb.models.residual import Block, network_of
 from resperturb.records.record import Record
 from resperturb.training.data import load_images
@@ -125,6 +127,22 @@ def test_a_diverged_run_is_recorded_as_diverged(settings: dict[str, float], mome
     assert any("finite" in line for line in lines)
 
 
+def test_a_run_whose_activations_overflow_on_the_way_keeps_its_tables(tmp_path: Path) -> None:
+    calls = []
+
+    def overflows(*given: object, **named: object) -> Measurement:
+        calls.append(1)
+        if len(calls) == 3:
+            raise ActivationError("The state is not finite.")
+        return measurement(*given, **named)
+
+    with patch("resperturb.studies.run.measurement", overflows):
+        lost = run(Experiment(**{**TINY, "epochs": 4, "snapshots": 3}), tmp_path, report=silent)
+    assert lost.diverged
+    assert lost.perturbations["moment"].unique().tolist() == ["initialization", "training"]
+    assert len(lost.table("history")) == 2
+
+
 def test_postactivation_a_single_block_and_none_run_too(tmp_path: Path) -> None:
     for settings in ({"blocks": 1, "sections": 1}, {"blocks": 2, "sections": 2, "block": "postactivation"}):
         record = run(Experiment(**settings, **TINY), tmp_path, report=silent)
@@ -212,6 +230,9 @@ def test_the_sizes_of_weights_are_kept_at_both_ends(whole: Record) -> None:
     assert (first[["gain1", "gain2", "variance1", "variance2"]] == 1).all().all()
     assert list(last["block"]) == [1, 2, 3, 4]
     assert (last["variance1"] != 1).all()
+    memories = ["memory1", "memory2"]
+    assert np.allclose(first[memories], 1)
+    assert ((last[memories] > 0.5) & (last[memories] < 1.5)).all().all()  # a short training at a low decay keeps them
 
 
 def test_fields_that_came_later_leave_the_names_of_earlier_runs_alone() -> None:

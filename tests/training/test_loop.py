@@ -64,6 +64,26 @@ def test_weight_decay_is_what_takes_the_clock_to_its_mark() -> None:
     assert weight_decay_of(Experiment(weight_decay=1e-4), 220) == 1e-4
 
 
+def test_a_constant_schedule_stays_at_its_peak_after_the_same_rise() -> None:
+    rates = [learning_rate(step, 100, 0.1, "constant") for step in range(100)]
+    assert rates[:25] == [learning_rate(step, 100, 0.1) for step in range(25)]
+    assert set(rates[24:]) == {0.1}
+
+
+def test_adamw_decays_by_the_clock_without_a_gradient() -> None:
+    """T is what every weight shrinks by: e^-T, without the factor of momentum."""
+    experiment = Experiment(optimizer="adamw", learning_rate=2e-3, weight_decay=None, clock=1.0)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.AdamW([weight], lr=1.0, weight_decay=weight_decay_of(experiment, 500))
+    for step in range(500):
+        optimizer.param_groups[0]["lr"] = learning_rate(step, 500, 2e-3)
+        weight.grad = torch.zeros(1)
+        optimizer.step()
+    assert weight.item() == pytest.approx(math.exp(-1.0), rel=1e-2)
+    _, training = trained(Experiment(blocks=3, **TINY, optimizer="adamw", learning_rate=2e-3))
+    assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
+
+
 def test_snapshots_lie_evenly_between_the_ends() -> None:
     assert snapshot_epochs(10, 3) == {2, 5, 8}
     assert snapshot_epochs(4, 3) == {1, 2, 3}
@@ -148,7 +168,7 @@ def test_the_order_in_memory_changes_neither_gradients_nor_measurements() -> Non
 def test_gradients_in_bfloat16_point_where_those_in_float32_do() -> None:
     full = network_of(Experiment(blocks=6, width=8), channels=1)
     half = copy.deepcopy(full)
-    x = torch.randn(64, 1, 8, 8)
+    x = torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     expected, found = first_gradients(full, x), first_gradients(half, x, "bfloat16")
     angles = {n: torch.cosine_similarity(found[n].flatten(), g.flatten(), dim=0).item() for n, g in expected.items()}
     assert {gradient.dtype for gradient in found.values()} == {torch.float32}
