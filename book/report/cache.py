@@ -33,6 +33,7 @@ def files_behind(root: Path) -> Iterator[Path]:
         "resperturb/**/*.py",
         "resperturb/**/*.mplstyle",
         "book/choices.yml",
+        "book/predictions.yml",
         "book/report/*.py",
         "book/_ext/*.py",
         "config/**/*.yaml",
