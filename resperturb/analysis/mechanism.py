@@ -66,7 +66,9 @@ def load_predictions(path: Path) -> list[Prediction]:
         for row in rows:
             exponents = {name: row[name] for name in (ACCOUNT, *RIVALS)}
             fields = row["fields"]
-            found.append(Prediction(preset, row["name"], fields, exponents, row.get("known", False), is_straight(preset, fields)))
+            found.append(
+                Prediction(preset, row["name"], fields, exponents, row.get("known", False), is_straight(preset, fields))
+            )
     return found
 
 

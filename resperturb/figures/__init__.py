@@ -3,6 +3,7 @@
 Functions take records or tables and return a matplotlib Figure or a styled table. They read, they never train.
 """
 
+from resperturb.figures.mechanism import *
 from resperturb.figures.networks import *
 from resperturb.figures.runs import *
 from resperturb.figures.sensitivity import *

@@ -1,0 +1,91 @@
+"""Claims about what sets the exponent: predictions committed before their runs, and the reasons given for them."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+
+import pandas as pd
+
+from report.claims import HOLDS, NOT, OPEN, OURS, Finding, claim, truth
+from resperturb.analysis.mechanism import (
+    ACCOUNT,
+    BARS,
+    STRAIGHT,
+    load_predictions,
+    prediction_table,
+    scores,
+)
+from resperturb.analysis.slope_tests import SMALLEST
+from resperturb.analysis.summaries import signed
+from resperturb.records.record import records_in
+
+PREDICTIONS = Path(__file__).parents[1] / "predictions.yml"
+BOTH = "zero start, decay on gains and shifts"
+EACH = ("zero start, no decay", "decay on gains and shifts")
+
+claim_all = partial(claim, shown="predictions#what-the-records-say", about="mechanism-mnist")
+claim_each = partial(claim, shown="predictions#what-the-records-say", about=("mechanism-mnist", "mechanism-cifar10"))
+
+
+@cache
+def predicted(results: Path) -> pd.DataFrame:
+    """The predictions beside what was measured, of all presets."""
+    records = {name: [r for r in records_in(results / name) if r.kind == "run"] for name in BARS}
+    return prediction_table(load_predictions(PREDICTIONS), records)
+
+
+@claim_all(
+    "hits",
+    OURS,
+    f"Every exponent predicted by this book's account, and not known before, is within {SMALLEST} of the measured one.",
+)
+def hits(results: Path) -> Finding:
+    table = predicted(results)
+    counted = table[table["counts"]]
+    good = int(counted["hit"].sum())
+    return Finding(f"{good} of {len(counted)}", truth(good == len(counted), good > len(counted) / 2))
+
+
+@claim_all("beats-decay", OURS, "Its mean error is smaller than that of “decay decides”.", rival="decay-decides")
+@claim_all("beats-two-parts", OURS, "Its mean error is smaller than that of “two parts”.", rival="two-parts")
+def beats(results: Path, rival: str) -> Finding:
+    errors = scores(predicted(results))
+    return Finding(f"{errors[ACCOUNT]:.2f} against {errors[rival]:.2f}", truth(errors[ACCOUNT] < errors[rival]))
+
+
+@claim_all(
+    "reasons",
+    OURS,
+    f"Paths stay straight as depth grows (slope of straightness above {STRAIGHT}) where the initial weights of the last"
+    " convolutions are gone or were zero, and in no other condition.".replace("-", "−"),
+)
+def reasons(results: Path) -> Finding | None:
+    table = predicted(results)
+    table = table[table["trained"] & table["straightness_late"].notna()]
+    if table.empty:
+        return None
+    good = int(((table["straightness_late"] > STRAIGHT) == table["straight"]).sum())
+    return Finding(f"{good} of {len(table)}", truth(good == len(table), good > len(table) / 2))
+
+
+@claim_each(
+    "both",
+    OURS,
+    "A zero start, or decay on gains and shifts, each leaves an exponent above −0.75; both together bring it to −0.8 or below.",
+)
+def both_are_needed(results: Path, records: list) -> Finding | None:
+    preset = records[0].folder.parent.name
+    table = predicted(results)
+    rows = table[table["preset"] == preset].set_index("condition")
+    if not {BOTH, *EACH} <= set(rows.index):
+        return None
+    one, other, both = (rows.loc[name] for name in (*EACH, BOTH))
+    apart = both["high"] < -0.8 and min(one["low"], other["low"]) > -0.75
+    never = both["low"] > -0.8 or max(one["high"], other["high"]) < -0.75
+    values = ", ".join(signed(row["measured"]) for row in (one, other))
+    return Finding(
+        f"{values}; both {signed(both['measured'])}",
+        HOLDS if apart else NOT if never else OPEN,
+        f"{signed(both['low'])} to {signed(both['high'])}",
+    )

@@ -1,0 +1,101 @@
+"""Figures of the mechanism: straight and random paths, what an exponent is made of, predicted against measured."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from resperturb.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SERIES, close, draw_intervals
+
+ACCOUNTS = {"exponent": "this book's account", "decay-decides": "decay decides", "two-parts": "two parts"}
+FACTOR_LABELS = {
+    "displacement": "displacement",
+    "straightness": "straightness",
+    "growth": "growth of the state",
+}
+PRESET_STYLE = {
+    "mechanism-mnist": {"color": ORANGE, "marker": "s", "label": "MNIST"},
+    "mechanism-cifar10": {"color": GREEN, "marker": "^", "label": "CIFAR-10"},
+    "cifar10-zero": {"color": BLUE, "marker": "D", "label": "CIFAR-10, main recipe"},
+}
+
+
+def paths_of_steps() -> Figure:
+    """A drawing: 4 and 32 steps to one displacement, along a line and in random directions, at one scale."""
+    figure, all_axes = plt.subplots(1, 2, figsize=(6.8, 3.0), sharex=True, sharey=True)
+    generator = np.random.default_rng(5)
+    for axes, title in zip(all_axes, ("aligned steps: 1/n", "random steps: 1/√n"), strict=True):
+        for height, (style, count) in zip((0.55, -0.55), zip(SERIES, (4, 32), strict=False), strict=True):
+            angles = np.zeros(count) if "aligned" in title else generator.uniform(0, 2 * np.pi, count)
+            steps = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+            points = np.concatenate([np.zeros((1, 2)), steps.cumsum(axis=0)])
+            end = points[-1]
+            turn = np.array([[end[0], end[1]], [-end[1], end[0]]]) / (end @ end)  # to the point (1, 0)
+            points = points @ turn.T + [0, height]
+            axes.plot(points[:, 0], points[:, 1], color=style["color"], marker=".", markersize=5, linewidth=1.2)
+            axes.annotate(f"{count} steps", (0, height), (0, 12), textcoords="offset points", color=style["color"])
+        axes.set_title(title)
+        axes.set_aspect("equal")
+        axes.axis("off")
+    return close(figure)
+
+
+def predicted_against_measured(table: pd.DataFrame) -> Figure:
+    """Measured exponents over predicted ones, a panel for each account; a band within 0.1 of the diagonal. Open: known
+    beforehand, or short of the plan's accuracy. From :func:`resperturb.analysis.mechanism.prediction_table`."""
+    figure, all_axes = plt.subplots(1, 3, figsize=(8.4, 3.4), sharex=True, sharey=True)
+    span = np.array([-1.15, -0.4])
+    for axes, (name, title) in zip(all_axes, ACCOUNTS.items(), strict=True):
+        axes.plot(span, span, color=INK, linewidth=1)
+        axes.fill_between(span, span - 0.1, span + 0.1, color=INK, alpha=0.2, linewidth=0)
+        for preset, style in PRESET_STYLE.items():
+            for counts in (True, False):
+                part = table[(table["preset"] == preset) & (table["counts"] == counts)]
+                face = {"label": style["label"]} if counts else {"markerfacecolor": "none", "label": None}
+                drawn = {**style, **face, "linestyle": "none", "markersize": 5, "elinewidth": 0.8}
+                if len(part):
+                    draw_intervals(axes, part[name], part["measured"], part["low"], part["high"], **drawn)
+        axes.set(title=title, xlabel="predicted", xlim=span, ylim=(-1.35, -0.35))
+    all_axes[0].set_ylabel("measured")
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.06, 1), ncols=3)
+    return close(figure)
+
+
+def factor_slopes(table: pd.DataFrame) -> Figure:
+    """The exponent of every condition, a row each, and the slopes over log depth that add up to it.
+
+    Columns condition, measured, displacement, straightness and growth; a line at -1 and at 0."""
+    columns = {"measured": "exponent", **FACTOR_LABELS}
+    figure, all_axes = plt.subplots(1, 4, figsize=(8.6, 0.26 * len(table) + 1.1), sharey=True)
+    rows = np.arange(len(table))
+    straight = table["straight"].to_numpy(dtype=bool)
+    for axes, (name, title) in zip(all_axes, columns.items(), strict=True):
+        for those, color, label in ((straight, BLUE, "weights gone or zero"), (~straight, ORANGE, "weights kept")):
+            axes.plot(table.loc[those, name], rows[those], "o", color=color, label=label, markersize=5)
+        axes.axvline(-1 if name == "measured" else 0, color=INK, linewidth=1, linestyle=":")
+        axes.set_title(title, fontsize=11)
+        axes.grid(axis="x", alpha=0.3)
+    all_axes[0].set_yticks(rows, labels=list(table["condition"]))
+    all_axes[0].invert_yaxis()
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2)
+    return close(figure)
+
+
+def factors_over_training(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Straightness, displacement and memory over the share of training, a line for each condition; the last section.
+
+    From :func:`resperturb.analysis.mechanism.factors_over_training`."""
+    names = {"straightness": "straightness", "displacement": "displacement", "memory": "initial weights left"}
+    figure, all_axes = plt.subplots(1, 3, figsize=(8.4, 2.9), sharex=True)
+    colors = (BLUE, ORANGE, GREEN, PURPLE)
+    for axes, (name, title) in zip(all_axes, names.items(), strict=True):
+        for (label, table), color, style in zip(tables.items(), colors, SERIES, strict=False):
+            last = table[table["section"] == table["section"].max()]
+            axes.plot(last["share"], last[name], **{**style, "color": color, "label": label, "markersize": 4})
+        axes.set(title=title, xlabel="share of training")
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2)
+    return close(figure)
