@@ -72,7 +72,7 @@ def reasons(results: Path) -> Finding | None:
 @claim_each(
     "both",
     OURS,
-    "A zero start, or decay on gains and shifts, each leaves an exponent above −0.75; both together bring it to −0.8 or below.",
+    "A zero start, or decay on gains and shifts, each leaves an exponent above −0.75; both bring it to −0.8 or below.",
 )
 def both_are_needed(results: Path, records: list) -> Finding | None:
     preset = records[0].folder.parent.name

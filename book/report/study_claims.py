@@ -1,4 +1,4 @@
-"""Claims about studies: initialisation, lesions, growth, paths, text, maps over time under weight decay, carriers."""
+"""Claims about studies: initialisation, lesions, growth, text, maps over time under weight decay."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.claims import HOLDS, NOT, OPEN, OURS, POINT, Finding, across, claim, exponent_is, truth, within
+from report.claims import OURS, POINT, Finding, across, claim, exponent_is, truth, within
 from resperturb.analysis import clock, study_tables
 from resperturb.analysis.bootstrap import finished
-from resperturb.analysis.slope_tests import SMALLEST, Slope, difference
-from resperturb.analysis.study_tables import carrier_averages, fit_column
-from resperturb.analysis.summaries import interval, signed
+from resperturb.analysis.study_tables import fit_column
+from resperturb.analysis.summaries import signed
 from resperturb.analysis.theory import VARIANTS, Variant
 from resperturb.records.record import Record, load_records
 
 STILL = 0.05  # an effect of the number of steps below this is none
 RANKED = 0.5  # a rank correlation from here on ranks
 BETTER = 0.1  # and one that is so much higher ranks better
-EVEN = 0.25  # steps whose lengths have a coefficient of variation below this are equispaced
 DOUBLING = 2.0  # growth doubles the depth, so it cannot be nearer than this
 POWERS = {0.0: "does not depend on depth", -0.5: "falls as 1/√L", -1.0: "falls as 1/L"}
 
@@ -155,62 +153,6 @@ def less_work(records: Records, results: Path) -> Finding:
     return across(work, "{:.2f} times", lambda value: value < 1)
 
 
-# ------------------------------------------------------------------------------------------- paths
-
-claim_path = partial(claim, about="path")
-STRAIGHT = "path#is-it-straight"
-
-
-def after_training(records: Records) -> pd.DataFrame:
-    depths = study_tables.path_depths(records)
-    return depths[depths["moment"] == "end"]
-
-
-def means_by_depth(records: Records) -> pd.DataFrame:
-    return after_training(records).groupby("blocks").mean(numeric_only=True)
-
-
-@claim_path(
-    "straight",
-    OURS,
-    "After training the way through a section is straighter than steps in random directions would make it.",
-    shown=STRAIGHT,
-)
-def straighter_than_random(records: Records) -> Finding:
-    means = means_by_depth(records)
-    return across(means["straightness"] / means["random walk"], "{:.2f} times", lambda value: value > 1)
-
-
-@claim_path(
-    "even",
-    "Li & Papyan 2023",
-    f"States are equispaced: the lengths of the steps of a section vary by less than {EVEN} of their mean.",
-    shown=STRAIGHT,
-)
-def equispaced(records: Records) -> Finding:
-    return across(means_by_depth(records)["evenness"], "{:.2f}", lambda value: value < EVEN)
-
-
-@claim_path(
-    "length",
-    OURS,
-    "After training the relative length of the path does not depend on depth (exponent 0).",
-    shown="path#how-long-is-it",
-)
-def length_is_level(records: Records) -> Finding:
-    return exponent_is(fit_column(after_training(records), "blocks", "relative path"), 0.0)
-
-
-@claim_path(
-    "downhill",
-    "Jastrzebski et al. 2018",
-    "After training, perturbations lead downhill: their mean cosine with minus the gradient is positive.",
-    shown="path#does-it-lead-downhill",
-)
-def leads_downhill(records: Records) -> Finding:
-    return across(means_by_depth(records)["downhill"], "{:.2f}", lambda value: value > 0)
-
-
 # ------------------------------------------------------------------------------------------- text
 
 claim_text = partial(claim, shown="text#the-average-against-depth", about="text")
@@ -256,36 +198,3 @@ def steps_do_not_matter(runs: list[Record], learned: bool) -> Finding:
     table = clock.clock_table(runs)
     slope, low, high = clock.steps_effect(table[table["learned"]] if learned else table)
     return Finding(signed(slope), within(slope, low, high, STILL), f"{signed(low)} to {signed(high)}")
-
-
-# ------------------------------------------------------------------------------------------- carriers
-
-claim_carriers = partial(claim, shown="carriers#gains-and-weights", about="carriers")
-
-
-def carrier_law(records: Records, size: str) -> Slope:
-    """The exponent over depth of one size after training."""
-    means = carrier_averages(records)
-    return fit_column(means[means["moment"] == "end"], "blocks", size)
-
-
-@claim_carriers("weights", OURS, "After training the second weights fall with depth.", size="weight2")
-@claim_carriers("gains", OURS, "After training the gains of the second normalisation fall with depth.", size="gain2")
-def falls(records: Records, size: str) -> Finding:
-    law = carrier_law(records, size)
-    return Finding(signed(law.exponent), HOLDS if law.high < 0 else NOT if law.low > 0 else OPEN, interval(law))
-
-
-@claim_carriers(
-    "product",
-    OURS,
-    f"Their product falls as the absolute perturbation does, within {SMALLEST}.",
-    sizes=("both", "absolute"),
-)
-@claim_carriers(
-    "shared", OURS, f"They fall alike: their exponents are within {SMALLEST} of each other.", sizes=("gain2", "weight2")
-)
-def fall_alike(records: Records, sizes: tuple[str, str]) -> Finding:
-    first, second = (carrier_law(records, size) for size in sizes)
-    word = within(*difference(first, second), SMALLEST)
-    return Finding(f"{signed(first.exponent)} and {signed(second.exponent)}", word, interval(first))

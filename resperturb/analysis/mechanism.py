@@ -97,10 +97,10 @@ def prediction_table(predictions: Sequence[Prediction], records: Mapping[str, Se
         records: those of each preset, by its name.
 
     Returns:
-        Columns preset, condition, known, one column of predictions for the account and each rival, exponent_measured, low
-        and high (95 % interval, a point a run), depths, runs, diverged, accuracy (of the least accurate depth), counts (by
-        the plan's bar; known ones do not count), hit, straight (expected), and the slopes over log depth of displacement,
-        straightness and growth, with straightness_late of the sections in LATE; NaN where a record has no sections.
+        Columns preset, condition, known; a column of predictions for the account and each rival; measured, low and high
+        (95 % interval, a point a run); depths, runs, diverged; accuracy (of the least accurate depth); trained (to the
+        plan's bar) and counts (known ones do not); hit; straight (expected); the slopes over log depth of displacement,
+        straightness and growth, and straightness_late, of the sections in LATE. NaN where a record has no sections.
     """
     rows = []
     for prediction in predictions:
@@ -185,11 +185,11 @@ def factors_over_training(records: Iterable[Record]) -> pd.DataFrame:
         weights = record.table("weights")
         whole = record.table("sections")
         sections = record.blocks_at("end")["section"].to_numpy()
-        for (snapshot, moment), rows in whole.groupby(["snapshot", "moment"], sort=True):
+        for snapshot, rows in whole.groupby("snapshot"):
             at = weights[weights["snapshot"] == snapshot]
             memory = at["memory2"].groupby(sections).mean()
             epoch = record.perturbations.loc[record.perturbations["snapshot"] == snapshot, "epoch"].iloc[0]
-            share = epoch / record.experiment.epochs  # type: ignore[operator]
+            share = epoch / record.experiment.epochs
             parts.append(
                 pd.DataFrame(
                     {

@@ -160,36 +160,6 @@ def growth_table(records: Iterable[Record], sweep: Sequence[Record]) -> pd.DataF
     return table
 
 
-def path_sections(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a depth of the network, moment and section: means over seeds of
-    :func:`resperturb.studies.path.section_table`."""
-    every = pd.concat(record.table("sections").assign(blocks=record.parameters["blocks"]) for record in records)
-    return every.groupby(["blocks", "moment", "section"], sort=True, as_index=False).mean(numeric_only=True)
-
-
-def path_depths(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a depth, seed and moment: the relative length of the path over all sections, and mean cosines."""
-    rows = []
-    for record in records:
-        blocks, sections = record.table("blocks"), record.table("sections")
-        for moment, part in blocks.groupby("moment"):
-            there = sections[sections["moment"] == moment]
-            rows.append(
-                {
-                    "blocks": record.parameters["blocks"],
-                    "seed": record.parameters["seed"],
-                    "moment": moment,
-                    "relative path": there["relative_path"].sum(),
-                    "straightness": there["straightness"].mean(),
-                    "random walk": there["random_walk"].mean(),
-                    "evenness": there["evenness"].mean(),
-                    "downhill": part["downhill"].mean(),
-                    "successive": part["successive"].mean(),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
 def text_averages(records: Iterable[Record]) -> pd.DataFrame:
     """One row a depth, seed, moment and part ("both", "attention", "mlp"): the mean scaled contribution per token."""
     rows = []
@@ -216,30 +186,3 @@ def text_losses(records: Iterable[Record]) -> pd.DataFrame:
     every = concat_tables(records, "network", "layers")
     columns = ["loss_initialization", "loss", "parameters", "training_seconds"]
     return every.groupby("layers", as_index=False)[columns].mean()
-
-
-SIZE_NAMES = {
-    "scaled": "scaled perturbation",
-    "absolute": "absolute perturbation",
-    "state": "norm of the state",
-    "gain2": "gains of the second normalisation",
-    "weight2": "second weights",
-    "both": "gains × weights",
-}
-
-
-def carrier_averages(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a depth, seed and moment: every size averaged over blocks; `both` is the mean of gain times weights."""
-    table = concat_tables(records, "blocks", "blocks")
-    table["both"] = table["gain2"] * table["weight2"]
-    return table.groupby(["blocks", "seed", "moment"], as_index=False)[list(SIZE_NAMES)].mean()
-
-
-def carrier_exponents(means: pd.DataFrame) -> pd.DataFrame:
-    """One row a size: its exponent over depth before training, and after it with the interval."""
-    rows = []
-    for column in SIZE_NAMES:
-        before, after = (fit_column(means[means["moment"] == m], "blocks", column) for m in ("initialization", "end"))
-        ends = {"low": after.low, "high": after.high}
-        rows.append({"size": SIZE_NAMES[column], "before": before.exponent, "after": after.exponent, **ends})
-    return pd.DataFrame(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -54,7 +56,7 @@ def predicted_against_measured(table: pd.DataFrame) -> Figure:
             for counts in (True, False):
                 part = table[(table["preset"] == preset) & (table["counts"] == counts)]
                 face = {"label": style["label"]} if counts else {"markerfacecolor": "none", "label": None}
-                drawn = {**style, **face, "linestyle": "none", "markersize": 5, "elinewidth": 0.8}
+                drawn: dict[str, Any] = {**style, **face, "linestyle": "none", "markersize": 5, "elinewidth": 0.8}
                 if len(part):
                     draw_intervals(axes, part[name], part["measured"], part["low"], part["high"], **drawn)
         axes.set(title=title, xlabel="predicted", xlim=span, ylim=(-1.35, -0.35))

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resperturb.analysis.study_tables import SIZE_NAMES, initial_laws, mean_with_interval
+from resperturb.analysis.study_tables import initial_laws
 from resperturb.analysis.theory import VARIANTS
 from resperturb.figures.runs import draw_blocks
 from resperturb.figures.style import (
@@ -84,32 +84,6 @@ def pruning(table: pd.DataFrame) -> Figure:
     return close(figure, axes, 2)
 
 
-def directions(record: Record, column: str) -> Figure:
-    """A cosine of :func:`resperturb.studies.path.block_table` over the blocks, before and after training."""
-    table = record.table("blocks")
-    labels = {"downhill": r"cosine of $f_l$ and $-\nabla_{x_l}$ loss", "successive": MEASURE_LABEL["successive_cosine"]}
-    figure, axes = plt.subplots()
-    for moment, style in MOMENT_STYLE.items():
-        draw_blocks(axes, table[table["moment"] == moment], column, style)
-    axes.axhline(0, color=INK, linewidth=0.8)
-    block_axis(axes, labels[column])
-    return close(figure, axes)
-
-
-def trajectories(record: Record) -> Figure:
-    """Mean states of the classes through the last section, in the plane of their first two principal components."""
-    table = record.table("plane")
-    figure, axes = plt.subplots(figsize=(6.0, 4.6))
-    colours = mpl.colormaps["viridis"](np.linspace(0.05, 0.9, table["label"].nunique()))
-    for colour, (label, track) in zip(colours, table.groupby("label"), strict=True):
-        axes.plot(track["x"], track["y"], color=colour, marker=".", markersize=4, linewidth=1.2)
-        end = tuple(track[["x", "y"]].iloc[-1])
-        axes.annotate(str(label), end, color=INK, xytext=(3, 3), textcoords="offset points")
-    axes.set(xlabel="first principal component", ylabel="second principal component")
-    axes.set_aspect("equal", adjustable="datalim")
-    return close(figure)
-
-
 def growth_phases(records: list[Record]) -> Figure:
     """Average scaled perturbation after each phase over the blocks of that phase; a line for each network."""
     figure, axes = plt.subplots()
@@ -142,18 +116,6 @@ def draw_parts(axes: Axes, table: pd.DataFrame, over: str, parts: Sequence[str])
             axes.plot(there.groupby(over)["scaled"].mean(), alpha=faint, markersize=5, label=label, **style)
 
 
-def gains_and_weights(record: Record) -> Figure:
-    """Gain of the second batch normalisation and size of the second weights, block by block, before and after."""
-    table = record.table("blocks")
-    figure, both = plt.subplots(2, 1, figsize=(6.0, 4.6), sharex=True)
-    for axes, column, label in zip(both, ("gain2", "weight2"), ("gain", "weights"), strict=True):
-        for moment, style in MOMENT_STYLE.items():
-            draw_blocks(axes, table[table["moment"] == moment], column, style)
-        axes.set(yscale="log", ylabel=label)
-    both[1].set(xlabel="block $l$")
-    return close(figure, both[0])
-
-
 def initial_figure(table: pd.DataFrame) -> Figure:
     """Averages against depth before training, a mark for each variant and depth of
     :func:`resperturb.analysis.study_tables.initial_averages`; lines are what theory gives."""
@@ -170,48 +132,12 @@ def initial_figure(table: pd.DataFrame) -> Figure:
     return close(figure, axes, 1)
 
 
-def straightness(sections: pd.DataFrame) -> Figure:
-    """Straightness against depth after training, a line for each section; dotted, what random directions would have."""
-    figure, axes = plt.subplots()
-    end = sections[sections["moment"] == "end"]
-    for style, (section, part) in zip(itertools.cycle(SERIES), end.groupby("section"), strict=False):
-        axes.plot(part["blocks"], part["straightness"], label=f"section {section}", **style)
-        axes.plot(part["blocks"], part["random_walk"], color=style["color"], linestyle=(0, (1, 2)), linewidth=1)
-    depth_axis(axes, end["blocks"], "straightness", scale="linear")
-    axes.set_ylim(0, 1.02)
-    return close(figure, axes)
-
-
-def path_over_depth(table: pd.DataFrame, column: str, label: str, *, level: float | None = None) -> Figure:
-    """A column of :func:`resperturb.analysis.study_tables.path_depths` against depth, before and after training."""
-    figure, axes = plt.subplots()
-    for moment, style in MOMENT_STYLE.items():
-        there = table[table["moment"] == moment].groupby("blocks")[column]
-        values = pd.DataFrame([mean_with_interval(part) for _, part in there], columns=["mean", "low", "high"])
-        draw_intervals(axes, sorted(there.groups), values["mean"], values["low"], values["high"], **style)
-    if level is not None:
-        axes.axhline(level, color=INK, linewidth=0.8)
-    depth_axis(axes, table["blocks"], label, scale="log" if level is None else "linear")
-    return close(figure, axes)
-
-
 def text_figure(table: pd.DataFrame) -> Figure:
     """Mean scaled contribution per token against layers: attention, MLP, both parts; faint before training."""
     figure, axes = plt.subplots(figsize=(6.0, 4.2))
     draw_parts(axes, table, "layers", ("attention", "mlp", "both"))
     depth_axis(axes, table["layers"], "scaled contribution per token")
     axes.set(xlabel="layers")
-    return close(figure, axes, 2)
-
-
-def carrier_sizes(means: pd.DataFrame) -> Figure:
-    """Sizes against depth after training, each over what it is in the shallowest network."""
-    figure, axes = plt.subplots()
-    end = means[means["moment"] == "end"].groupby("blocks")[list(SIZE_NAMES)].mean()
-    for column, style in zip(("absolute", "gain2", "weight2", "both"), SERIES, strict=True):
-        axes.plot(end.index, end[column] / end[column].iloc[0], label=SIZE_NAMES[column], markersize=5, **style)
-    axes.plot(end.index, end.index[0] / end.index, color=INK, linestyle=(0, (1, 1)), linewidth=1, label="slope −1")
-    depth_axis(axes, end.index, "over the shallowest network's")
     return close(figure, axes, 2)
 
 

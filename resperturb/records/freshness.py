@@ -33,11 +33,9 @@ DECIDING = (
 """Files and patterns of files that decide every result."""
 DECIDING_BESIDE = {
     "run": (),
-    "carriers": ("studies/carriers.py", "studies/base.py"),
     "growth": ("studies/growth.py", "studies/base.py"),
     "initialization": ("studies/initialization.py", "analysis/theory.py", "studies/base.py"),
     "lesion": ("studies/lesion.py", "studies/base.py"),
-    "path": ("studies/path.py", "studies/base.py"),
     "published": ("studies/published.py", "models/published.py", "studies/base.py"),
     "text": ("studies/text.py", "models/transformer.py", "studies/base.py"),
 }

@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from resperturb.studies.base import Study  # which needs PyTorch; a sweep is planned without
 
 STUDIES = {
-    "carriers": "Carriers",
     "growth": "Growth",
     "initialization": "Initialization",
     "lesion": "Lesion",
-    "path": "PathStudy",
     "published": "Published",
     "text": "TextStudy",
 }

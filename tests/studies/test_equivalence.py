@@ -15,9 +15,9 @@ from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.records.freshness import EQUIVALENT, settings_hash, source_hash
 from resperturb.studies import equivalence
-from resperturb.studies.carriers import Carriers
 from resperturb.studies.equivalence import CODE, compare_codes, parameters_in, shrink, verify
 from resperturb.studies.plan import STUDIES
+from resperturb.studies.text import TextStudy
 from resperturb.training import loop
 
 TINY = {"blocks": 3, "width": 4, "epochs": 1, "train_size": 128, "test_size": 64, "measured_images": 32}
@@ -40,7 +40,7 @@ def test_equal_numbers_are_entered_and_others_are_not(tmp_path: Path, monkeypatc
     (tmp_path / EQUIVALENT).write_text(json.dumps(there), encoding="utf-8")
     alike = Experiment(**TINY).identity | {"checkpointing": True}
     other = Experiment(**TINY, augmentation="crop-flip").identity
-    cases = [("run", alike), ("carriers", Carriers().identity), ("run", other)]
+    cases = [("run", alike), ("text", TextStudy().identity), ("run", other)]
     lines: list[str] = []
 
     def compare_some_and_all(revision: str, old: Path, new: Path, cases: list[Any], *given: Any) -> bool:
@@ -54,7 +54,7 @@ def test_equal_numbers_are_entered_and_others_are_not(tmp_path: Path, monkeypatc
     assert not verify(["earlier"], tmp_path, lines.append)
     assert lines[1].startswith(f"earlier run {settings_hash(other)} differs: ")
     entered = json.loads((tmp_path / EQUIVALENT).read_text())
-    assert set(entered) == {*there, "carriers"}
+    assert set(entered) == {*there, "text"}
     assert entered["lesion"] == there["lesion"]
     kept, new = entered["run"]
     assert kept == there["run"][0]

@@ -27,15 +27,13 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 TAKEN = {"train_size": 64, "test_size": 32, "measured_images": 16}
 NETWORK = {"blocks": 3, "epochs": 1, **TAKEN}
 TINY: dict[str, dict[str, object]] = {
-    "carriers": NETWORK,
     "growth": {**NETWORK, "epsilon": 1e-6, "deepest": 6},
     "initialization": {"width": 4, "measured_images": 4, "depths": [2, 3]},
     "lesion": NETWORK,
-    "path": NETWORK,
     "published": {"measured_images": 8},
     "text": {"layers": 1, "width": 16, "steps": 3, "measured_sequences": 4},
 }
-FIGURES = {"path": 3, "lesion": 2, "scaling": 2, "profile": 4, "stopping_rule": 2}  # of each at least; others have one
+FIGURES = {"lesion": 2, "scaling": 2, "profile": 4, "stopping_rule": 2}  # of each at least; others have one
 
 Execute = Callable[..., Any]
 

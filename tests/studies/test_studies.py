@@ -24,12 +24,10 @@ from resperturb.models.residual import ResidualNetwork
 from resperturb.models.transformer import Transformer
 from resperturb.records.record import concat_tables, load_records, read_record
 from resperturb.studies.base import sections_of
-from resperturb.studies.carriers import branch_sizes
 from resperturb.studies.conduct import conduct
 from resperturb.studies.growth import Growth, double_blocks
 from resperturb.studies.initialization import Initialization, theory_ratios
 from resperturb.studies.lesion import Lesion, lesion_each_block, prune_blocks, scores_from
-from resperturb.studies.path import Section, Walk, block_table, plane, section_table, trace_path
 from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
 from resperturb.studies.text import TextStudy, corpus, encode_text, windows
 
@@ -126,63 +124,6 @@ class TestGrowth:
         assert hard["phases"]["blocks"].tolist() == [3, 6]
         assert not hard["growth"]["found"].item()
         assert hard["growth"]["block_images"].item() == 64 * (3 + 6)
-
-
-class TestPath:
-    def walk(self, states: torch.Tensor) -> Walk:
-        steps = states[1:] - states[:-1]
-        return Walk([Section(states, -steps, steps)])
-
-    def test_a_line_is_straight_and_even_and_there_and_back_is_not(self) -> None:
-        line = torch.arange(1.0, 6.0)[:, None, None] * torch.ones(1, 3, 4)
-        row = section_table(self.walk(line)).iloc[0]
-        assert row["straightness"] == pytest.approx(1)
-        assert row["evenness"] == pytest.approx(0, abs=1e-6)
-        assert row["random_walk"] == pytest.approx(0.5)
-        assert row["relative_path"] == pytest.approx(1 + 1 / 2 + 1 / 3 + 1 / 4)
-        zigzag = self.walk(torch.tensor([1.0, 2, 1, 2, 1])[:, None, None] * torch.ones(1, 2, 3))
-        assert section_table(zigzag)["straightness"].item() == pytest.approx(0)
-        assert block_table(zigzag)["successive"].tolist()[1:] == pytest.approx([-1, -1, -1])
-
-    def test_states_and_steps_are_those_that_are_measured(self) -> None:
-        network = network_with_statistics(blocks=6)
-        x, labels = torch.randn(9, 1, 8, 8), torch.randint(0, 10, (9,))
-        walk = trace_path(network, x, labels)
-        added = torch.cat([s.added.norm(dim=2) / s.states[:-1].norm(dim=2) for s in walk.sections]).mean(1)
-        table = measure(network, [x], batch_statistics=False).query("kind == 'identity'")
-        np.testing.assert_allclose(added, table["scaled"], rtol=1e-5)
-        assert all(p.grad is None for p in network.parameters())
-
-    def test_the_gradient_is_that_of_the_loss(self) -> None:
-        network = network_with_statistics(blocks=3).double()
-        x, labels = torch.randn(4, 1, 8, 8, dtype=torch.float64), torch.randint(0, 10, (4,))
-        section = trace_path(network, x, labels).sections[1]
-        direction = torch.randn_like(section.states[0])
-        shape = (4, 8, 4, 4)
-
-        def loss(step: float) -> float:
-            with torch.no_grad():
-                scores = scores_from(network, (section.states[0] + step * direction).view(shape), 2)
-                return nn.functional.cross_entropy(scores, labels, reduction="sum").item()
-
-        slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
-        assert slope == pytest.approx((section.gradients[0] * direction).sum().item(), rel=1e-4)
-
-    def test_the_plane_has_a_track_for_every_class(self) -> None:
-        states = torch.randn(5, 30, 6)
-        table = plane(Section(states, states[:-1], states[:-1]), torch.arange(30) % 3)
-        assert table.groupby("label").size().tolist() == [5, 5, 5]
-        assert 0 < table["held"].iloc[0] <= 1
-
-
-def test_sizes_of_weights_and_gains_are_read_off_every_block() -> None:
-    network = network_with_statistics(blocks=4)
-    with torch.no_grad():
-        network.sections[0][1].branch[3].weight.fill_(2.5)
-    table = branch_sizes(network, torch.randn(5, 1, 8, 8))
-    assert table["gain2"].tolist() == pytest.approx([1, 2.5, 1, 1])
-    weight = network.sections[2][0].branch[5].weight
-    assert table["weight2"].iloc[3] == pytest.approx(weight.flatten(1).norm(dim=1).square().mean().sqrt().item())
 
 
 class TestText:
