@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 import report.mechanism_claims
+import report.practice_claims
 import report.study_claims
 import report.sweep_claims
 import report.usual_claims  # noqa: F401 (importing a module registers its claims)

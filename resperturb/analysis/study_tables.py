@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.bootstrap import TABLE_REPLICATES, finished
-from resperturb.analysis.power_law import stopping_depth, student
+from resperturb.analysis.power_law import student
 from resperturb.analysis.slope_tests import Slope, fit_slope
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import ScalingError
@@ -22,13 +21,6 @@ def mean_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
         return float(kept.mean()) if len(kept) else np.nan, np.nan, np.nan
     reach = student(len(kept) - 1) * kept.std(ddof=1) / np.sqrt(len(kept))
     return float(kept.mean()), float(kept.mean() - reach), float(kept.mean() + reach)
-
-
-def correlation_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
-    """Mean, low and high of correlations, by Fisher's z = artanh r, which keeps the ends between -1 and 1."""
-    limit = 1 - 1e-9
-    mean, low, high = np.tanh(mean_with_interval(np.arctanh(np.clip(list(values), -limit, limit))))
-    return float(mean), float(low), float(high)
 
 
 def fit_column(table: pd.DataFrame, depth: str, column: str) -> Slope:
@@ -88,76 +80,6 @@ def variant_table(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def lesion_table(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a data set, depth and score: Spearman's rank correlation with what a block's absence does, over seeds."""
-    every = concat_tables(records, "correlations", "dataset", "blocks")
-    rows = []
-    for (dataset, blocks, score), part in every.groupby(["dataset", "blocks", "score"], sort=False):
-        loss, changed = (correlation_with_interval(part[name]) for name in ("added_loss", "changed_answers"))
-        rows.append(
-            {
-                "dataset": dataset, "blocks": blocks, "score": score, "seeds": len(part),
-                "with added loss": loss[0], "low": loss[1], "high": loss[2],
-                "with changed answers": changed[0], "low of that": changed[1], "high of that": changed[2],
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def pruning_table(records: Iterable[Record], share: float = 0.5) -> pd.DataFrame:
-    """One row a data set and depth: accuracy whole, and without a share of the blocks by each way to choose them."""
-    every = concat_tables(records, "pruning", "dataset", "blocks")
-    rows = []
-    for (dataset, blocks), part in every.groupby(["dataset", "blocks"]):
-        nearest = min(part["share"], key=lambda value: abs(value - share))
-        row = {"dataset": dataset, "blocks": blocks, "seeds": part["seed"].nunique(), "removed": nearest}
-        row["whole"] = part.loc[part["way"] == "whole", "accuracy"].mean()
-        there = part[part["share"] == nearest]
-        for way in ("scaled", "influence", "angular", "added loss", "random"):
-            row[way] = there.loc[there["way"] == way, "accuracy"].mean()
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def growth_table(records: Iterable[Record], sweep: Sequence[Record]) -> pd.DataFrame:
-    """One row a epsilon: what growing ended with over seeds, beside the depth the sweep gives and what each took.
-
-    Work is counted in training images times the blocks they pass. The sweep's is that of training every depth up to the
-    one it answers with, a seed of each.
-    """
-    every = concat_tables(records, "growth", "epsilon")
-    by_depth = {record.blocks: record for record in finished(sweep)}
-    rows = []
-    for epsilon in sorted(set(every["epsilon"])):
-        part = every[every["epsilon"] == epsilon]
-        answer = stopping_depth(epsilon, sweep, replicates=TABLE_REPLICATES)
-        trained = [record for blocks, record in by_depth.items() if blocks <= answer.depth]
-        work = sum(record.run["training"]["steps"] * record.experiment.batch_size * record.blocks for record in trained)
-        there = by_depth.get(answer.depth)
-        rows.append(
-            {
-                "epsilon": epsilon,
-                "seeds": len(part),
-                "found": int(part["found"].sum()),
-                "grown to": part["blocks"].mean(),
-                "least": int(part["blocks"].min()),
-                "most": int(part["blocks"].max()),
-                "accuracy": part["accuracy"].mean(),
-                "block_images": part["block_images"].mean(),
-                "sweep's crossing": answer.crossing,
-                "low": answer.low,
-                "high": answer.high,
-                "sweep's depth": answer.depth,
-                "sweep's accuracy": float(there.run["accuracy"]) if there else np.nan,
-                "sweep's block_images": work,
-            }
-        )
-    table = pd.DataFrame(rows)
-    table["work over the sweep's"] = table["block_images"] / table["sweep's block_images"]
-    table["depth over the sweep's"] = table["grown to"] / table["sweep's crossing"]
-    return table
 
 
 def text_averages(records: Iterable[Record]) -> pd.DataFrame:

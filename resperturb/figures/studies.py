@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -27,15 +27,9 @@ from resperturb.figures.style import (
     depth_axis,
     draw_intervals,
 )
-from resperturb.records.record import Record, concat_tables
+from resperturb.records.record import Record
 
-WAYS = {
-    "scaled": "smallest scaled perturbation",
-    "influence": "smallest influence",
-    "angular": "smallest angle",
-    "added loss": "least loss alone",
-    "random": "at random",
-}
+WAYS = {"scaled": "smallest scaled perturbation", "added loss": "least loss alone", "random": "at random"}
 AT_RANDOM: dict[str, Any] = {"color": INK, "marker": "x", "linestyle": (0, (1, 2))}
 
 
@@ -52,50 +46,39 @@ def initial_blocks(record: Record) -> Figure:
     return close(figure, axes)
 
 
-def loss_without(record: Record) -> Figure:
-    """The loss that each block's absence adds over its scaled perturbation; a mark for each block."""
-    table = record.table("blocks")
-    figure, axes = plt.subplots()
-    for style, (section, part) in zip(itertools.cycle(SERIES), table.groupby("section"), strict=False):
-        look = {**style, "linestyle": "none", "label": f"section {section}"}
-        axes.plot(part["scaled"], part["added_loss"], markersize=5, **look)
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set(xscale="log", xlabel=MEASURE_LABEL["scaled"], ylabel="loss that its absence adds (nats)")
-    axes.set_yscale("symlog", linthresh=1e-3)
-    return close(figure, axes)
+def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """The loss that each block's absence adds over its scaled perturbation: a panel for each table "blocks" of a lesion
+    study, by its title. A mark for each block, open where it is dead."""
+    figure, axes = plt.subplots(1, len(tables), figsize=(3.6 * len(tables) + 1.2, 3.4), sharey=True, squeeze=False)
+    for panel, (title, table) in zip(axes[0], tables.items(), strict=True):
+        for style, (section, part) in zip(itertools.cycle(SERIES), table.groupby("section"), strict=False):
+            look = {**style, "linestyle": "none", "markersize": 5}
+            live, dead = part[part["alive"]], part[~part["alive"]]
+            panel.plot(live["scaled"], live["added_loss"], label=f"section {section}", **look)
+            panel.plot(dead["scaled"], dead["added_loss"], markerfacecolor="none", **look)
+        panel.axhline(0, color=INK, linewidth=0.8)
+        panel.set(xscale="log", xlabel=MEASURE_LABEL["scaled"], title=title)
+        panel.set_yscale("symlog", linthresh=1e-3)
+    axes[0][0].set_ylabel("loss that its absence adds (nats)")
+    return close(figure, axes[0][0])
 
 
-def pruning(table: pd.DataFrame) -> Figure:
-    """Mean accuracy over the share of blocks that are removed together, a line for each way to choose them.
-
-    The table is that of one record, or of several below each other; the band of random choices spans all draws.
-    """
+def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Mean accuracy over the share of live blocks removed together, a line for each way to choose them: a panel for each
+    table "pruning" of one or more lesion studies, by its title. The band of random choices spans all draws."""
     import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
 
-    figure, axes = plt.subplots()
-    whole = table[table["way"] == "whole"].assign(share=0.0)
+    figure, axes = plt.subplots(1, len(tables), figsize=(3.2 * len(tables) + 1.2, 3.4), sharey=True, squeeze=False)
     faint = {"alpha": 0.15, "linewidth": 0}
-    for (way, label), style in zip(WAYS.items(), (*SERIES, AT_RANDOM), strict=True):
-        rows = pd.concat([whole, table[table["way"] == way]])
-        look = {"markersize": 5, "markeredgecolor": style["color"], "err_kws": faint, **style}
-        spread = ("pi", 100) if way == "random" else None
-        sns.lineplot(rows, x="share", y="accuracy", errorbar=spread, label=label, legend=False, ax=axes, **look)
-    axes.set(xlabel="share of blocks removed", ylabel="test accuracy", ylim=(None, 1))
-    return close(figure, axes, 2)
-
-
-def growth_phases(records: list[Record]) -> Figure:
-    """Average scaled perturbation after each phase over the blocks of that phase; a line for each network."""
-    figure, axes = plt.subplots()
-    phases = concat_tables(records, "phases", "epsilon")
-    for style, (epsilon, rows) in zip(SERIES, phases.groupby("epsilon"), strict=False):
-        label = rf"until below $\epsilon = {epsilon:g}$"
-        for _, part in rows.groupby("seed"):
-            axes.plot(part["blocks"], part["scaled"], markersize=5, label=label, **style)
-            label = "_"  # named once
-        axes.axhline(rows["epsilon"].iloc[0], color=INK, linewidth=0.8, linestyle=":")
-    depth_axis(axes, phases["blocks"], AVERAGE)
-    return close(figure, axes)
+    for panel, (title, table) in zip(axes[0], tables.items(), strict=True):
+        whole = table[table["way"] == "whole"].assign(share=0.0)
+        for (way, label), style in zip(WAYS.items(), (*SERIES[: len(WAYS) - 1], AT_RANDOM), strict=True):
+            rows = pd.concat([whole, table[table["way"] == way]])
+            look = {"markersize": 5, "markeredgecolor": style["color"], "err_kws": faint, **style}
+            spread = ("pi", 100) if way == "random" else None
+            sns.lineplot(rows, x="share", y="accuracy", errorbar=spread, label=label, legend=False, ax=panel, **look)
+        panel.set(xlabel="share of live blocks removed", ylabel="test accuracy", ylim=(0, 1.02), title=title)
+    return close(figure, axes[0][0])
 
 
 def text_layers(record: Record) -> Figure:

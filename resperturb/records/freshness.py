@@ -33,7 +33,6 @@ DECIDING = (
 """Files and patterns of files that decide every result."""
 DECIDING_BESIDE = {
     "run": (),
-    "growth": ("studies/growth.py", "studies/base.py"),
     "initialization": ("studies/initialization.py", "analysis/theory.py", "studies/base.py"),
     "lesion": ("studies/lesion.py", "studies/base.py"),
     "published": ("studies/published.py", "models/published.py", "studies/base.py"),
@@ -41,7 +40,7 @@ DECIDING_BESIDE = {
 }
 """Files that decide beside them, by kind of record: a run, or a study's name."""
 SIZE_PARAMETERS = (
-    "blocks", "seed", "epochs", "train_size", "test_size", "measured_images", "threads", "depths", "deepest",
+    "blocks", "seed", "epochs", "train_size", "test_size", "measured_images", "threads", "depths",
     "layers", "steps", "measured_sequences", "network",
 )  # fmt: skip
 """Parameters that say how much is computed: another value takes no other way through the code."""

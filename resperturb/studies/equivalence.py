@@ -79,7 +79,6 @@ def shrink(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "measured_images": 32,
         "seed": 0,
         "depths": [3, 9, 200],
-        "deepest": 10,
         "layers": 2,
         "steps": 5,
         "measured_sequences": 4,

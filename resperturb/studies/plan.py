@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from resperturb.studies.base import Study  # which needs PyTorch; a sweep is planned without
 
 STUDIES = {
-    "growth": "Growth",
     "initialization": "Initialization",
     "lesion": "Lesion",
     "published": "Published",

@@ -47,7 +47,7 @@ def test_every_command_makes_its_own_record_again() -> None:
     assert checked == len(list(RESULTS.glob("*/[!.]*/run.json")))
 
 
-@pytest.mark.parametrize("notebook", ["sweep", "growth", "initialization", "lesion", "published", "text"])
+@pytest.mark.parametrize("notebook", ["sweep", "initialization", "lesion", "published", "text"])
 def test_defaults_are_those_of_the_class(notebook: str) -> None:
     kind: Any = Experiment if notebook == "sweep" else study_class(notebook)
     plain = dataclasses.asdict(kind())

@@ -27,7 +27,6 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 TAKEN = {"train_size": 64, "test_size": 32, "measured_images": 16}
 NETWORK = {"blocks": 3, "epochs": 1, **TAKEN}
 TINY: dict[str, dict[str, object]] = {
-    "growth": {**NETWORK, "epsilon": 1e-6, "deepest": 6},
     "initialization": {"width": 4, "measured_images": 4, "depths": [2, 3]},
     "lesion": NETWORK,
     "published": {"measured_images": 8},

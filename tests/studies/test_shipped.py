@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from conftest import ROOT
 
 from report.claims import CLAIMS, LedgerRow
-from resperturb.analysis import study_tables
 from resperturb.analysis.clock import FOLDERS
-from resperturb.records.record import Record, load_records, read_record
-from resperturb.records.sweeps import Sweep
+from resperturb.records.record import Record, load_records
 from resperturb.studies.plan import load_plan, study_class, study_names
 
 RESULTS = ROOT / "results"
@@ -41,23 +37,3 @@ def test_every_study_has_rows_in_the_ledger_and_a_chapter(rows: dict[str, Ledger
     assert folders == there == {*SHIPPED, *FOLDERS, *PLANNED} - {"clock-postactivation"}  # with one number of steps
     pages = {path.stem for path in (ROOT / "book").glob("*.md")}
     assert {row.chapter.split("#")[0] for row in rows.values()} <= pages
-
-
-def test_a_rank_correlation_is_averaged_over_seeds() -> None:
-    records = shipped("lesion")
-    table = study_tables.lesion_table(records).set_index(["blocks", "score"])
-    depth = records[0].parameters["blocks"]
-    by_hand = [r.table("correlations").set_index("score") for r in records if r.parameters["blocks"] == depth]
-    z = [math.atanh(part.loc["scaled", "added_loss"]) for part in by_hand]
-    row = table.loc[(depth, "scaled")]
-    assert row["with added loss"] == pytest.approx(math.tanh(sum(z) / len(z)))
-    assert -1 < row["low"] < row["with added loss"] < row["high"] < 1
-
-
-def test_the_work_of_growth_is_counted_in_images_and_blocks(sweeps: dict[str, Sweep]) -> None:
-    record = read_record(next((RESULTS / "growth").glob("*epsilon-0.1-seed-0-*")))
-    phases = record.table("phases")
-    images = record.parameters["train_size"] // 64 * 64 * record.parameters["epochs"]
-    assert phases["block_images"].iloc[-1] == pytest.approx((phases["blocks"] * images).sum())
-    table = study_tables.growth_table(shipped("growth"), sweeps["digits"].records)
-    assert (table["sweep's block_images"] > 0).all()

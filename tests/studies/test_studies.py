@@ -23,9 +23,7 @@ from resperturb.measurement.measure import measure
 from resperturb.models.residual import ResidualNetwork
 from resperturb.models.transformer import Transformer
 from resperturb.records.record import concat_tables, load_records, read_record
-from resperturb.studies.base import sections_of
 from resperturb.studies.conduct import conduct
-from resperturb.studies.growth import Growth, double_blocks
 from resperturb.studies.initialization import Initialization, theory_ratios
 from resperturb.studies.lesion import Lesion, lesion_each_block, prune_blocks, scores_from
 from resperturb.studies.plan import STUDIES, load_plan, study_class, study_names
@@ -100,30 +98,6 @@ class TestLesion:
         assert one["accuracy"].item() == pytest.approx(blocks["accuracy"].iloc[-1])
         assert table.loc[table["way"] == "whole", "agreement"].item() == 1
         assert set(table.loc[table["way"] == "random", "draw"]) == {0, 1}
-
-
-class TestGrowth:
-    @pytest.mark.parametrize("block", ["preactivation", "postactivation"])
-    def test_a_grown_network_computes_what_it_did(self, block: str) -> None:
-        network = network_with_statistics(blocks=7, kind=block)  # sections of 3, 2 and 2
-        x = torch.randn(5, 1, 8, 8)
-        with torch.no_grad():
-            before = network(x)
-            larger = double_blocks(network, Experiment(blocks=7, width=4, block=block), 1).eval()
-            assert [len(section) for section in sections_of(larger)] == [6, 4, 4]
-            torch.testing.assert_close(larger(x), before)
-        table = measure(larger, [x], batch_statistics=False).query("kind == 'identity'")
-        assert (table["scaled"].iloc[1::2] == 0).all()
-        assert (table["scaled"].iloc[::2] > 0).all()
-
-    def test_it_stops_below_epsilon_or_where_it_is_told_to(self) -> None:
-        easy = Growth(epsilon=1e6, blocks=3, **TINY).conduct(silent)
-        assert easy["phases"]["blocks"].tolist() == [3]
-        assert easy["growth"]["found"].item()
-        hard = Growth(epsilon=1e-9, blocks=3, deepest=6, **TINY).conduct(silent)
-        assert hard["phases"]["blocks"].tolist() == [3, 6]
-        assert not hard["growth"]["found"].item()
-        assert hard["growth"]["block_images"].item() == 64 * (3 + 6)
 
 
 class TestText:

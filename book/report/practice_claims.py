@@ -1,0 +1,123 @@
+"""Claims about practice: which blocks can be removed, and how deep to go."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+
+from report.claims import OURS, POINT, Finding, across, claim, truth
+from report.study_claims import Records
+from resperturb.analysis.practice import depth_choices, lesion_depths
+from resperturb.records.sweeps import Sweep
+
+RANKED = 0.5  # a rank correlation from here on ranks
+MOST = 0.9  # of the live blocks
+EPSILONS = (0.1, 0.05)  # of the stopping rule; the paper names none
+HALF_POINT = 0.005  # of accuracy, that a shallower network may lose
+DOUBLE = 2.0  # depths further apart than this factor differ
+
+# ------------------------------------------------------------------------------------------- removed blocks
+
+STUDIES = ("lesion", "lesion-mnist", "lesion-cifar10", "lesion-strong")
+claim_lesion = partial(claim, source=OURS, about=STUDIES)
+ALONE, TOGETHER = "practice#one-block-at-a-time", "practice#many-together"
+
+
+def by_depth(records: Records) -> pd.DataFrame:
+    return lesion_depths(records, POINT)
+
+
+@claim_lesion("alive", sentence="Every block is alive.", shown=ALONE)
+def every_block_lives(records: Records) -> Finding:
+    return across(by_depth(records)["alive"], "{:.0%}", lambda value: value == 1)
+
+
+@claim_lesion(
+    "alone",
+    sentence=f"Of the live blocks, {MOST:.0%} or more can each go alone, for at most a point of accuracy.",
+    shown=ALONE,
+)
+def each_can_go(records: Records) -> Finding:
+    return across(by_depth(records)["alone"], "{:.0%}", lambda value: value >= MOST)
+
+
+@claim_lesion(
+    "rank",
+    sentence="The scaled perturbation ranks live blocks by the loss that their absence adds "
+    f"(rank correlation of {RANKED} or more).",
+    shown=ALONE,
+)
+def ranks_live_blocks(records: Records) -> Finding:
+    return across(by_depth(records)["rank"], "{:.2f}", lambda value: value >= RANKED)
+
+
+@claim_lesion(
+    "first",
+    sentence="The first block of a section adds more loss by its absence than the median live block of that section.",
+    shown=ALONE,
+)
+def first_blocks_matter(records: Records) -> Finding:
+    return across(by_depth(records)["first"], "{:.0%} of sections", lambda value: value == 1)
+
+
+@claim_lesion("dead", sentence="All dead blocks can go together, for at most a point of accuracy.", shown=TOGETHER)
+def dead_blocks_can_go(records: Records) -> Finding | None:
+    lost = by_depth(records)["dead"].dropna()
+    return across(lost, "{:.1%} lost", lambda value: value <= POINT) if len(lost) else None
+
+
+@claim_lesion(
+    "half",
+    sentence="The half of the live blocks that perturb least can go together, for at most a point of accuracy.",
+    shown=TOGETHER,
+)
+def half_can_go(records: Records) -> Finding:
+    return across(by_depth(records)["half"], "{:.1%} lost", lambda value: value <= POINT)
+
+
+@claim_lesion(
+    "random",
+    sentence="To remove the half of the live blocks that perturb least costs less than to remove half at random.",
+    shown=TOGETHER,
+)
+def better_than_random(records: Records) -> Finding:
+    depths = by_depth(records)
+    return across(depths["half_random"] - depths["half"], "{:+.1%}", lambda value: value > 0)
+
+
+@claim_lesion(
+    "deeper",
+    sentence="The deeper the network, the larger the share of live blocks that can go together, smallest first, for at "
+    "most a point of accuracy.",
+    shown=TOGETHER,
+)
+def deeper_networks_spare_more(records: Records) -> Finding:
+    shares = by_depth(records)["together"]
+    text = ", ".join(f"{share:.0%} at {blocks}" for blocks, share in shares.items())
+    return Finding(text, truth(bool(shares.is_monotonic_increasing) and shares.iloc[-1] > shares.iloc[0]))
+
+
+# ------------------------------------------------------------------------------------------- how deep
+
+
+def validated(epsilon: float) -> None:
+    """Claim that the stopping rule with this epsilon finds the depth that accuracy asks for."""
+
+    @claim(
+        f"validated-{epsilon:g}",
+        OURS,
+        f"The depth at which the average is below {epsilon:g} is the smallest that is within half a point of the best "
+        f"accuracy, within a factor of {DOUBLE:g}.",
+        shown="practice#how-deep-to-go",
+        epsilon=epsilon,
+    )
+    def rule_agrees(sweep: Sweep, epsilon: float) -> Finding:
+        row = depth_choices(sweep.records, [epsilon], HALF_POINT)
+        rule, wanted = row[f"rule {epsilon:g}"], row["margin"]
+        how = "" if row[f"measured {epsilon:g}"] else " (extrapolated)"
+        return Finding(f"{rule}{how} against {wanted}", truth(1 / DOUBLE <= rule / wanted <= DOUBLE))  # type: ignore[operator]
+
+
+for each in EPSILONS:
+    validated(each)
