@@ -13,7 +13,14 @@ from IPython.display import HTML
 from report.cache import RESULTS, cached
 from report.claims import LedgerRow
 from report.ledger import MARKS, ledger
-from report.quantities import machine_time, main_quantities, records_of_all, records_of_runs
+from report.quantities import (
+    SCHEDULES,
+    machine_time,
+    main_quantities,
+    published_clock,
+    records_of_all,
+    records_of_runs,
+)
 from resperturb import figures
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps, records_of
@@ -26,7 +33,8 @@ def open_chapter() -> dict[str, Sweep]:
 
     Prose names a row of the ledger by its id, {glue:text}`mnist/exponent-end`, with /interval behind it;
     a number that no claim is about by its sweep and name, {glue:text}`mnist/accuracy_low:.1%`; and the records of a
-    main sweep, or of them all, by {glue:text}`mnist/records` and {glue:text}`records`.
+    main sweep, or of them all, by {glue:text}`mnist/records` and {glue:text}`records`. {glue:text}`T_he2015:.1f` is the
+    time under weight decay of a published schedule.
     """
     figures.use_style()
     sweeps = load_sweeps(RESULTS)
@@ -36,6 +44,7 @@ def open_chapter() -> dict[str, Sweep]:
     for name, numbers in cached(main_quantities, sweeps).items():
         glue_all(f"{name}/", numbers)
     glue_all("", {"records": records_of_all(main.values())})
+    glue_all("T_", {name: published_clock(name) for name in SCHEDULES})
     glue_all("", {f"{name}/records": records_of(sweep) for name, sweep in main.items()})
     return sweeps
 

@@ -52,14 +52,12 @@ def shifts_by_field(sweeps: dict[str, Sweep]) -> dict[str, list[str]]:
     return shifts
 
 
-def shifts_by_convention(sweeps: dict[str, Sweep]) -> dict[str, list[str]]:
-    """How far conventions moved the exponent of each sweep, by convention."""
-    shifts: dict[str, list[str]] = {}
-    for sweep in main_sweeps(sweeps).values():
-        for _, row in convention_table(sweep).iterrows():
-            moved = f"{row['moved by']:+.2f}".replace("-", "−")
-            shifts.setdefault(str(row["convention"]), []).append(f"{sweep.name} {moved}")
-    return shifts
+def shifts_by_convention(sweeps: dict[str, Sweep]) -> dict[str, str]:
+    """How far a convention moved the exponents of the sweeps, the least and the most, by convention."""
+    table = pd.concat([convention_table(sweep) for sweep in main_sweeps(sweeps).values()])
+    ends = table.groupby("convention", sort=False)["moved by"].agg(["min", "max"])
+    words = {name: f"{low:+.2f} to {high:+.2f}" for name, low, high in ends.itertuples()}
+    return {str(name): word.replace("-", "−") for name, word in words.items()}
 
 
 def choice_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
@@ -73,7 +71,7 @@ def choice_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
     rows = []
     for choice in load_choices():
         changes = [words for field in choice.fields for words in by_field.get(field, [])]
-        changes += [f"{name}: {', '.join(by_convention[name])}" for name in choice.conventions if name in by_convention]
+        changes += [f"{name}: moved by {by_convention[name]}" for name in choice.conventions if name in by_convention]
         rows.append(
             {
                 "left open": choice.point,

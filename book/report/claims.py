@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from resperturb.analysis.slope_tests import LEVEL, Slope, answer
-from resperturb.analysis.summaries import SOURCE, interval, signed
+from resperturb.analysis.slope_tests import LEVEL, SMALLEST, Slope, answer, difference
+from resperturb.analysis.summaries import SOURCE, exponent_words, interval, signed
 from resperturb.errors import ScalingError
 
 HOLDS, ROUGH, NOT, OPEN = "holds", "holds roughly", "does not hold", "cannot be told"
@@ -156,9 +156,9 @@ def listed(values: Iterable[float]) -> str:
 
 
 def exponent_is(slope: Slope, claimed: float) -> Finding:
-    """The finding on a claimed exponent by the plan's rule, of one test: the t-test of it, and equivalence."""
-    word = answer(slope.p_value(claimed) < LEVEL, slope.equivalence(claimed) < LEVEL, bent=False)
-    return Finding(signed(slope.exponent), ANSWERS[word], interval(slope))
+    """The finding on a claimed exponent by the plan's rule, uncorrected."""
+    word = answer(slope.p_value(claimed) < LEVEL, slope.equivalence(claimed) < LEVEL, slope.bent)
+    return Finding(exponent_words(slope), ANSWERS[word], interval(slope))
 
 
 def within(moved: float, low: float, high: float, margin: float) -> str:
@@ -166,6 +166,13 @@ def within(moved: float, low: float, high: float, margin: float) -> str:
     if -margin <= low and high <= margin:
         return HOLDS
     return NOT if low > margin or high < -margin else OPEN
+
+
+def matters(given: Slope, none: Slope, clock: float) -> Finding:
+    """The finding on "weight decay matters for the exponent" by the plan's test 4, at one T."""
+    moved, low, high = difference(given, none)
+    word = {HOLDS: NOT, NOT: HOLDS, OPEN: OPEN}[within(moved, low, high, SMALLEST)]
+    return Finding(f"{signed(moved)} at T = {clock:.2f}", word, f"{signed(low)} to {signed(high)}")
 
 
 def across(values: pd.Series, form: str, fits: Callable[[float], bool]) -> Finding:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from resperturb.analysis.conditions import condition_table, run_table
+from resperturb.analysis.conditions import condition_table, on_shared_depths, run_table
 from resperturb.analysis.published import published_slopes, published_table
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
 
 BY = ("dataset", "block", "weight_decay")
+SHARED = ("depths", "exponent", "low", "high", "bent")  # given for shared depths, too
 PUBLISHED_DECAY = 1e-4  # of the published networks
 COUNTED = "blocks, averaged over blocks"
 
@@ -29,9 +30,13 @@ def usual_trainings(sweeps: dict[str, Sweep]) -> pd.DataFrame:
 
 
 def labelled(records: list[Record]) -> pd.DataFrame:
-    """The plan's tests by data set, kind of block and weight decay; the column networks names the first two."""
+    """The plan's tests by data set, kind of block and weight decay; the column networks names the first two.
+
+    Columns that end in _shared are of the depths that all decays of one data set and kind of block have.
+    """
     runs = run_table(records, BY).round({"weight_decay": 6})
-    table = condition_table(runs, BY)
+    shared = condition_table(on_shared_depths(runs, BY[:2], BY), BY)
+    table = condition_table(runs, BY).merge(shared[[*BY, *SHARED]], on=BY, how="left", suffixes=("", "_shared"))
     names = [
         f"{TITLES[dataset]}, {KINDS[block]}" for dataset, block in zip(table["dataset"], table["block"], strict=True)
     ]

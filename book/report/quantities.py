@@ -9,6 +9,17 @@ from resperturb.analysis.summaries import depth_table
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, main_sweeps, stale_words
 
+SCHEDULES = {  # published ones for CIFAR-10 with momentum 0.9: learning rates and their steps; weight decay
+    "he2015": (((0.1, 32_000), (0.01, 16_000), (0.001, 16_000)), 1e-4),  # section 4.2
+    "cohen2021": (((0.05, 200 * 391),), 5e-4),  # the mean of a cosine over 200 epochs, from the code of the paper
+}
+
+
+def published_clock(name: str) -> float:
+    """The time under weight decay T of a published schedule."""
+    rates, decay = SCHEDULES[name]
+    return sum(rate * steps for rate, steps in rates) * decay / (1 - 0.9)
+
 
 def quantities(sweep: Sweep) -> dict[str, float]:
     """What was run, and facts of the runs that no claim is about."""

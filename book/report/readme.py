@@ -37,6 +37,7 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
             "depths": ", ".join(map(str, sweep.depths)),
             "runs (diverged)": f"{numbers['runs']} ({numbers['diverged']})",
             "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
+            "*T*": f"{numbers['clock']:.2f}",
             "before training": f"{before['value']} ({before['interval']})",
             "after training": f"{after['value']} ({after['interval']})",
             "is it −1?": f"{after['verdict']}",
@@ -63,7 +64,8 @@ def decay_table(root: Path) -> str:
 
 def digest(tables: Iterable[pd.DataFrame]) -> str:
     """Stands for the numbers in the figure."""
-    text = ";".join(table[[*BY, "exponent", "low", "high"]].round(8).to_csv(index=False) for table in tables)
+    columns = [name + suffix for suffix in ("", "_shared") for name in ("exponent", "low", "high")]
+    text = ";".join(table[[*BY, *columns]].round(8).to_csv(index=False) for table in tables)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,14 +1,17 @@
-"""The index of all runs, which book/_static/runs.js makes sortable and filterable."""
+"""The index of all runs, which book/_static/runs.js makes sortable and filterable, and what has not been run."""
 
 from __future__ import annotations
 
 import html
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from report.run_facts import command_of, commit_of, data_of, differing, load_folders, outcome_of
-from resperturb.records.record import Record
+from resperturb.records.record import Record, records_in
+from resperturb.studies.plan import load_plan
 
 INDEX_FORMATS = {
     "test accuracy": "{:.1%}",
@@ -55,3 +58,17 @@ def index_table(data: pd.DataFrame) -> str:
     with pd.option_context("display.max_colwidth", None):
         table = shown.to_html(index=False, escape=False, formatters=forms, na_rep="–", border=0)
     return f'<div class="run-index" id="run-index" tabindex="0" role="region" aria-label="All runs">{table}</div>'
+
+
+def missing_runs(results: Path, presets: Iterable[str]) -> pd.DataFrame:
+    """A row for each preset that lacks records: its runs, those on file, and how many are missing by their blocks."""
+    rows = []
+    for name in presets:
+        planned = load_plan(name).runs
+        there = {record.name for record in records_in(results / ("shipped-digits" if name == "digits" else name))}
+        missing = Counter(run.blocks for run in planned if run.name not in there)
+        if missing:
+            words = ", ".join(f"{blocks} ({count})" for blocks, count in sorted(missing.items()))
+            on_file = len(planned) - missing.total()
+            rows.append({"preset": name, "runs": len(planned), "on file": on_file, "missing, by blocks": words})
+    return pd.DataFrame(rows)

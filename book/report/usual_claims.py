@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.claims import ANSWERS, HAUSER, HOLDS, NOT, OPEN, OURS, POINT, Finding, claim, exponent_is, truth
+from report.claims import ANSWERS, HAUSER, HOLDS, NOT, OPEN, OURS, POINT, Finding, claim, exponent_is, matters, truth
 from report.study_claims import Records
+from report.sweep_claims import as_good_as_a_power
 from resperturb.analysis.conditions import accuracy_by_depth, alive, condition_table, run_table
 from resperturb.analysis.power_law import stopping_depth
 from resperturb.analysis.published import COUNTS, published_slopes, published_table, response_table
 from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs, fit_slope, mean_difference
-from resperturb.analysis.summaries import signed
+from resperturb.analysis.summaries import exponent_words, interval, signed
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import TITLES, Sweep
 
@@ -93,6 +94,11 @@ def runs_at(records: Records, decay: float) -> Records:
     return [r for r in there if r.experiment.block == "preactivation"]
 
 
+def at_depths_of(others: Records, records: Records) -> Records:
+    """The runs at depths that others have too."""
+    return [record for record in records if record.blocks in {other.blocks for other in others}]
+
+
 def strongest(records: Records) -> float:
     return max(record.run["training"]["weight_decay"] for record in records)
 
@@ -100,31 +106,41 @@ def strongest(records: Records) -> float:
 @claim_decay(
     "usual",
     HAUSER,
-    f"With little weight decay, or none (up to {USUAL:g}), the average after training is inversely proportional to the "
-    "number of blocks.",
+    f"In trainings this short, with little weight decay or none (up to {USUAL:g}), the average is inversely "
+    "proportional to the number of blocks.",
 )
 def usual_decay(records: Records) -> Finding:
     table = by_decay(records)
     table = table[table["weight_decay"] <= USUAL]
     words = set(table["answer"])
-    rows = table[["weight_decay", "exponent", "low", "high"]].to_numpy(dtype=float)
-    value = ", ".join(f"{signed(exponent)} at {decay:g}" for decay, exponent, _, _ in rows)
-    ranges = "; ".join(f"{signed(low)} to {signed(high)}" for _, _, low, high in rows)
-    return Finding(value, ANSWERS[words.pop()] if len(words) == 1 else OPEN, ranges)
+    slopes = [fit_runs(runs_at(records, decay)) for decay in table["weight_decay"]]
+    value = ", ".join(f"{exponent_words(s)} at T = {t:.2f}" for s, t in zip(slopes, table["clock"], strict=True))
+    return Finding(value, ANSWERS[words.pop()] if len(words) == 1 else OPEN, "; ".join(map(interval, slopes)))
 
 
 @claim_decay("strong", HAUSER, "With the decay that takes T to 5 in these few steps, it is.")
 def strong_decay(records: Records) -> Finding:
     last = by_decay(records).iloc[-1]
-    value = f"{signed(last['exponent'])} at {last['weight_decay']:.2g}"
-    return Finding(value, ANSWERS[last["answer"]], f"{signed(last['low'])} to {signed(last['high'])}")
+    slope = fit_runs(runs_at(records, last["weight_decay"]))
+    return Finding(exponent_words(slope), ANSWERS[last["answer"]], interval(slope))
+
+
+@claim_decay("strong-shared", HAUSER, "With that decay it is, on the depths that networks without decay have too.")
+def strong_decay_on_shared_depths(records: Records) -> Finding:
+    return exponent_is(fit_runs(at_depths_of(runs_at(records, 0.0), runs_at(records, strongest(records)))), -1.0)
+
+
+@claim_decay(
+    "strong-shifted", OURS, "With that decay a shifted inverse, c/(L + b), describes it as well as a power of L does."
+)
+def strong_decay_shifted(records: Records) -> Finding | None:
+    return as_good_as_a_power(runs_at(records, strongest(records)))
 
 
 @claim_decay("moves", OURS, f"That decay makes the exponent steeper by more than {SMALLEST}, beside none.")
 def decay_moves_it(records: Records) -> Finding:
     strong, none = (runs_at(records, decay) for decay in (strongest(records), 0.0))
-    depths = {record.blocks for record in none}
-    moved, low, high = difference(fit_runs([r for r in strong if r.blocks in depths]), fit_runs(none))
+    moved, low, high = difference(fit_runs(at_depths_of(none, strong)), fit_runs(none))
     word = HOLDS if high < -SMALLEST else NOT if low > -SMALLEST else OPEN
     return Finding(signed(moved), word, f"{signed(low)} to {signed(high)}")
 
@@ -132,15 +148,12 @@ def decay_moves_it(records: Records) -> Finding:
 @claim_decay(
     "usual-moves",
     OURS,
-    f"A decay of {PEOPLE_USE:g} makes the exponent steeper by more than {SMALLEST}, beside none.",
+    f"In trainings this short a decay of {PEOPLE_USE:g}, beside none, matters for the exponent: it moves it by more "
+    f"than {SMALLEST} (test 4 of the plan).",
 )
 def usual_decay_moves_it(records: Records) -> Finding | None:
     usual, none = runs_at(records, PEOPLE_USE), runs_at(records, 0.0)
-    if not usual:
-        return None
-    moved, low, high = difference(fit_runs(usual), fit_runs(none))
-    word = HOLDS if high < -SMALLEST else NOT if low > -SMALLEST else OPEN
-    return Finding(signed(moved), word, f"{signed(low)} to {signed(high)}")
+    return matters(fit_runs(usual), fit_runs(none), usual[0].run["training"]["clock"]) if usual else None
 
 
 @claim_decay("strong-live", HAUSER, "Over live blocks alone, it is, with the decay that takes T to 5.")

@@ -101,8 +101,9 @@ def condition_table(
 
     Returns:
         Columns of `by`; runs, diverged, depths; accuracy_low and accuracy_high (of depths, means over seeds), falls
-        (the most that a deeper network loses); alive (least share); before, exponent, low, high; p_claimed (test of
-        -1, corrected), p_equivalent, p_curvature, p_fit; answer (yes, roughly, no, open).
+        (the most that a deeper network loses); alive (least share); clock (mean T); before, exponent, low, high; bent
+        (whether the exponent is a mean slope); p_claimed (test of -1, corrected), p_equivalent, p_curvature, p_fit;
+        answer (yes, roughly, no, open).
     """
     rows = list(conditions(runs, by, deepest))
     table = pd.DataFrame(rows)
@@ -110,10 +111,25 @@ def condition_table(
         return table
     tested = table.query(primary).index if primary else table.index
     table.loc[tested, "p_claimed"] = holm(table.loc[tested, "p_claimed"].tolist())
-    bent = table[["p_curvature", "p_fit"]].min(axis=1) < LEVEL
     rejected, equivalent = table["p_claimed"] < LEVEL, table["p_equivalent"] < LEVEL
-    table["answer"] = [answer(*map(bool, row)) for row in zip(rejected, equivalent, bent, strict=True)]
+    table["answer"] = [answer(*map(bool, row)) for row in zip(rejected, equivalent, table["bent"], strict=True)]
     return table
+
+
+def on_shared_depths(runs: pd.DataFrame, alike: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
+    """The rows of :func:`run_table` at depths that every condition of one kind has.
+
+    Args:
+        runs: from :func:`run_table`; those that diverged are left out.
+        alike: the fields that make a kind, such as data set and block.
+        by: the fields that make a condition.
+    """
+    kept = runs[~runs["diverged"].astype(bool)]
+    parts = []
+    for _, kind in kept.groupby(list(alike)):
+        shared = set.intersection(*(set(part["blocks"]) for _, part in kind.groupby(list(by))))
+        parts.append(kind[kind["blocks"].isin(shared)])
+    return pd.concat(parts)
 
 
 def sweep_conditions(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
@@ -145,12 +161,14 @@ def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> It
             "accuracy_high": accuracy.max(),
             "falls": largest_loss(accuracy),
             "alive": kept["alive"].min(),
+            "clock": kept["clock"].mean(),
             "before": before.exponent,
             "before_low": before.low,
             "before_high": before.high,
             "exponent": line.exponent,
             "low": low,
             "high": high,
+            "bent": line.bent,
             "p_claimed": line.p_value(),
             "p_equivalent": line.equivalence(),
             "p_curvature": curvature(kept["blocks"].to_numpy(), kept["after"].to_numpy())[1],

@@ -2,7 +2,8 @@
 
 The candidates are the laws that the literature names: 1/L (Hauser 2019, arXiv 1902.04106, after training), 1/sqrt(L)
 (De & Smith 2020, arXiv 2002.10444, at initialisation), H_L / L, which is what a state that grows by the same amount in
-every block gives, a power of L, and a power law that may bend, to tell whether one exponent is enough.
+every block gives, a power of L, a power law that may bend, to tell whether one exponent is enough, and c / (L + b),
+which becomes 1/L where networks are deep.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pandas as pd
 
 from resperturb.analysis.bootstrap import Run, finished
 from resperturb.analysis.power_law import crossing, fit_power_law
+from resperturb.analysis.slope_tests import misfit
 from resperturb.errors import ScalingError
 
 FEWEST = 4  # depths that curves are compared on, and that one can be left out of
@@ -23,11 +25,13 @@ FEWEST = 4  # depths that curves are compared on, and that one can be left out o
 
 @dataclass(frozen=True)
 class Curve:
-    """log(average) = log(a) + shape(L) + combination of columns(L); `a` and the combination are fitted."""
+    """log(average) = log(a) + shape(L) + combination of columns(L); `a` and the combination are fitted, and where it is
+    `shifted` b of shape(L + b), too."""
 
     name: str
     shape: Callable[[np.ndarray], np.ndarray]
     columns: Callable[[np.ndarray], list[np.ndarray]]
+    shifted: bool = False
 
 
 def harmonic(depths: np.ndarray) -> np.ndarray:
@@ -39,6 +43,7 @@ CURVES = (
     Curve("1/L", lambda depths: -np.log(depths), lambda depths: []),
     Curve("1/√L", lambda depths: -np.log(depths) / 2, lambda depths: []),
     Curve("H_L/L", lambda depths: np.log(harmonic(depths) / depths), lambda depths: []),
+    Curve("c/(L+b)", lambda depths: -np.log(depths), lambda depths: [], shifted=True),
     Curve("power of L", np.zeros_like, lambda depths: [np.log(depths)]),
     Curve("power of L, bending", np.zeros_like, lambda depths: [np.log(depths), np.log(depths) ** 2]),
 )
@@ -56,6 +61,11 @@ def aicc(squares: float, points: int, parameters: int) -> float:
     return points * math.log(squares / points) + 2 * parameters + 2 * parameters * (parameters + 1) / spare
 
 
+def shifts(depths: np.ndarray) -> np.ndarray:
+    """Shifts of L to try, so dense that one between two neighbours fits no better."""
+    return np.geomspace(depths.min() / 20, 100 * depths.max(), 2000) - depths.min()
+
+
 def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
     """Compare the candidate curves on the runs of a sweep, the best first.
 
@@ -64,8 +74,9 @@ def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.n
         averages: of each run, positive, shape (N,).
 
     Returns:
-        Columns curve; parameters (fitted, without the variance); exponent (of the plain power, else NaN); residual
-        (standard deviation of the logarithms about the curve); aicc; difference (from the best); weight (Akaike's).
+        Columns curve; parameters (fitted, without the variance); exponent (of the plain power, else NaN); shift (b of
+        c/(L+b), else 0); residual (standard deviation of the logarithms about the curve); p_fit (test of lack of fit
+        against the scatter of seeds, NaN without seeds); aicc; difference (from the best); weight (Akaike's).
 
     Raises:
         ScalingError: fewer than four depths.
@@ -78,16 +89,20 @@ def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.n
     rows = []
     for curve in CURVES:
         columns = np.stack([np.ones_like(x), *curve.columns(x)], axis=1)
-        target = y - curve.shape(x)
-        solution = np.linalg.lstsq(columns, target, rcond=None)[0]
-        squares = float(((target - columns @ solution) ** 2).sum())
-        count = columns.shape[1]
+        tried = shifts(x) if curve.shifted else np.zeros(1)
+        targets = np.stack([y - curve.shape(x + shift) for shift in tried], axis=1)
+        solutions = np.linalg.lstsq(columns, targets, rcond=None)[0]
+        left = ((targets - columns @ solutions) ** 2).sum(axis=0)
+        best = int(left.argmin())
+        squares, count = float(left[best]), columns.shape[1] + curve.shifted
         rows.append(
             {
                 "curve": curve.name,
                 "parameters": count,
-                "exponent": float(solution[1]) if count == 2 else math.nan,
+                "exponent": float(solutions[1, best]) if columns.shape[1] == 2 else math.nan,
+                "shift": float(tried[best]),
                 "residual": math.sqrt(squares / max(len(x) - count, 1)),
+                "p_fit": misfit(x, y, squares, count),
                 "aicc": aicc(squares, len(x), count + 1),
             }
         )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.slope_tests import Slope, fit_slope
-from resperturb.records.record import Record
+from resperturb.records.record import Record, blocks_of
 
 MEASURE_NAMES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_norm": "norm of the state"}
 
@@ -27,6 +27,25 @@ def fit_measure(
     """The exponent of a :func:`block_average` over the depth of the network, one point a run."""
     kept = finished(records)
     return fit_slope([r.blocks for r in kept], [block_average(r, column, moment, section) for r in kept])
+
+
+def exponents_over_training(records: Iterable[Record]) -> pd.DataFrame:
+    """The exponent at every snapshot of runs that are alike but for depth and seed.
+
+    Returns:
+        Columns share (of the steps of training), clock (T until then), exponent, low, high, bent.
+    """
+    rows = [
+        {"snapshot": snapshot, "share": step / record.run["training"]["steps"], "clock": clock, "blocks": record.blocks}
+        | {"scaled": part["scaled"].mean()}
+        for record in finished(records)
+        for (snapshot, step, clock), part in blocks_of(record.perturbations).groupby(["snapshot", "step", "clock"])
+    ]
+    exponents = []
+    for _, part in pd.DataFrame(rows).groupby("snapshot"):
+        slope = fit_slope(part["blocks"].to_numpy(), part["scaled"].to_numpy())
+        exponents.append({**part[["share", "clock"]].mean(), **slope.columns, "bent": slope.bent})
+    return pd.DataFrame(exponents)
 
 
 def section_numbers(records: Iterable[Record]) -> list[int]:

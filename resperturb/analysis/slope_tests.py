@@ -39,12 +39,16 @@ class Slope:
         error: its standard error.
         freedom: degrees of freedom, runs less two.
         prefactor: a of average = a L^p.
+        bent: whether curvature or lack of fit rejects that it is one power; then p is a mean slope.
+        ends: the exponents between the two shallowest and between the two deepest depths.
     """
 
     exponent: float
     error: float
     freedom: int
     prefactor: float = 1.0
+    bent: bool = False
+    ends: tuple[float, float] = (math.nan, math.nan)
 
     def interval(self, level: float = 1 - LEVEL) -> tuple[float, float]:
         """Student's interval of the exponent."""
@@ -93,7 +97,10 @@ def points(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.nd
 def fit_slope(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> Slope:
     """The exponent over runs; errors are those of :func:`points`."""
     line = stats().linregress(*points(blocks, averages))
-    return Slope(float(line.slope), float(line.stderr), len(blocks) - 2, math.exp(line.intercept))
+    bent = any(p < LEVEL for p in (curvature(blocks, averages)[1], lack_of_fit(blocks, averages)))  # NaN is not
+    local = local_exponents(blocks, averages)["exponent"].to_numpy()
+    ends = float(local[0]), float(local[-1])
+    return Slope(float(line.slope), float(line.stderr), len(blocks) - 2, math.exp(line.intercept), bent, ends)
 
 
 def fit_runs(records: Iterable[Record], moment: str = "end") -> Slope:
@@ -122,13 +129,18 @@ def lack_of_fit(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | 
     with two depths, which every line goes through."""
     x, y = points(blocks, averages)
     line = stats().linregress(x, y)
-    left = float(((y - line.intercept - line.slope * x) ** 2).sum())
-    groups = [y[x == depth] for depth in np.unique(x)]
+    return misfit(x, y, float(((y - line.intercept - line.slope * x) ** 2).sum()), 2)
+
+
+def misfit(x: np.ndarray, y: np.ndarray, squares: float, parameters: int) -> float:
+    """The p-value of the F-test of a curve of so many parameters against the scatter of y at one x, from the sum of
+    squares that the curve leaves; NaN without scatter, or with as many parameters as different x."""
+    groups = [y[x == place] for place in np.unique(x)]
     pure = float(sum(((group - group.mean()) ** 2).sum() for group in groups))
-    lack, noise = len(groups) - 2, len(y) - len(groups)
-    if lack < 1 or noise < 1:
+    lack, noise = len(groups) - parameters, len(y) - len(groups)
+    if lack < 1 or noise < 1 or not pure:
         return math.nan
-    return float(stats().f.sf(((left - pure) / lack) / (pure / noise), lack, noise))
+    return float(stats().f.sf(((squares - pure) / lack) / (pure / noise), lack, noise))
 
 
 def local_exponents(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from resperturb.analysis.bootstrap import finished
+from resperturb.analysis.curves import CURVES
 from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth
 from resperturb.analysis.slope_tests import Slope
 from resperturb.errors import ScalingError
@@ -25,6 +27,47 @@ SOURCE = {"initialization": "De & Smith 2020", "end": "Hauser 2019"}
 def signed(value: float) -> str:
     """A number with two digits after the point and a minus sign that is no hyphen."""
     return f"{value:.2f}".replace("-", "−")
+
+
+def exponent_words(slope: Slope) -> str:
+    """An exponent as the plan prints it: where no single power describes the runs it is called a mean slope, with the
+    local exponents at the shallow and at the deep end."""
+    ends = " and ".join(map(signed, slope.ends))
+    return signed(slope.exponent) + (f" (mean slope, at the ends {ends})" if slope.bent else "")
+
+
+def exponent_cells(table: pd.DataFrame, suffix: str = "") -> list[str]:
+    """Exponents of a table with their intervals, from its columns exponent, low, high and bent, each with a suffix."""
+    columns = [f"{name}{suffix}" for name in ("exponent", "low", "high", "bent")]
+    return [
+        f"{signed(exponent)} ({signed(low)} to {signed(high)})" + (", mean slope" if bent else "")
+        for exponent, low, high, bent in table[columns].itertuples(index=False)
+    ]
+
+
+def curve_cells(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row each sweep and a column each curve of :func:`resperturb.analysis.curves.compare`: how much larger AICc is
+    than that of the best, and the p-value of lack of fit where there is one."""
+
+    def cell(difference: float, p_fit: float) -> str:
+        if not math.isfinite(difference):
+            return "–"
+        return f"{difference:.1f}" + (f" ({p_fit:.1g})" if p_fit == p_fit else "")
+
+    rows = []
+    for name, table in compared.items():
+        found = {row["curve"]: cell(row["difference"], row["p_fit"]) for row in table.to_dict("records")}
+        rows.append({"sweep": name, **{curve.name: found[curve.name] for curve in CURVES}})
+    return pd.DataFrame(rows)
+
+
+def local_cells(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row each sweep: the exponents of :func:`resperturb.analysis.slope_tests.local_exponents` in words."""
+    words = {
+        name: ", ".join(f"{a} to {b}: {signed(p)}" for a, b, p in table.itertuples(index=False))
+        for name, table in tables.items()
+    }
+    return pd.DataFrame({"sweep": words.keys(), "from depth to depth": words.values()})
 
 
 def interval(law: Slope | PowerLaw) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -89,12 +90,32 @@ def exponents_by_choice(table: pd.DataFrame) -> Figure:
     return close(figure, axes, 2)
 
 
+def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]) -> Figure:
+    """The exponent against the share of training, a panel for each group of trainings by its title, a line for each
+    data set and kind of block, of :func:`resperturb.analysis.profiles.exponents_over_training`."""
+    figure, all_axes = panels(list(groups))
+    for axes, group in zip(all_axes, groups.values(), strict=True):
+        for number, ((dataset, block), table) in enumerate(group.items()):
+            style: dict[str, Any] = {**DATASET_STYLE[dataset], "label": f"{TITLES[dataset]}, {KINDS[block]}"}
+            style |= {"markerfacecolor": "none", "linestyle": "--"} if block == "postactivation" else {}
+            places = table["share"] + 0.008 * (number - len(group) / 2)  # intervals stand side by side
+            draw_intervals(axes, places, table["exponent"], table["low"], table["high"], **style)
+        for level in (-0.5, -1.0):
+            axes.axhline(level, color=INK, linewidth=1, linestyle=":")
+        axes.set(xlabel="share of training", ylim=(-1.2, -0.1))  # intervals of few runs go on beyond
+    all_axes[0].set(ylabel="exponent")
+    legend_of_all(figure, all_axes[0], 2)
+    return close(figure)
+
+
 def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple[float, float, float, float]) -> Figure:
-    """The exponent after training over weight decay: lines for short trainings with every decay, large markers for
-    networks trained as usual, open ones for post-activation blocks, a star for networks of others.
+    """The exponent after training over weight decay: lines for short trainings with every decay, on the depths that all
+    of a line have, large markers for networks trained as usual, open ones for post-activation blocks, a star for
+    networks of others.
 
     Args:
-        short, usual: dataset, block, weight_decay, exponent, low and high, a row a condition.
+        short, usual: dataset, block, weight_decay, exponent, low and high, a row a condition; short has the last three
+            of shared depths in columns that end so.
         others: weight decay, exponent, low and high of the networks of others.
     """
     figure, axes = plt.subplots(figsize=(6.0, 4.6))
@@ -110,7 +131,8 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
             part = part.sort_values("weight_decay")
             aside = number - (len(groups) - 1) / 2 if table is usual else 0.0  # large markers stand side by side
             places = part["weight_decay"] * 1.18**aside + (part["weight_decay"] == 0) * 8e-6 * aside
-            draw_intervals(axes, places, part["exponent"], part["low"], part["high"], **style)
+            names = [f"{name}{'' if table is usual else '_shared'}" for name in ("exponent", "low", "high")]
+            draw_intervals(axes, places, *(part[name] for name in names), **style)
     star: dict[str, Any] = {"fmt": "*", "color": PURPLE, "markersize": 13, "label": "networks of others"}
     draw_intervals(axes, *np.array(others)[:, None], **star)
     for level, words in ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim")):

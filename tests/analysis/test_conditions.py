@@ -15,6 +15,7 @@ from resperturb.analysis.conditions import (
     bar_met,
     condition_table,
     largest_loss,
+    on_shared_depths,
     participation,
     run_table,
 )
@@ -37,6 +38,7 @@ def drawn(exponent: float, decay: float, noise: float = 0.02, kind: str = "preac
             "before": np.exp(-0.5 * np.log(blocks) + error),
             "after": np.exp(exponent * np.log(blocks) + error),
             "alive": 1.0,
+            "clock": 2.0,
         }
     )
 
@@ -60,6 +62,23 @@ def test_diverged_runs_are_counted_and_left_out_and_depths_beyond_the_deepest_de
     assert row["exponent"] == pytest.approx(-0.7, abs=0.03)
     deeper = pd.concat([drawn(-0.7, 0.0), drawn(-0.7, 0.0).assign(blocks=400, after=5.0)], ignore_index=True)
     assert condition_table(deeper, BY, deepest=96)["exponent"].item() == pytest.approx(-0.7, abs=0.03)
+
+
+def test_conditions_are_compared_on_the_depths_that_all_of_one_kind_have() -> None:
+    deeper = drawn(-1.0, 1e-2).assign(blocks=lambda t: 2 * t["blocks"])  # 12 to 96
+    other = drawn(-0.7, 0.0, kind="postactivation")
+    lost = drawn(-0.7, 0.0)
+    lost.loc[lost["blocks"] == 24, "diverged"] = True
+    table = on_shared_depths(pd.concat([lost, deeper, other], ignore_index=True), ["block"], BY)
+    shared = table.groupby("block")["blocks"].unique().map(sorted).to_dict()
+    assert shared == {"postactivation": [6, 12, 24, 48], "preactivation": [12, 48]}
+
+
+def test_the_exponent_of_a_bent_law_is_marked() -> None:
+    bent = drawn(-0.7, 0.0).assign(after=lambda t: t["after"] * np.exp(-0.2 * np.log(t["blocks"] / 17) ** 2))
+    table = condition_table(pd.concat([bent, drawn(-0.7, 5e-4)], ignore_index=True), BY)
+    assert table.set_index("weight_decay")["bent"].to_dict() == {0.0: True, 5e-4: False}
+    assert table["clock"].tolist() == [2.0, 2.0]
 
 
 def test_the_deepest_network_on_the_digits_is_mostly_dead_and_those_on_cifar10_alive() -> None:

@@ -24,6 +24,7 @@ def noisy(averages: np.ndarray, spread: float = 0.01) -> np.ndarray:
         (2.0 / DEPTHS, "1/L"),
         (2.0 / np.sqrt(DEPTHS), "1/√L"),
         (2.0 * harmonic(DEPTHS) / DEPTHS, "H_L/L"),
+        (2.0 / (DEPTHS + 9.0), "c/(L+b)"),
         (2.0 * DEPTHS**-0.8, "power of L"),
         (2.0 * np.exp(-0.5 * np.log(DEPTHS) - 0.08 * np.log(DEPTHS) ** 2), "power of L, bending"),
     ],
@@ -34,6 +35,16 @@ def test_the_curve_that_made_the_averages_is_found(averages: np.ndarray, name: s
     assert table["difference"].iloc[0] == 0
     assert table["weight"].sum() == pytest.approx(1)
     assert table["aicc"].is_monotonic_increasing
+
+
+def test_the_shift_is_found_and_lack_of_fit_tells_curves_apart() -> None:
+    depths = np.repeat(DEPTHS, 3)
+    table = compare(depths, noisy(2.0 / (depths + 9.0))).set_index("curve")
+    assert table.loc["c/(L+b)", "shift"] == pytest.approx(9.0, abs=0.3)
+    assert table.loc["c/(L+b)", "parameters"] == 2
+    assert table.loc["c/(L+b)", "p_fit"] > 0.05
+    assert (table.drop("c/(L+b)")["p_fit"] < 1e-3).all()
+    assert compare(DEPTHS, 2.0 / DEPTHS)["p_fit"].isna().all()  # no seeds to compare with
 
 
 def test_the_criterion_is_the_textbooks() -> None:

@@ -56,6 +56,14 @@ def test_the_law_of_a_measure_is_that_of_its_mean_over_blocks(records: list[Reco
     assert profiles.fit_measure(records).exponent == pytest.approx(fit_runs(records).exponent, abs=1e-4)
 
 
+def test_exponents_over_training_begin_and_end_as_the_sweep_does(records: list[Record]) -> None:
+    table = profiles.exponents_over_training(records)
+    assert table["share"].tolist() == [0.0, 0.2, 0.5, 0.8, 1.0]
+    assert table["clock"].is_monotonic_increasing
+    ends = [fit_runs(records, moment).exponent for moment in ("initialization", "end")]
+    assert table["exponent"].iloc[[0, -1]].tolist() == pytest.approx(ends, abs=1e-3)
+
+
 def test_the_measure_table_has_both_measures_at_both_ends(records: list[Record]) -> None:
     table = profiles.measure_table(records)
     assert table.groupby("moment")["measure"].apply(list).tolist() == [list(profiles.MEASURE_NAMES.values())] * 2

@@ -52,6 +52,9 @@ def test_a_bend_is_seen_by_both_tests_and_a_line_is_not() -> None:
     assert curvature(DEPTHS, bent)[0] == pytest.approx(-0.1, abs=0.05)
     assert curvature(DEPTHS, bent)[1] < 1e-3
     assert lack_of_fit(DEPTHS, bent) < 1e-3
+    assert fit_slope(DEPTHS, bent).bent
+    assert not fit_slope(DEPTHS, drawn(-0.8, 0.05, 1)).bent
+    assert fit_slope(DEPTHS, bent).ends == pytest.approx((-0.6, -1.0), abs=0.1)
     false = [
         (curvature(DEPTHS, y)[1] < 0.05, lack_of_fit(DEPTHS, y) < 0.05)
         for y in (drawn(-0.8, 0.1, seed) for seed in range(400))

@@ -8,6 +8,7 @@ import pytest
 from builders import DIGITS
 
 from resperturb.analysis import summaries
+from resperturb.analysis.slope_tests import fit_slope
 from resperturb.records.record import load_records
 
 
@@ -40,3 +41,14 @@ def test_thresholds_lie_between_the_averages_and_one_below() -> None:
     assert epsilons == sorted(epsilons, reverse=True)
     assert averages.max() > epsilons[0]
     assert epsilons[-1] < averages.min()
+
+
+def test_an_exponent_of_a_bent_law_is_called_a_mean_slope() -> None:
+    depths = np.array([6, 12, 24, 48, 96])
+    line, bent = (fit_slope(depths, 1 / (depths + shift)) for shift in (0.0, 20.0))
+    assert summaries.exponent_words(line) == "−1.00"
+    assert summaries.exponent_words(bent) == "−0.54 (mean slope, at the ends −0.30 and −0.77)"
+    table = pd.DataFrame([{**slope.columns, "bent": slope.bent} for slope in (line, bent)])
+    plain, marked = summaries.exponent_cells(table)
+    assert plain == "−1.00 (−1.00 to −1.00)"
+    assert marked.endswith(", mean slope")

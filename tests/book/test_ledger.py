@@ -9,11 +9,12 @@ from conftest import ROOT
 
 from report import claims, ledger, quantities
 from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, Finding, Subject
+from resperturb.analysis.slope_tests import Slope
 from resperturb.errors import ScalingError
 from resperturb.records.sweeps import Sweep, main_sweeps
 
 # What was run, and what a sentence states of runs without a claim that could be false.
-FACTS = {"records", "runs", "diverged", "images_measured", "train_size"}
+FACTS = {"records", "runs", "clock", "diverged", "images_measured", "train_size"}
 FACTS |= {"accuracy_low", "accuracy_high", "depth_ratio", "scaled_ratio", "nine_tenths"}
 
 
@@ -97,6 +98,13 @@ def test_a_comparison_of_a_sweep_with_itself_holds(sweeps: dict[str, Sweep]) -> 
 )
 def test_two_numbers_are_alike_if_the_interval_of_their_difference_is(low: float, high: float, word: str) -> None:
     assert claims.within((low + high) / 2, low, high, 0.1) == word
+
+
+def test_decay_matters_if_it_moves_the_exponent_beyond_the_margin_either_way() -> None:
+    none = Slope(-0.6, 0.01, 10)
+    moved = {-0.8: HOLDS, -0.4: HOLDS, -0.62: NOT, -0.7: OPEN}
+    assert {p: claims.matters(Slope(p, 0.01, 10), none, 2.0).verdict for p in moved} == moved
+    assert claims.matters(Slope(-0.8, 0.01, 10), none, 1.953).value == "−0.20 at T = 1.95"
 
 
 def test_a_claim_gets_the_arguments_that_its_function_names() -> None:
