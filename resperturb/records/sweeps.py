@@ -22,11 +22,12 @@ KINDS = {"preactivation": "pre-activation", "postactivation": "post-activation"}
 
 
 def display_name(name: str) -> str:
-    """A sweep's name as a reader says it: mnist-postactivation is "MNIST, post-activation". Other names stay."""
-    dataset, _, rest = name.partition("-")
-    if dataset not in TITLES:
-        return name
-    return ", ".join(filter(None, [TITLES[dataset], KINDS.get(rest, rest.replace("-", " "))]))
+    """A preset's name as a reader says it: mnist-postactivation is "MNIST, post-activation", and decay-mnist "MNIST,
+    decay". Names without a data set have spaces for hyphens."""
+    words = name.split("-")
+    dataset = next((word for word in words if word in TITLES), None)
+    rest = " ".join(word for word in words if word != dataset)
+    return ", ".join(filter(None, [TITLES.get(str(dataset)), KINDS.get(rest, rest)]))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,13 @@ from resperturb.studies.plan import load_plan, study_class, study_names
 
 RESULTS = ROOT / "results"
 AXES = {"decay-digits", "decay-mnist", "decay-cifar10", "without-blocks"}
-PLANNED = {*AXES, "clock-steps", "mechanism-mnist", "mechanism-cifar10"}  # runs that claims are about
+PLANNED = {
+    *AXES,
+    "clock-steps",
+    "mechanism-mnist",
+    "mechanism-second",
+    "mechanism-cifar10",
+}  # runs that claims are about
 SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
 
 
