@@ -35,6 +35,7 @@ BARS = {
 LATE = (2, 3)  # the sections whose straightness the plan's rule takes
 STRAIGHT = -0.2  # slope of straightness above which the plan calls a condition straight
 FACTORS = ("displacement", "straightness", "growth")
+PRICED = ("all", "normalization")  # what decays, where the gains do
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,13 @@ def is_straight(preset: str, fields: Mapping[str, Any]) -> bool:
     return decays and bool({"all", "weights", "last-convolutions"} & set(fields.get("decayed", "all").split("+")))
 
 
+def is_priced(fields: Mapping[str, Any]) -> bool:
+    """Whether the gains of normalisations decay."""
+    return fields.get("clock", Experiment.clock) > 0 and bool(
+        set(PRICED) & set(fields.get("decayed", "all").split("+"))
+    )
+
+
 def runs_of(prediction: Prediction, predictions: Iterable[Prediction], records: Iterable[Record]) -> list[Record]:
     """The records of its condition: as it says, and as the preset has it in all that another prediction varies."""
     varied = {name for other in predictions if other.preset == prediction.preset for name in other.fields}
@@ -104,8 +112,8 @@ def prediction_table(predictions: Sequence[Prediction], records: Mapping[str, Se
     Returns:
         Columns preset, condition, known; a column of predictions for the account and each rival; measured, low and high
         (95 % interval, a point a run); depths, runs, diverged; accuracy (of the least accurate depth); trained (to the
-        plan's bar) and counts (known ones do not); hit; straight (expected); the slopes over log depth of displacement,
-        straightness and growth, and straightness_late, of the sections in LATE. NaN where a record has no sections.
+        plan's bar) and counts (known ones do not); hit; straight (expected); priced (the gains decay); and those of
+        :func:`factor_slopes`, NaN where a record has no sections.
     """
     rows = []
     for prediction in predictions:
@@ -134,6 +142,7 @@ def prediction_table(predictions: Sequence[Prediction], records: Mapping[str, Se
                 "counts": trained and not prediction.known,
                 "hit": abs(slope.exponent - prediction.exponents[ACCOUNT]) <= SMALLEST,
                 "straight": prediction.straight,
+                "priced": is_priced(prediction.fields),
                 **factor_slopes(kept),
             }
         )
@@ -164,8 +173,10 @@ def section_factors(record: Record, moment: str = "end") -> pd.DataFrame:
 
 
 def factor_slopes(records: Iterable[Record]) -> dict[str, float]:
-    """The slope over log depth of each factor, mean over sections, and of the straightness of the sections in LATE."""
-    names = (*FACTORS, "straightness_late")
+    """The slope over log depth of the step (section 1 to 3, and their mean, sectional), of each factor (mean over
+    sections), and of the straightness of the sections in LATE. sectional = displacement - 1 - straightness - growth."""
+    steps = tuple(f"section_{number}" for number in (1, 2, 3))
+    names = (*steps, "sectional", *FACTORS, "straightness_late")
     tables = [(record.blocks, section_factors(record)) for record in records]
     if any(table.empty for _, table in tables):
         return dict.fromkeys(names, float("nan"))
@@ -178,7 +189,8 @@ def factor_slopes(records: Iterable[Record]) -> dict[str, float]:
         ]
         return float(np.mean(slopes))
 
-    found = {name: slope(name, (1, 2, 3)) for name in FACTORS}
+    found = {name: slope("step", (number,)) for number, name in enumerate(steps, start=1)}
+    found |= {"sectional": slope("step", (1, 2, 3)), **{name: slope(name, (1, 2, 3)) for name in FACTORS}}
     return {**found, "straightness_late": slope("straightness", LATE)}
 
 

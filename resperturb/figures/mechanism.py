@@ -73,22 +73,29 @@ def predicted_against_measured(table: pd.DataFrame) -> Figure:
 
 
 def factor_slopes(table: pd.DataFrame) -> Figure:
-    """The exponent of every condition, a row each, and the slopes over log depth that add up to it.
+    """The mean exponent of the sections in every condition, a row each, and the slopes over log depth that make it.
 
-    Columns condition, measured, displacement, straightness and growth; a line at -1 and at 0."""
-    columns = {"measured": "exponent", **FACTOR_LABELS}
+    Rings are exponents of the average over all blocks. From :func:`resperturb.analysis.mechanism.prediction_table`."""
+    columns = {"sectional": "exponent", **FACTOR_LABELS}
     figure, all_axes = plt.subplots(1, 4, figsize=(8.6, 0.26 * len(table) + 1.1), sharey=True)
     rows = np.arange(len(table))
-    straight = table["straight"].to_numpy(dtype=bool)
+    groups = {"displacement": ("priced", "gains decay", "gains do not decay")}
     for axes, (name, title) in zip(all_axes, columns.items(), strict=True):
-        for those, color, label in ((straight, BLUE, "weights gone or zero"), (~straight, ORANGE, "weights kept")):
+        by, yes, no = groups.get(name, ("straight", "weights gone or zero", "weights kept"))
+        colors = (GREEN, PURPLE) if name in groups else (BLUE, ORANGE)
+        for color, label, whether in zip(colors, (yes, no), (True, False), strict=True):
+            those = (table[by] == whether).to_numpy(dtype=bool)
             axes.plot(table.loc[those, name], rows[those], "o", color=color, label=label, markersize=5)
-        axes.axvline(-1 if name == "measured" else 0, color=INK, linewidth=1, linestyle=":")
+        if name == "sectional":
+            axes.plot(table["measured"], rows, "o", color=INK, markerfacecolor="none", markersize=7, label="all blocks")
+        axes.axvline(-1 if name == "sectional" else 0, color=INK, linewidth=1, linestyle=":")
         axes.set_title(title, fontsize=11)
         axes.grid(axis="x", alpha=0.3)
     all_axes[0].set_yticks(rows, labels=list(table["condition"]))
     all_axes[0].invert_yaxis()
-    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2)
+    found = [axes.get_legend_handles_labels() for axes in all_axes[:2]]
+    handles, labels = ([item for pair in found for item in pair[place]] for place in (0, 1))
+    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.02, 1), ncols=3)
     return close(figure)
 
 

@@ -21,6 +21,7 @@ from resperturb.figures.style import (
     close,
     draw_intervals,
     legend_of_all,
+    panels,
 )
 from resperturb.records.sweeps import KINDS, TITLES
 

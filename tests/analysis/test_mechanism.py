@@ -48,10 +48,10 @@ def test_the_slopes_of_the_factors_add_up_to_that_of_the_step(
 ) -> None:
     chosen = runs_of(next(p for p in predictions if p.name == "no decay"), predictions, runs)
     slopes = factor_slopes(chosen)
-    steps = [(record.blocks, section_factors(record)["step"]) for record in chosen]
-    expected = np.mean([fit_slope([n for n, _ in steps], [s[k] for _, s in steps]).exponent for k in range(3)])
     total = slopes["displacement"] - 1 - slopes["straightness"] - slopes["growth"]
-    assert total == pytest.approx(expected, abs=1e-3)
+    assert total == pytest.approx(slopes["sectional"], abs=1e-3)
+    last = [(record.blocks, record.blocks_at("end").groupby("section")["scaled"].mean()[3]) for record in chosen]
+    assert slopes["section_3"] == pytest.approx(fit_slope(*zip(*last, strict=True)).exponent, abs=1e-3)
 
 
 def test_every_run_of_a_preset_belongs_to_one_condition(predictions: list[Prediction]) -> None:
