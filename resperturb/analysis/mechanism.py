@@ -62,7 +62,7 @@ class Prediction:
         """The value of a field in its runs at a depth."""
         defaults = {field.name: field.default for field in dataclasses.fields(Experiment)}
         value = self.fields.get(name, defaults[name])
-        return 0.6 / blocks if value == "1/L" else value
+        return round(0.6 / blocks, 9) if value == "1/L" else value
 
 
 def load_predictions(path: Path) -> list[Prediction]:
