@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from resperturb import figures
-from resperturb.analysis import summaries
+from resperturb.analysis import profiles, summaries
 from resperturb.models.residual import spread
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep
@@ -149,3 +149,28 @@ def test_the_style_sheet_has_the_palette_and_gives_the_same_file_for_the_same_nu
         assert mpl.rcParams["text.color"] == figures.INK
         assert mpl.rcParams["figure.facecolor"] == "none"
         assert svg(figures.per_block(records[0])) == svg(figures.per_block(records[0]))  # no random ids
+
+
+def test_short_trainings_are_drawn_on_shared_depths_and_usual_ones_on_all() -> None:
+    row = {"dataset": "mnist", "block": "preactivation", "weight_decay": 0.01}
+    row |= {
+        "exponent": -0.9,
+        "low": -1.0,
+        "high": -0.8,
+        "exponent_shared": -0.7,
+        "low_shared": -0.75,
+        "high_shared": -0.65,
+    }
+    table = pd.DataFrame([row])
+    (axes,) = figures.exponents_over_decay(table, table.copy(), (1e-4, -0.8, -0.9, -0.7)).axes
+    drawn = {line.get_markersize(): line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 1}
+    assert {drawn[4.0], drawn[10.0]} == {-0.7, -0.9}
+    assert drawn[4.0] == -0.7
+
+
+def test_exponents_over_training_have_a_panel_for_each_group(records: list[Record]) -> None:
+    table = profiles.exponents_over_training(records)
+    groups = {"usual": {("digits", "preactivation"): table}, "strong": {("mnist", "postactivation"): table}}
+    figure = figures.exponents_over_training(groups)
+    assert [axes.get_title() for axes in figure.axes] == ["usual", "strong"]
+    assert figure.axes[0].lines[0].get_ydata().tolist() == table["exponent"].tolist()
