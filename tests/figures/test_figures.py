@@ -133,13 +133,14 @@ def test_a_table_prints_words_a_reader_would_write() -> None:
         {
             "sweep": ["mnist-postactivation", "digits-no-decay"],
             "exponent": [-0.5, float("nan")],
-            "verdict": ["does not hold", "a verdict of more words than stand on a line"],
+            "verdict": ["does not hold", "a verdict of so many more words than stand on a line"],
         }
     )
     printed = BeautifulSoup(figures.format_table(table, {"exponent": "{:.2f}"}).to_html(), "html.parser")
     cells = [[cell.get_text() for cell in row.find_all("td")] for row in printed.find_all("tr")[1:]]
     assert cells[0] == ["MNIST,\u00a0post-activation", "−0.50", "does\u00a0not\u00a0hold"]
-    assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of more words than stand on a line"]
+    assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of so many more words than stand on a line"]
+    assert [cell.get_text() for cell in printed.find_all(class_="words")] == [cells[1][2]]
 
 
 def test_the_style_sheet_has_the_palette_and_gives_the_same_file_for_the_same_numbers(records: list[Record]) -> None:
