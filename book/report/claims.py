@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from resperturb.analysis.slope_tests import LEVEL, SMALLEST, Slope, answer, difference
-from resperturb.analysis.summaries import SOURCE, exponent_words, interval, signed
+from resperturb.analysis.summaries import SOURCE, clock_words, exponent_words, interval, signed
 from resperturb.errors import ScalingError
 
 HOLDS, ROUGH, NOT, OPEN = "holds", "holds roughly", "does not hold", "cannot be told"
@@ -172,7 +172,7 @@ def matters(given: Slope, none: Slope, clock: float) -> Finding:
     """The finding on "weight decay matters for the exponent" by the plan's test 4, at one T."""
     moved, low, high = difference(given, none)
     word = {HOLDS: NOT, NOT: HOLDS, OPEN: OPEN}[within(moved, low, high, SMALLEST)]
-    return Finding(f"{signed(moved)} at T = {clock:.2f}", word, f"{signed(low)} to {signed(high)}")
+    return Finding(f"{signed(moved)} at {clock_words(clock)}", word, f"{signed(low)} to {signed(high)}")
 
 
 def across(values: pd.Series, form: str, fits: Callable[[float], bool]) -> Finding:

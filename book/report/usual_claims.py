@@ -14,7 +14,7 @@ from resperturb.analysis.conditions import accuracy_by_depth, alive, condition_t
 from resperturb.analysis.power_law import stopping_depth
 from resperturb.analysis.published import COUNTS, published_slopes, published_table, response_table
 from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs, fit_slope, mean_difference
-from resperturb.analysis.summaries import exponent_words, interval, signed
+from resperturb.analysis.summaries import clock_words, exponent_words, interval, signed
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import TITLES, Sweep
 
@@ -114,7 +114,7 @@ def usual_decay(records: Records) -> Finding:
     table = table[table["weight_decay"] <= USUAL]
     words = set(table["answer"])
     slopes = [fit_runs(runs_at(records, decay)) for decay in table["weight_decay"]]
-    value = ", ".join(f"{exponent_words(s)} at T = {t:.2f}" for s, t in zip(slopes, table["clock"], strict=True))
+    value = ", ".join(f"{exponent_words(s)} at {clock_words(t)}" for s, t in zip(slopes, table["clock"], strict=True))
     return Finding(value, ANSWERS[words.pop()] if len(words) == 1 else OPEN, "; ".join(map(interval, slopes)))
 
 

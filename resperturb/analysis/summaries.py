@@ -29,6 +29,11 @@ def signed(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
+def clock_words(clock: float) -> str:
+    """A time under weight decay, with at most two digits after the point."""
+    return f"T = {clock:.2f}".rstrip("0").rstrip(".")
+
+
 def exponent_words(slope: Slope) -> str:
     """An exponent as the plan prints it: where no single power describes the runs it is called a mean slope, with the
     local exponents at the shallow and at the deep end."""
@@ -37,11 +42,12 @@ def exponent_words(slope: Slope) -> str:
 
 
 def exponent_cells(table: pd.DataFrame, suffix: str = "") -> list[str]:
-    """Exponents of a table with their intervals, from its columns exponent, low, high and bent, each with a suffix."""
-    columns = [f"{name}{suffix}" for name in ("exponent", "low", "high", "bent")]
+    """Exponents of a table with the reach of their intervals, from its columns exponent, high and bent, each with a
+    suffix."""
+    columns = [f"{name}{suffix}" for name in ("exponent", "high", "bent")]
     return [
-        f"{signed(exponent)} ({signed(low)} to {signed(high)})" + (", mean slope" if bent else "")
-        for exponent, low, high, bent in table[columns].itertuples(index=False)
+        f"{signed(exponent)} ± {high - exponent:.2f}" + (" (mean slope)" if bent else "")
+        for exponent, high, bent in table[columns].itertuples(index=False)
     ]
 
 
@@ -52,7 +58,8 @@ def curve_cells(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     def cell(difference: float, p_fit: float) -> str:
         if not math.isfinite(difference):
             return "–"
-        return f"{difference:.1f}" + (f" ({p_fit:.1g})" if p_fit == p_fit else "")
+        fit = "<0.001" if p_fit < 0.001 else f"{p_fit:.3f}"
+        return f"{difference:.1f}" + (f" ({fit})" if p_fit == p_fit else "")
 
     rows = []
     for name, table in compared.items():

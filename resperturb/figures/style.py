@@ -111,14 +111,17 @@ def draw_intervals(
 def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
     """Format a table for the book: no index, numbers in the given formats, a dash where there is none.
 
-    Sweeps have their display names, minus signs are no hyphens, and a few words or an interval stay on one line.
+    Sweeps have their display names, minus signs are no hyphens, a few words or an interval stay on one line, and the
+    site's style sheet gives sentences room.
     """
     chosen = formats or {}
     printed: dict[Any, Any] = {
         name: partial(format_cell, form=chosen.get(name, "{}"), sweep=name in ("sweep", "data set"))
         for name in table.columns
     }
-    styled = table.style.hide(axis="index").format(printed, na_rep="–")
+    unnumbered = table.reset_index(drop=True)
+    styled = unnumbered.style.hide(axis="index").format(printed, na_rep="–")
+    styled.set_td_classes(unnumbered.map(lambda value: "words" if len(str(value)) > 2 * LINE_LENGTH else ""))
     return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
 
 

@@ -50,5 +50,5 @@ def test_an_exponent_of_a_bent_law_is_called_a_mean_slope() -> None:
     assert summaries.exponent_words(bent) == "−0.54 (mean slope, at the ends −0.30 and −0.77)"
     table = pd.DataFrame([{**slope.columns, "bent": slope.bent} for slope in (line, bent)])
     plain, marked = summaries.exponent_cells(table)
-    assert plain == "−1.00 (−1.00 to −1.00)"
-    assert marked.endswith(", mean slope")
+    assert plain == "−1.00 ± 0.00"
+    assert marked == "−0.54 ± 0.17 (mean slope)"

@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from resperturb import figures
-from resperturb.analysis import summaries
+from resperturb.analysis import profiles, summaries
 from resperturb.models.residual import spread
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep
@@ -133,13 +133,14 @@ def test_a_table_prints_words_a_reader_would_write() -> None:
         {
             "sweep": ["mnist-postactivation", "digits-no-decay"],
             "exponent": [-0.5, float("nan")],
-            "verdict": ["does not hold", "a verdict of more words than stand on a line"],
+            "verdict": ["does not hold", "a verdict of so many more words than stand on a line"],
         }
     )
     printed = BeautifulSoup(figures.format_table(table, {"exponent": "{:.2f}"}).to_html(), "html.parser")
     cells = [[cell.get_text() for cell in row.find_all("td")] for row in printed.find_all("tr")[1:]]
     assert cells[0] == ["MNIST,\u00a0post-activation", "−0.50", "does\u00a0not\u00a0hold"]
-    assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of more words than stand on a line"]
+    assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of so many more words than stand on a line"]
+    assert [cell.get_text() for cell in printed.find_all(class_="words")] == [cells[1][2]]
 
 
 def test_the_style_sheet_has_the_palette_and_gives_the_same_file_for_the_same_numbers(records: list[Record]) -> None:
@@ -169,3 +170,28 @@ def test_every_condition_is_a_point_in_every_panel_of_the_predictions() -> None:
     for axes, account in zip(figure.axes, ("exponent", "decay-decides", "two-parts"), strict=True):
         drawn = [tuple(point) for line in axes.containers for point in line[0].get_xydata()]
         assert sorted(drawn) == sorted(zip(table[account], table["measured"], strict=True))
+
+
+def test_short_trainings_are_drawn_on_shared_depths_and_usual_ones_on_all() -> None:
+    row = {"dataset": "mnist", "block": "preactivation", "weight_decay": 0.01}
+    row |= {
+        "exponent": -0.9,
+        "low": -1.0,
+        "high": -0.8,
+        "exponent_shared": -0.7,
+        "low_shared": -0.75,
+        "high_shared": -0.65,
+    }
+    table = pd.DataFrame([row])
+    (axes,) = figures.exponents_over_decay(table, table.copy(), (1e-4, -0.8, -0.9, -0.7)).axes
+    drawn = {line.get_markersize(): line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 1}
+    assert {drawn[4.0], drawn[10.0]} == {-0.7, -0.9}
+    assert drawn[4.0] == -0.7
+
+
+def test_exponents_over_training_have_a_panel_for_each_group(records: list[Record]) -> None:
+    table = profiles.exponents_over_training(records)
+    groups = {"usual": {("digits", "preactivation"): table}, "strong": {("mnist", "postactivation"): table}}
+    figure = figures.exponents_over_training(groups)
+    assert [axes.get_title() for axes in figure.axes] == ["usual", "strong"]
+    assert figure.axes[0].lines[0].get_ydata().tolist() == table["exponent"].tolist()
