@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.claims import HOLDS, NOT, OPEN, OURS, Finding, claim, truth
+from report.claims import HOLDS, NOT, OPEN, OURS, Finding, claim, truth, within
+from resperturb.analysis.clock import clock_table, left_out_errors, steps_effect
 from resperturb.analysis.mechanism import (
     ACCOUNT,
     BARS,
@@ -17,13 +18,16 @@ from resperturb.analysis.mechanism import (
     scores,
 )
 from resperturb.analysis.slope_tests import SMALLEST
-from resperturb.analysis.summaries import signed
-from resperturb.records.record import records_in
+from resperturb.analysis.summaries import interval, signed
+from resperturb.records.record import Record, records_in
 
 PREDICTIONS = Path(__file__).parents[1] / "predictions.yml"
 BOTH = "zero start, decay on gains and shifts"
 EACH = ("zero start, no decay", "decay on gains and shifts")
 
+STILL = 0.05  # an effect of the number of steps below this is none
+
+claim_clock = partial(claim, shown="mechanism#time-under-weight-decay-is-no-clock", about="clock-steps")
 claim_all = partial(claim, shown="predictions#what-the-records-say", about="mechanism-mnist")
 claim_each = partial(claim, shown="predictions#what-the-records-say", about=("mechanism-mnist", "mechanism-cifar10"))
 
@@ -74,18 +78,38 @@ def reasons(results: Path) -> Finding | None:
     OURS,
     "A zero start, or decay on gains and shifts, each leaves an exponent above −0.75; both bring it to −0.8 or below.",
 )
-def both_are_needed(results: Path, records: list) -> Finding | None:
+def both_are_needed(results: Path, records: list[Record]) -> Finding | None:
     preset = records[0].folder.parent.name
     table = predicted(results)
     rows = table[table["preset"] == preset].set_index("condition")
     if not {BOTH, *EACH} <= set(rows.index):
         return None
-    one, other, both = (rows.loc[name] for name in (*EACH, BOTH))
+    ends = rows[["measured", "low", "high"]].astype(float).T.to_dict()
+    one, other, both = (ends[name] for name in (*EACH, BOTH))
     apart = both["high"] < -0.8 and min(one["low"], other["low"]) > -0.75
     never = both["low"] > -0.8 or max(one["high"], other["high"]) < -0.75
-    values = ", ".join(signed(row["measured"]) for row in (one, other))
+    values = f"{signed(one['measured'])}, {signed(other['measured'])}; both {signed(both['measured'])}"
     return Finding(
-        f"{values}; both {signed(both['measured'])}",
-        HOLDS if apart else NOT if never else OPEN,
-        f"{signed(both['low'])} to {signed(both['high'])}",
+        values, HOLDS if apart else NOT if never else OPEN, f"{signed(both['low'])} to {signed(both['high'])}"
+    )
+
+
+@claim_clock(
+    "steps",
+    OURS,
+    "T alone counts: at one T above 0 the number of steps does not move the average (d log average / d log steps within"
+    f" {STILL} of 0; all runs).",
+)
+def steps_do_not_matter(runs: list[Record]) -> Finding:
+    effect = steps_effect(clock_table(runs))
+    return Finding(signed(effect.exponent), within(effect.exponent, effect.low, effect.high, STILL), interval(effect))
+
+
+@claim_clock(
+    "beats-decay", OURS, "T predicts the average of trainings of another length better than the weight decay does."
+)
+def clock_beats_decay(runs: list[Record]) -> Finding:
+    errors = left_out_errors(clock_table(runs))
+    return Finding(
+        f"{errors['clock']:.2f} against {errors['weight_decay']:.2f}", truth(errors["clock"] < errors["weight_decay"])
     )

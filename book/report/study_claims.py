@@ -1,17 +1,15 @@
-"""Claims about studies: initialisation, text, maps over time under weight decay."""
+"""Claims about studies: initialisation, text."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from report.claims import OURS, Finding, across, claim, exponent_is, truth, within
-from resperturb.analysis import clock, study_tables
+from report.claims import OURS, Finding, across, claim, exponent_is, truth
+from resperturb.analysis import study_tables
 from resperturb.analysis.study_tables import fit_column
-from resperturb.analysis.summaries import signed
 from resperturb.analysis.theory import VARIANTS, Variant
 from resperturb.records.record import Record
 
-STILL = 0.05  # an effect of the number of steps below this is none
 POWERS = {0.0: "does not depend on depth", -0.5: "falls as 1/√L", -1.0: "falls as 1/L"}
 
 Records = list[Record]
@@ -71,29 +69,3 @@ def mlp_adds_more(records: Records) -> Finding:
     table = study_tables.text_averages(records)
     end = table[table["moment"] == "end"].groupby(["layers", "part"])["scaled"].mean().unstack()
     return across(end["mlp"] / end["attention"], "{:.2f} times", lambda value: value > 1)
-
-
-# ------------------------------------------------------------------------------------------- time under weight decay
-
-claim_clock = partial(claim, about=("clock", "clock-mnist"))
-
-
-@claim_clock(
-    "steps",
-    OURS,
-    f"T alone counts: at one T of {clock.DECAYING:g} or more the number of steps does not move the average "
-    f"(d log average / d log steps within {STILL} of 0; all runs).",
-    shown="clock#is-it-a-clock",
-    learned=False,
-)
-@claim_clock(
-    "steps-learned",
-    OURS,
-    "So it is among runs that learned (this filter was chosen after the runs were seen).",
-    shown="clock#is-it-a-clock",
-    learned=True,
-)
-def steps_do_not_matter(runs: list[Record], learned: bool) -> Finding:
-    table = clock.clock_table(runs)
-    slope, low, high = clock.steps_effect(table[table["learned"]] if learned else table)
-    return Finding(signed(slope), within(slope, low, high, STILL), f"{signed(low)} to {signed(high)}")

@@ -20,7 +20,6 @@ from resperturb.figures.style import (
     close,
     draw_intervals,
     legend_of_all,
-    panels,
 )
 from resperturb.records.sweeps import KINDS, TITLES
 
@@ -29,39 +28,19 @@ FURTHEST = -2.0  # exponents below this are written at the figure's edge
 
 
 def products_over_clock(table: pd.DataFrame) -> Figure:
-    """Depth times average over T, a panel for each depth, a line for each number of epochs; crosses learned little."""
+    """Depth times average over T, a panel for each depth, a line for each number of epochs. From
+    :func:`resperturb.analysis.clock.clock_table`."""
     depths = sorted(set(table["blocks"]))
-    figure, all_axes = panels([f"{depth} blocks" for depth in depths], 2.5, sharex=True)
+    figure, all_axes = plt.subplots(1, len(depths), figsize=(8.4, 2.8), sharex=True, sharey=True)
     for axes, depth in zip(all_axes, depths, strict=True):
-        at_depth = table[table["blocks"] == depth]
-        for style, (epochs, part) in zip(SERIES, at_depth.groupby("epochs"), strict=False):
-            lost = part[~part["learned"]]
-            axes.plot(lost["clock"], lost["product"], "x", color=style["color"], markersize=5)
-            means = part[part["learned"]].groupby("clock")["product"].agg(["mean", "min", "max"])
+        for style, (epochs, part) in zip(SERIES, table[table["blocks"] == depth].groupby("epochs"), strict=False):
+            means = part.groupby("clock")["product"].agg(["mean", "min", "max"])
             ends = means["mean"], means["min"], means["max"]
             draw_intervals(axes, means.index, *ends, label=f"{epochs} epochs", **style)
-        axes.set(yscale="log", xlabel=CLOCK, ylabel=r"$L \times$ average")
-        axes.label_outer()
+        axes.set(title=f"{depth} blocks", xlabel=CLOCK)
+    all_axes[0].set_ylabel(r"$L \times$ average")
     legend_of_all(figure, all_axes[0], 3)
     return close(figure)
-
-
-def exponents_over_clock(tables: dict[str, pd.DataFrame], labels: dict[str, str]) -> Figure:
-    """The exponent over T, a line for each map and number of epochs; dotted, what is claimed and where it starts."""
-    figure, axes = plt.subplots(figsize=(6.0, 4.4))
-    faces: dict[str, dict[str, Any]] = {
-        "clock": {},
-        "clock-postactivation": {"markerfacecolor": "none"},
-        "clock-mnist": {"alpha": 0.55},
-    }
-    for name, table in tables.items():
-        for style, (epochs, part) in zip(SERIES, table.groupby("epochs"), strict=False):
-            style = {**style, **faces.get(name, {}), "label": f"{labels[name]}, {epochs} epochs"}
-            draw_intervals(axes, part["clock"], part["exponent"], part["low"], part["high"], **style)
-    for level in (-0.5, -1.0):
-        axes.axhline(level, color=INK, linewidth=1, linestyle=":")
-    axes.set(xlabel=CLOCK, ylabel="exponent after training")
-    return close(figure, axes, 2)
 
 
 def exponents_by_choice(table: pd.DataFrame) -> Figure:

@@ -1,55 +1,48 @@
-"""The map over clock and steps, on runs made of shipped ones."""
+"""Time under weight decay: effects that were put in are found."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import itertools
 
+import numpy as np
+import pandas as pd
 import pytest
-from builders import copy_sweep
+from conftest import ROOT
 
-from report.ledger import study_subjects
-from resperturb.analysis.clock import clock_exponents, clock_records, clock_table, steps_effect
+from resperturb.analysis.clock import clock_table, left_out_errors, steps_effect
 from resperturb.errors import ScalingError
-from resperturb.records.record import Record, load_records
+from resperturb.records.record import load_records
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of one clock with ten and with twenty epochs, the latter steeper by 0.05."""
-    root = tmp_path_factory.mktemp("results")
-    copy_sweep(root / "ten")
-    copy_sweep(root / "twenty", epochs=20, steeper=-0.05)
-    (root / "clock").mkdir()
-    for name in ("ten", "twenty"):
-        for record in load_records(root / name):
-            record.folder.rename(root / "clock" / f"{name}-{record.name}")
-    return root
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """A crossed design in which the average is a power of depth and of nothing else yet."""
+    rows = [
+        {"epochs": epochs, "steps": 93 * epochs, "clock": clock, "weight_decay": 2 * clock / epochs, "blocks": blocks}
+        for epochs, clock, blocks in itertools.product((4, 12, 40), (0.0, 1.0, 2.4), (6, 12, 24))
+    ]
+    return pd.DataFrame(rows).assign(scaled=lambda t: t["blocks"] ** -0.7)
 
 
-@pytest.fixture(scope="module")
-def records(results: Path) -> list[Record]:
-    return clock_records(results)["clock"]
-
-
-def test_the_map_has_a_row_per_run_and_the_effect_of_steps_is_found_at_one_clock(records: list[Record]) -> None:
-    table = clock_table(records)
-    assert len(table) == len(records)
-    assert (table["product"] == table["blocks"] * table["scaled"]).all()
-    assert set(table["epochs"]) == {10, 20}
-    table = table.assign(steps=table["epochs"], clock=5.0)
-    exact = table.assign(scaled=table["blocks"] ** -1.0 * table["steps"] ** 0.2)
-    assert steps_effect(exact)[0] == pytest.approx(0.2)
-    assert steps_effect(exact.assign(scaled=table["blocks"] ** -1.0))[0] == pytest.approx(0)
+def test_the_effect_of_steps_is_found_at_one_clock_and_one_depth(table: pd.DataFrame) -> None:
+    assert steps_effect(table).exponent == pytest.approx(0, abs=1e-9)
+    moved = table.assign(scaled=table["scaled"] * table["steps"] ** 0.2 * (1 + table["clock"]) ** -1.0)
+    assert steps_effect(moved).exponent == pytest.approx(0.2)
     with pytest.raises(ScalingError, match="different numbers of steps"):
-        steps_effect(table[table["epochs"] == 10])
+        steps_effect(table[table["epochs"] == 12])
 
 
-def test_exponents_are_fitted_for_every_clock_and_number_of_steps(records: list[Record]) -> None:
-    table = clock_exponents(records).set_index("epochs")
-    assert table.loc[20, "exponent"] - table.loc[10, "exponent"] == pytest.approx(-0.05, abs=1e-3)
-    assert (table["low"] < table["exponent"]).all()
+@pytest.mark.parametrize(("cause", "other"), [("clock", "weight_decay"), ("weight_decay", "clock")])
+def test_what_decides_predicts_the_trainings_left_out(table: pd.DataFrame, cause: str, other: str) -> None:
+    with np.errstate(divide="ignore"):
+        effect = np.where(table["clock"] > 0, table[cause].clip(lower=1e-9) ** -0.4, 1.0)
+    errors = left_out_errors(table.assign(scaled=table["scaled"] * effect))
+    assert errors[cause] == pytest.approx(0, abs=1e-9)
+    assert errors[other] > 0.1
 
 
-def test_without_maps_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert clock_records(tmp_path) == {}
-    assert study_subjects(tmp_path, "clock", {}) == []
+def test_there_is_a_row_a_run() -> None:
+    records = load_records(ROOT / "results" / "decay-mnist")[:9]
+    found = clock_table(records)
+    assert len(found) == len(records)
+    assert (found["product"] == found["blocks"] * found["scaled"]).all()

@@ -6,26 +6,25 @@ import pytest
 from conftest import ROOT
 
 from report.claims import CLAIMS, LedgerRow
-from resperturb.analysis.clock import FOLDERS
 from resperturb.records.record import Record, load_records
 from resperturb.studies.plan import load_plan, study_class, study_names
 
 RESULTS = ROOT / "results"
-PLANNED = {"decay-digits", "decay-mnist", "decay-cifar10", "without-blocks"}  # runs that claims are about
+AXES = {"decay-digits", "decay-mnist", "decay-cifar10", "without-blocks"}
+PLANNED = {*AXES, "clock-steps", "mechanism-mnist", "mechanism-cifar10"}  # runs that claims are about
 SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
-MAPS = [name for name in FOLDERS if (RESULTS / name).is_dir()]
 
 
 def shipped(name: str) -> list[Record]:
     return load_records(RESULTS / name, kind=None)
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, *MAPS, *sorted(PLANNED)])
+@pytest.mark.parametrize("name", [*SHIPPED, *sorted(PLANNED)])
 def test_shipped_records_are_those_of_their_preset(name: str) -> None:
     records = shipped(name)
     names, planned = {record.name for record in records}, {run.name for run in load_plan(name).runs}
     assert names <= planned
-    assert name in {*MAPS, *PLANNED} or names == planned
+    assert name in PLANNED or names == planned
     for record in records:
         if record.kind != "run":
             assert study_class(record.kind).from_mapping(record.parameters).name == record.name
@@ -34,6 +33,6 @@ def test_shipped_records_are_those_of_their_preset(name: str) -> None:
 def test_every_study_has_rows_in_the_ledger_and_a_chapter(rows: dict[str, LedgerRow]) -> None:
     folders = {folder for claim in CLAIMS for folder in claim.about} - {"sweep", "kind", "sensitivity"}
     there = {row.id.split("/")[0] for row in rows.values()} & {*study_names()}
-    assert folders == there == {*SHIPPED, *FOLDERS, *PLANNED} - {"clock-postactivation"}  # with one number of steps
+    assert folders == there == {*SHIPPED, *PLANNED}
     pages = {path.stem for path in (ROOT / "book").glob("*.md")}
     assert {row.chapter.split("#")[0] for row in rows.values()} <= pages
