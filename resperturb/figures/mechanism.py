@@ -24,20 +24,25 @@ PRESET_STYLE = {
 }
 
 
-def paths_of_steps() -> Figure:
-    """A drawing: 4 and 32 steps to one displacement, along a line and in random directions, at one scale."""
-    figure, all_axes = plt.subplots(1, 2, figsize=(6.8, 3.0), sharex=True, sharey=True)
-    generator = np.random.default_rng(5)
-    for axes, title in zip(all_axes, ("aligned steps: 1/n", "random steps: 1/√n"), strict=True):
-        for height, (style, count) in zip((0.55, -0.55), zip(SERIES, (4, 32), strict=False), strict=True):
-            angles = np.zeros(count) if "aligned" in title else generator.uniform(0, 2 * np.pi, count)
-            steps = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-            points = np.concatenate([np.zeros((1, 2)), steps.cumsum(axis=0)])
-            end = points[-1]
-            turn = np.array([[end[0], end[1]], [-end[1], end[0]]]) / (end @ end)  # to the point (1, 0)
-            points = points @ turn.T + [0, height]
-            axes.plot(points[:, 0], points[:, 1], color=style["color"], marker=".", markersize=5, linewidth=1.2)
-            axes.annotate(f"{count} steps", (0, height), (0, 12), textcoords="offset points", color=style["color"])
+def paths_of_steps(counts: tuple[int, int] = (4, 32)) -> Figure:
+    """A drawing: few and many steps to one displacement, along a line and in random directions, at one scale.
+
+    Of many random paths those are drawn whose displacement is the typical one, the root of the number of steps.
+    """
+    figure, all_axes = plt.subplots(1, 2, figsize=(6.8, 3.4), sharex=True, sharey=True)
+    generator = np.random.default_rng(1)
+    titles = (r"aligned: steps of $D/n$", r"random: steps of about $D/\sqrt{n}$")
+    for axes, title in zip(all_axes, titles, strict=True):
+        for height, style, count in zip((0.5, -0.5), SERIES, counts, strict=False):
+            angles = generator.uniform(0, 2 * np.pi, (2000, count)) if axes is all_axes[1] else np.zeros((1, count))
+            ways = np.exp(1j * angles).cumsum(axis=1)  # points of the plane as complex numbers
+            way = ways[np.abs(np.abs(ways[:, -1]) / np.sqrt(count) - 1).argmin()]
+            points = np.concatenate([[0], way / way[-1]]) + 1j * height
+            axes.plot(points.real, points.imag, color=style["color"], marker=".", markersize=5, linewidth=1.2)
+            axes.plot([0, 1], [height, height], "o", color=INK, markersize=6, markerfacecolor="none")
+            axes.annotate(
+                f"{count} steps", (0, height), (-8, -4), textcoords="offset points", color=style["color"], ha="right"
+            )
         axes.set_title(title)
         axes.set_aspect("equal")
         axes.axis("off")

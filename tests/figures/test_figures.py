@@ -149,3 +149,23 @@ def test_the_style_sheet_has_the_palette_and_gives_the_same_file_for_the_same_nu
         assert mpl.rcParams["text.color"] == figures.INK
         assert mpl.rcParams["figure.facecolor"] == "none"
         assert svg(figures.per_block(records[0])) == svg(figures.per_block(records[0]))  # no random ids
+
+
+def test_every_condition_is_a_point_in_every_panel_of_the_predictions() -> None:
+    table = pd.DataFrame(
+        {
+            "preset": ["mechanism-mnist", "mechanism-mnist", "cifar10-zero"],
+            "counts": [True, False, True],
+            "exponent": [-0.6, -0.7, -1.0],
+            "decay-decides": [-0.6, -1.0, -1.0],
+            "two-parts": [-0.6, -0.8, -0.9],
+            "measured": [-0.65, -0.72, -0.8],
+            "low": [-0.7, -0.8, -0.9],
+            "high": [-0.6, -0.6, -0.7],
+        }
+    )
+    figure = figures.predicted_against_measured(table)
+    assert len(figure.axes) == 3
+    for axes, account in zip(figure.axes, ("exponent", "decay-decides", "two-parts"), strict=True):
+        drawn = [tuple(point) for line in axes.containers for point in line[0].get_xydata()]
+        assert sorted(drawn) == sorted(zip(table[account], table["measured"], strict=True))
