@@ -24,7 +24,7 @@ OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("one-cycle", "constant")
 PRECISIONS = ("float32", "bfloat16")
 # Parameters that weight decay acts on: every one; weights of convolutions and the head alone; gains and shifts of
-# normalisations alone; the first or the last convolution of every branch alone.
+# normalisations alone; the first or the last convolution of every branch alone. Several of these are joined by a "+".
 DECAYED = ("all", "weights", "normalization", "first-convolutions", "last-convolutions")
 
 # What a laptop finishes in minutes. Measured costs stand in config/*.yaml, beside the presets.
@@ -103,11 +103,12 @@ class Experiment(Parameters):
             ("initialization", INITIALIZATIONS),
             ("augmentation", AUGMENTATIONS),
             ("precision", PRECISIONS),
-            ("decayed", DECAYED),
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
         ):
             one_of(name, getattr(self, name), allowed)
+        for part in str(self.decayed).split("+"):
+            one_of("decayed", part, DECAYED)
         for name, low in (
             ("blocks", 0),
             ("sections", 1),

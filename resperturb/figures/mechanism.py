@@ -19,6 +19,7 @@ FACTOR_LABELS = {
 }
 PRESET_STYLE = {
     "mechanism-mnist": {"color": ORANGE, "marker": "s", "label": "MNIST"},
+    "mechanism-second": {"color": PURPLE, "marker": "o", "label": "MNIST, second round"},
     "mechanism-cifar10": {"color": GREEN, "marker": "^", "label": "CIFAR-10"},
     "cifar10-zero": {"color": BLUE, "marker": "D", "label": "CIFAR-10, main recipe"},
 }

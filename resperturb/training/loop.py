@@ -161,7 +161,7 @@ def train(
 
 def parameter_groups(network: nn.Module, decayed: str, weight_decay: float) -> list[dict[str, Any]]:
     """The parameters for the optimiser: those that decay, then those that do not; `decayed` is of an experiment."""
-    if decayed == "all":
+    if "all" in decayed.split("+"):
         return [{"params": list(network.parameters()), "weight_decay": weight_decay}]
     convolutions: dict[str, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -169,14 +169,14 @@ def parameter_groups(network: nn.Module, decayed: str, weight_decay: float) -> l
         if found and parameter.dim() == 4:
             convolutions.setdefault(before, []).append(parameter)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    chosen = {
+    named = {
         "weights": [parameter for parameter in network.parameters() if parameter.dim() > 1],
         "normalization": [parameter for norm in norms for parameter in norm.parameters()],
         "first-convolutions": [branch[0] for branch in convolutions.values()],
         "last-convolutions": [branch[-1] for branch in convolutions.values()],
-    }[decayed]
-    kept = set(chosen)
-    others = [p for p in network.parameters() if p not in kept]
+    }
+    kept = {parameter for name in decayed.split("+") for parameter in named[name]}
+    chosen, others = ([p for p in network.parameters() if (p in kept) == decays] for decays in (True, False))
     return [{"params": chosen, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 

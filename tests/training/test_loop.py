@@ -183,6 +183,8 @@ def test_gradients_in_bfloat16_point_where_those_in_float32_do() -> None:
         ("normalization", ("first", "last", "other weights", "head.bias")),
         ("first-convolutions", ("normalization", "last", "other weights", "head.bias")),
         ("last-convolutions", ("normalization", "first", "other weights", "head.bias")),
+        ("normalization+last-convolutions", ("first", "other weights", "head.bias")),
+        ("first-convolutions+last-convolutions", ("normalization", "other weights", "head.bias")),
     ],
 )
 def test_weight_decay_acts_on_the_parameters_it_is_said_to(decayed: str, kept: tuple[str, ...]) -> None:
