@@ -33,7 +33,8 @@ def products_over_clock(table: pd.DataFrame) -> Figure:
     """Depth times average over T, a panel for each depth, a line for each number of epochs. From
     :func:`resperturb.analysis.clock.clock_table`."""
     depths = sorted(set(table["blocks"]))
-    figure, all_axes = plt.subplots(1, len(depths), figsize=(8.4, 2.8), sharex=True, sharey=True)
+    figure, grid = plt.subplots(1, len(depths), figsize=(8.4, 2.8), sharex=True, sharey=True, squeeze=False)
+    all_axes = list(grid.flat)
     for axes, depth in zip(all_axes, depths, strict=True):
         for style, (epochs, part) in zip(SERIES, table[table["blocks"] == depth].groupby("epochs"), strict=False):
             means = part.groupby("clock")["product"].agg(["mean", "min", "max"])

@@ -66,7 +66,7 @@ def test_every_measured_number_in_the_prose_belongs_to_a_row(
     there = {name for row in rows.values() for name in (row.id, row.interval and f"{row.id}/interval")}
     there |= {f"{name}/{fact}" for name in main_sweeps(sweeps) for fact in FACTS}
     assert sorted((page, key) for page, key in quoted() if key not in there) == []
-    assert {page for page, _ in quoted()} >= {"index", "per_block", "scaling", "clock", "practice"}
+    assert {page for page, _ in quoted()} >= {"index", "per_block", "scaling", "mechanism", "practice"}
 
 
 def test_facts_are_plain_numbers_of_their_sweep(sweeps: dict[str, Sweep]) -> None:
