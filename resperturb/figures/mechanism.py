@@ -12,11 +12,7 @@ from matplotlib.figure import Figure
 from resperturb.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SERIES, close, draw_intervals
 
 ACCOUNTS = {"exponent": "this book's account", "decay-decides": "decay decides", "two-parts": "two parts"}
-FACTOR_LABELS = {
-    "displacement": "displacement",
-    "straightness": "straightness",
-    "growth": "growth of the state",
-}
+FACTOR_LABELS = {"displacement": "displacement", "straightness": "straightness", "growth": "growth"}
 PRESET_STYLE = {
     "mechanism-mnist": {"color": ORANGE, "marker": "s", "label": "MNIST"},
     "mechanism-second": {"color": PURPLE, "marker": "o", "label": "MNIST, second round"},
