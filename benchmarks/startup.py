@@ -28,7 +28,7 @@ TIMED_STATEMENTS = (
     "from resperturb import figures",
 )
 TIMED_COMMANDS = ("resperturb --help", "resperturb run --help", "resperturb report results/shipped-digits")
-WATCHED = ("pandas", "sklearn", "scipy", "torchvision", "matplotlib", "seaborn")
+WATCHED = ("pandas", "sklearn", "scipy", "torchvision", "matplotlib")
 TIMED = """
 import json, sys, time
 begun = time.perf_counter()

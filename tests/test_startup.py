@@ -15,7 +15,7 @@ from conftest import NOTEBOOK_PACKAGES, ROOT
 
 from report.benchmarks import HELP_AIM, IMPORT_AIM
 
-HEAVY = ("torch", "torchvision", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "seaborn", *NOTEBOOK_PACKAGES)
+HEAVY = ("torch", "torchvision", "pandas", "numpy", "scipy", "sklearn", "matplotlib", *NOTEBOOK_PACKAGES)
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -34,7 +34,7 @@ def loaded_by(statement: str) -> set[str]:
             {"numpy", "pandas"},
         ),
         ("from resperturb import measure, run", {"numpy", "pandas", "torch"}),
-        # a chapter does not wait for torch, nor for seaborn, which one figure uses
+        # a chapter does not wait for torch
         (
             f"sys.path.insert(0, {str(ROOT / 'book')!r}); import report.chapter",
             {"numpy", "pandas", "matplotlib", "IPython"},

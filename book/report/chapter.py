@@ -114,6 +114,8 @@ def verdicts(
     left = 'style="text-align: left; font-weight: normal; white-space: normal"'
     rows_shown = [row for row in ledger_rows(sweeps) if row.shown(page, names)]
     chosen = [row for row in rows_shown if among is None or row.id.split("/")[0] in among]
+    order = list(dict.fromkeys(row.statement for row in chosen))
+    chosen.sort(key=lambda row: order.index(row.statement))  # the ledger has one study behind the other
     for sentence, group in itertools.groupby(chosen, key=lambda row: row.statement):
         rows = list(group)
         where = f"; {link(rows[0].chapter)}" if page is None else ""

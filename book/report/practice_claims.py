@@ -8,10 +8,12 @@ import pandas as pd
 
 from report.claims import OURS, POINT, Finding, across, claim, truth
 from report.study_claims import Records
+from report.usual_claims import FOLDERS, runs_at, strongest
 from resperturb.analysis.practice import depth_choices, lesion_depths
 from resperturb.records.sweeps import Sweep
 
 RANKED = 0.5  # a rank correlation from here on ranks
+BETTER = 0.1  # a rank correlation that is so much higher ranks better
 MOST = 0.9  # of the live blocks
 EPSILONS = (0.1, 0.05)  # of the stopping rule; the paper names none
 HALF_POINT = 0.005  # of accuracy, that a shallower network may lose
@@ -50,6 +52,17 @@ def each_can_go(records: Records) -> Finding:
 )
 def ranks_live_blocks(records: Records) -> Finding:
     return across(by_depth(records)["rank"], "{:.2f}", lambda value: value >= RANKED)
+
+
+@claim_lesion(
+    "place",
+    sentence=f"It ranks them better than their place alone, earlier blocks first, by {BETTER} or more (asked after the "
+    "runs were seen).",
+    shown=ALONE,
+)
+def better_than_place(records: Records) -> Finding:
+    depths = by_depth(records)
+    return across(depths["rank"] - depths["place"], "{:+.2f}", lambda value: value >= BETTER)
 
 
 @claim_lesion(
@@ -105,7 +118,7 @@ def validated(epsilon: float) -> None:
     """Claim that the stopping rule with this epsilon finds the depth that accuracy asks for."""
 
     @claim(
-        f"validated-{epsilon:g}",
+        f"validated-{100 * epsilon:g}",
         OURS,
         f"The depth at which the average is below {epsilon:g} is the smallest that is within half a point of the best "
         f"accuracy, within a factor of {DOUBLE:g}.",
@@ -121,3 +134,22 @@ def validated(epsilon: float) -> None:
 
 for each in EPSILONS:
     validated(each)
+
+
+@claim(
+    "moved",
+    OURS,
+    "With a strong decay in place of none, the depth of the stopping rule moves by a larger factor than the smallest "
+    "depth that is within half a point of the best accuracy.",
+    shown="practice#how-deep-to-go",
+    about=FOLDERS,
+)
+def decay_moves_the_rule(records: Records) -> Finding:
+    rows = [depth_choices(runs_at(records, decay), EPSILONS[1:], HALF_POINT) for decay in (0.0, strongest(records))]
+    rule, wanted = (apart(*(float(row[name]) for row in rows)) for name in (f"rule {EPSILONS[1]:g}", "margin"))  # type: ignore[arg-type]
+    return Finding(f"{rule:.1f} times against {wanted:.1f} times", truth(rule > wanted))
+
+
+def apart(one: float, other: float) -> float:
+    """The factor, of at least one, between two positive numbers."""
+    return max(one / other, other / one)

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from resperturb.analysis.bootstrap import TABLE_REPLICATES
 from resperturb.analysis.conditions import ALIVE, accuracy_by_depth
 from resperturb.analysis.power_law import stopping_depth
-from resperturb.errors import ScalingError
+from resperturb.errors import RecordError, ScalingError
 from resperturb.records.record import Record
 
 HALF = 0.5  # of the live blocks
@@ -23,7 +22,7 @@ def rank_correlation(x: pd.Series, y: pd.Series) -> float:
     """Spearman's; NaN where either is constant."""
     if min(x.nunique(), y.nunique()) < 2:
         return math.nan
-    return float(spearmanr(x, y).statistic)
+    return float(x.rank().corr(y.rank()))
 
 
 def removable_share(lost: pd.Series, margin: float) -> float:
@@ -41,11 +40,11 @@ def lesion_runs(records: Iterable[Record], margin: float) -> pd.DataFrame:
     Returns:
         Columns blocks, seed; accuracy (of the whole network, on the images of the removals); alive (share of blocks);
         alone (share of live blocks whose absence alone costs at most `margin`); rank (Spearman's correlation over live
-        blocks of the scaled perturbation with the loss that their absence adds); together (see
-        :func:`removable_share`: live blocks, smallest scaled perturbation first); half and half_random (accuracy lost
-        without half of the live blocks, those of smallest scaled perturbation and random ones); dead (accuracy lost
-        without all dead blocks; NaN without any); first (share of sections whose first block adds more loss by its
-        absence than the median of the section's live blocks).
+        blocks of the scaled perturbation with the loss that their absence adds); place (the same of the block's number,
+        counted from the end); together (see :func:`removable_share`: live blocks, smallest scaled perturbation first);
+        half and half_random (accuracy lost without half of the live blocks, those of smallest scaled perturbation and
+        random ones); dead (accuracy lost without all dead blocks; NaN without any); first (share of sections whose
+        first block adds more loss by its absence than the median of the section's live blocks).
     """
     rows = []
     for record in records:
@@ -64,6 +63,7 @@ def lesion_runs(records: Iterable[Record], margin: float) -> pd.DataFrame:
                 "alive": len(live) / len(blocks),
                 "alone": (whole - live["accuracy"] <= margin + CLOSE).mean(),
                 "rank": rank_correlation(live["scaled"], live["added_loss"]),
+                "place": rank_correlation(-live["block"], live["added_loss"]),
                 "together": removable_share(lost["scaled"], margin),
                 "half": lost["scaled"].iloc[half],
                 "half_random": lost["random"].iloc[half],
@@ -117,28 +117,42 @@ def depth_choices(records: Sequence[Record], epsilons: Iterable[float], margin: 
     }
 
 
+LOGGED = {
+    "average": "average scaled perturbation",
+    "alive": "share of live blocks",
+    "sharing": "sharing",
+    "cosine": "cosine of successive steps",
+    "weights": "weights over first weights",
+}
+"""The five quantities that are worth logging, by column of :func:`logged`."""
+
+
 def logged(record: Record) -> pd.DataFrame:
-    """The five quantities that are worth logging, one row a snapshot of a run.
+    """What is worth logging during training, one row a snapshot of a run.
 
     Returns:
-        Columns epoch; average (mean of the blocks' scaled perturbations s); alive (share of live blocks); sharing (the
-        number of blocks that would share the work evenly, over all: (sum of s)² / (L · sum of s²)); cosine (mean of
-        that of successive perturbations); written (mean over blocks of second gains times second weights, over what
-        it was at first).
+        Columns share (of the epochs); average (mean of the blocks' scaled perturbations s); alive (share of blocks);
+        sharing (how many blocks would share the work evenly, over all: (sum of s)² / (L · sum of s²)); cosine (mean of
+        that of successive perturbations); weights (mean norm of a filter in the branches, over what it was at first;
+        NaN where the record has none).
     """
-    every, weights = record.perturbations, record.table("weights")
-    sizes = (weights["gain2"] * weights["weight2"]).groupby(weights["snapshot"]).mean()
+    every = record.perturbations
+    try:
+        weights = record.table("weights")
+        sizes = weights[["weight1", "weight2"]].mean(axis=1).groupby(weights["snapshot"]).mean()
+    except RecordError:
+        sizes = pd.Series(math.nan, index=every["snapshot"].unique())
     rows = []
     for snapshot, blocks in every[every["kind"] == "identity"].groupby("snapshot"):
         scaled = blocks["scaled"]
         rows.append(
             {
-                "epoch": blocks["epoch"].iloc[0],
+                "share": blocks["epoch"].iloc[0] / record.run["experiment"]["epochs"],
                 "average": scaled.mean(),
                 "alive": (blocks["perturbation_norm_std"] >= ALIVE * blocks["perturbation_norm"]).mean(),
                 "sharing": scaled.sum() ** 2 / (scaled**2).sum() / len(blocks),
                 "cosine": blocks["successive_cosine"].mean(),
-                "written": sizes[snapshot] / sizes.iloc[0],
+                "weights": sizes[snapshot] / sizes.iloc[0],
             }
         )
     return pd.DataFrame(rows)

@@ -7,20 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.power_law import student
 from resperturb.analysis.slope_tests import Slope, fit_slope
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record, concat_tables
-
-
-def mean_with_interval(values: Iterable[float]) -> tuple[float, float, float]:
-    """Mean, low and high of Student's 95 % interval over seeds; NaN ends for a single value."""
-    kept = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
-    if len(kept) < 2:
-        return float(kept.mean()) if len(kept) else np.nan, np.nan, np.nan
-    reach = student(len(kept) - 1) * kept.std(ddof=1) / np.sqrt(len(kept))
-    return float(kept.mean()), float(kept.mean() - reach), float(kept.mean() + reach)
 
 
 def fit_column(table: pd.DataFrame, depth: str, column: str) -> Slope:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -18,7 +16,6 @@ from resperturb.analysis.theory import VARIANTS
 from resperturb.figures.runs import draw_blocks
 from resperturb.figures.style import (
     AVERAGE,
-    INK,
     MEASURE_LABEL,
     MOMENT_STYLE,
     SERIES,
@@ -28,9 +25,6 @@ from resperturb.figures.style import (
     draw_intervals,
 )
 from resperturb.records.record import Record
-
-WAYS = {"scaled": "smallest scaled perturbation", "added loss": "least loss alone", "random": "at random"}
-AT_RANDOM: dict[str, Any] = {"color": INK, "marker": "x", "linestyle": (0, (1, 2))}
 
 
 def initial_blocks(record: Record) -> Figure:
@@ -44,41 +38,6 @@ def initial_blocks(record: Record) -> Figure:
     if (table["scaled"] > 0).all():
         axes.set_yscale("log")
     return close(figure, axes)
-
-
-def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """The loss that each block's absence adds over its scaled perturbation: a panel for each table "blocks" of a lesion
-    study, by its title. A mark for each block, open where it is dead."""
-    figure, axes = plt.subplots(1, len(tables), figsize=(3.6 * len(tables) + 1.2, 3.4), sharey=True, squeeze=False)
-    for panel, (title, table) in zip(axes[0], tables.items(), strict=True):
-        for style, (section, part) in zip(itertools.cycle(SERIES), table.groupby("section"), strict=False):
-            look = {**style, "linestyle": "none", "markersize": 5}
-            live, dead = part[part["alive"]], part[~part["alive"]]
-            panel.plot(live["scaled"], live["added_loss"], label=f"section {section}", **look)
-            panel.plot(dead["scaled"], dead["added_loss"], markerfacecolor="none", **look)
-        panel.axhline(0, color=INK, linewidth=0.8)
-        panel.set(xscale="log", xlabel=MEASURE_LABEL["scaled"], title=title)
-        panel.set_yscale("symlog", linthresh=1e-3)
-    axes[0][0].set_ylabel("loss that its absence adds (nats)")
-    return close(figure, axes[0][0])
-
-
-def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Mean accuracy over the share of live blocks removed together, a line for each way to choose them: a panel for each
-    table "pruning" of one or more lesion studies, by its title. The band of random choices spans all draws."""
-    import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
-
-    figure, axes = plt.subplots(1, len(tables), figsize=(3.2 * len(tables) + 1.2, 3.4), sharey=True, squeeze=False)
-    faint = {"alpha": 0.15, "linewidth": 0}
-    for panel, (title, table) in zip(axes[0], tables.items(), strict=True):
-        whole = table[table["way"] == "whole"].assign(share=0.0)
-        for (way, label), style in zip(WAYS.items(), (*SERIES[: len(WAYS) - 1], AT_RANDOM), strict=True):
-            rows = pd.concat([whole, table[table["way"] == way]])
-            look = {"markersize": 5, "markeredgecolor": style["color"], "err_kws": faint, **style}
-            spread = ("pi", 100) if way == "random" else None
-            sns.lineplot(rows, x="share", y="accuracy", errorbar=spread, label=label, legend=False, ax=panel, **look)
-        panel.set(xlabel="share of live blocks removed", ylabel="test accuracy", ylim=(0, 1.02), title=title)
-    return close(figure, axes[0][0])
 
 
 def text_layers(record: Record) -> Figure:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from resperturb import figures
 from resperturb.analysis import profiles, summaries
+from resperturb.analysis.practice import LOGGED, logged
 from resperturb.models.residual import spread
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep
@@ -195,3 +196,32 @@ def test_exponents_over_training_have_a_panel_for_each_group(records: list[Recor
     figure = figures.exponents_over_training(groups)
     assert [axes.get_title() for axes in figure.axes] == ["usual", "strong"]
     assert figure.axes[0].lines[0].get_ydata().tolist() == table["exponent"].tolist()
+
+
+def test_dead_blocks_are_open_and_random_choices_have_a_band() -> None:
+    records = load_records(ROOT / "results/lesion-strong", kind=None)
+    blocks = pd.concat([record.table("blocks") for record in records])
+    (axes,) = figures.loss_without({"all": blocks}).axes
+    opened = [line for line in axes.get_lines() if line.get_markerfacecolor() == "none"]
+    assert sum(len(line.get_xdata()) for line in opened) == (~blocks["alive"]).sum() > 0
+    pruned = pd.concat([record.table("pruning") for record in records])
+    (axes,) = figures.pruning({"all": pruned}).axes
+    assert [line.get_label() for line in axes.get_lines()] == list(figures.WAYS.values())
+    whole = pruned.loc[pruned["way"] == "whole", "accuracy"].mean()
+    assert {line.get_ydata()[0] for line in axes.get_lines()} == {whole}
+    assert len(axes.collections) == 1
+
+
+def test_a_ring_marks_what_validation_chooses(sweeps: dict[str, Sweep]) -> None:
+    choices = pd.DataFrame({"margin": [24], "rule": [100.0]}, index=["mnist"])
+    (axes,) = figures.accuracy_over_depth({"mnist": sweeps["mnist"]}, choices).axes
+    curve, ring, rule = axes.get_lines()
+    assert (ring.get_xdata()[0], rule.get_xdata()[0]) == (24, 100)
+    assert ring.get_ydata()[0] == curve.get_ydata()[list(curve.get_xdata()).index(24)]
+
+
+def test_a_log_has_a_panel_for_each_quantity_and_a_line_for_each_run(records: list[Record]) -> None:
+    *panels, last = figures.logged_quantities({"one": logged(records[0]), "two": logged(records[-1])}).axes
+    assert [panel.get_title() for panel in panels] == list(LOGGED.values())
+    assert {len(panel.get_lines()) for panel in panels} == {2}
+    assert [text.get_text() for text in last.get_legend().get_texts()] == ["one", "two"]

@@ -210,7 +210,7 @@ def test_bad_input_gets_one_sentence_and_a_failing_exit(
 
 
 def test_a_run_needs_no_notebook_workflow_or_plotting_package(tmp_path: Path) -> None:
-    absent = {*NOTEBOOK_PACKAGES, "matplotlib", "seaborn"}
+    absent = {*NOTEBOOK_PACKAGES, "matplotlib"}
     replaced = {"resperturb", *absent}
     with patch.dict(sys.modules):
         for name in list(sys.modules):

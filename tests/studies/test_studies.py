@@ -19,10 +19,11 @@ from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import ExperimentError, RecordError, ResperturbError
 from resperturb.experiment import Experiment
 from resperturb.experiment.parameters import read_parameters
-from resperturb.measurement.measure import measure
 from resperturb.models.residual import ResidualNetwork
 from resperturb.models.transformer import Transformer
 from resperturb.records.record import concat_tables, load_records, read_record
+from resperturb.studies import lesion
+from resperturb.studies.base import train_network
 from resperturb.studies.conduct import conduct
 from resperturb.studies.initialization import Initialization, theory_ratios
 from resperturb.studies.lesion import Lesion, lesion_each_block, prune_blocks, scores_from
@@ -70,34 +71,53 @@ class TestLesion:
         network = network_with_statistics(kind=kind)
         x, labels = torch.randn(20, 1, 8, 8), torch.randint(0, 10, (20,))
         table = lesion_each_block(network, x, labels)
-        assert table["block"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+        assert len(table) == 7
         for place, (section, number) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1)]):
-            twin = copy.deepcopy(network)
-            twin.sections[section][number] = nn.Identity()
+            twin = without(network, (section, number))
             with torch.no_grad():
-                loss = nn.functional.cross_entropy(twin(x), labels).item()
-            assert table["loss"].iloc[place] == pytest.approx(loss, rel=1e-5)
+                loss, whole = (nn.functional.cross_entropy(each(x), labels).item() for each in (twin, network))
+            assert table["added_loss"].iloc[place] == pytest.approx(loss - whole, abs=1e-5)
 
-    def test_the_angle_is_that_of_the_states_and_nothing_removed_is_the_network(self) -> None:
-        network = network_with_statistics(blocks=3)
-        x = torch.randn(8, 1, 8, 8)
+    def test_nothing_removed_is_the_network(self) -> None:
+        network, x = network_with_statistics(blocks=3), torch.randn(8, 1, 8, 8)
         with torch.no_grad():
             torch.testing.assert_close(scores_from(network, network.stem(x), 0), network(x))
-        table = lesion_each_block(network, x, torch.zeros(8, dtype=torch.long))
-        influence = measure(network, [x]).query("kind == 'identity'")["influence"]
-        assert (np.cos(table["angular"] * np.pi) >= (1 - influence.to_numpy()) - 1e-3).all()  # Jensen, nearly equal
 
-    def test_what_is_removed_first_scores_lowest(self) -> None:
+    def test_what_is_removed_first_scores_lowest_and_dead_blocks_are_apart(self) -> None:
         network = network_with_statistics(blocks=6)
         x, labels = torch.randn(16, 1, 8, 8), torch.randint(0, 10, (16,))
-        blocks = lesion_each_block(network, x, labels)
-        for score in ("scaled", "influence"):
-            blocks[score] = [6.0, 5, 4, 3, 2, 1]
+        blocks = lesion_each_block(network, x, labels).assign(
+            scaled=[6.0, 5, 4, 3, 2, 1], alive=[True, True, True, True, False, False]
+        )
         table = prune_blocks(network, x, labels, blocks, draws=2, seed=0)
         one = table[(table["way"] == "scaled") & (table["removed"] == 1)]
-        assert one["accuracy"].item() == pytest.approx(blocks["accuracy"].iloc[-1])
+        assert one["accuracy"].item() == pytest.approx(blocks["accuracy"].iloc[3])  # the live one that scores lowest
         assert table.loc[table["way"] == "whole", "agreement"].item() == 1
         assert set(table.loc[table["way"] == "random", "draw"]) == {0, 1}
+        assert table.loc[table["way"] != "dead", "removed"].max() == 4
+        with torch.no_grad():
+            right = (without(network, (2, 0), (2, 1))(x).argmax(1) == labels).float().mean().item()
+        assert table.loc[table["way"] == "dead", "accuracy"].item() == pytest.approx(right)
+
+    def test_a_block_that_adds_the_same_to_every_image_is_dead(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def train_and_kill(experiment: Experiment, report: object) -> tuple[ResidualNetwork, object, object]:
+            network, images, training = train_network(experiment, silent)
+            nn.init.zeros_(network.sections[1][0].branch[-1].weight)
+            return network, images, training
+
+        monkeypatch.setattr(lesion, "train_network", train_and_kill)
+        tables = Lesion(blocks=3, weight_decay=0.0, **TINY).conduct(silent)
+        assert tables["blocks"]["alive"].tolist() == [True, False, True]
+        dead = tables["pruning"].query("way == 'dead'")
+        assert (dead["removed"].item(), dead["agreement"].item()) == (1, 1.0)
+
+
+def without(network: ResidualNetwork, *places: tuple[int, int]) -> ResidualNetwork:
+    """A copy with identities in these places: section, and block in it, from 0."""
+    twin = copy.deepcopy(network)
+    for section, number in places:
+        twin.sections[section][number] = nn.Identity()
+    return twin
 
 
 class TestText:
