@@ -12,10 +12,15 @@ import pandas as pd
 from report.decay import BY, published_networks, short_trainings, usual_trainings
 from report.ledger import read_ledger
 from report.quantities import quantities
-from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
+from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
-BETWEEN = "Weight decay as an axis, in short trainings, and networks that others trained:"
+BETWEEN = "Networks that others trained, weight decay in short trainings, and predictions of what sets the exponent:"
+SHOWN = {  # subjects of the second table, by a part of their names, and the claims about them
+    "published": ("exponent", "exponent-additions"),
+    "decay-": ("usual", "strong", "moves"),
+    "mechanism-": ("hits", "reasons"),
+}
 FIGURE = Path("book/_static/headline.svg")
 
 
@@ -31,7 +36,6 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
     for name, sweep in sweeps.items():
         numbers = quantities(sweep)
         before, after = (rows.loc[f"{name}/exponent-{moment}"] for moment in ("initialization", "end"))
-        threads = max(record.run["provenance"]["threads"] for record in sweep.records)
         cells = {
             "sweep": name,
             "depths": ", ".join(map(str, sweep.depths)),
@@ -41,24 +45,22 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
             "before training": f"{before['value']} ({before['interval']})",
             "after training": f"{after['value']} ({after['interval']})",
             "is it −1?": f"{after['verdict']}",
-            "machine time": f"{numbers['minutes']:.1f} min, {threads} thread{'s' * (threads > 1)} a run",
             "command": f"`make sweep PRESET={sweep.preset}`" if sweep.preset else "–",
         }
         lines += [cells.values()] if lines else [cells, ["---"] * len(cells), cells.values()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def decay_table(root: Path) -> str:
-    """What the ledger says of weight decay and of networks of others, a row a claim, in Markdown."""
+def claims_table(root: Path) -> str:
+    """What the ledger says of the claims in SHOWN, a row each, in Markdown."""
     rows = read_ledger(root)
-    rows = rows[rows["chapter"].str.match("(decay|others)#")]
-    lines = [
-        ["networks", "claim", "measured", "verdict"],
-        ["---"] * 4,
-        *rows.assign(networks=rows["id"].str.split("/").str[0])[["networks", "statement", "value", "verdict"]]
-        .to_numpy()
-        .tolist(),
+    parts = rows["id"].str.split("/")
+    rows = rows.assign(networks=parts.str[0].map(display_name), subject=parts.str[0], name=parts.str[1])
+    chosen = [
+        rows[rows["subject"].str.startswith(subject) & rows["name"].isin(names)] for subject, names in SHOWN.items()
     ]
+    cells = pd.concat(chosen)[["networks", "statement", "value", "verdict"]].to_numpy().tolist()
+    lines = [["networks", "claim", "measured", "verdict"], ["---"] * 4, *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -72,7 +74,7 @@ def digest(tables: Iterable[pd.DataFrame]) -> str:
 def with_results(readme: str, sweeps: dict[str, Sweep], root: Path) -> str:
     """The README with everything between its markers made anew."""
     before, rest = readme.split(BEGIN)
-    tables = f"{table(sweeps, root)}\n\n{BETWEEN}\n\n{decay_table(root)}"
+    tables = f"{table(sweeps, root)}\n\n{BETWEEN}\n\n{claims_table(root)}"
     return f"{before}{BEGIN}\n{tables}\n{END}{rest.split(END)[1]}"
 
 
