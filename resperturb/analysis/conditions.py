@@ -151,7 +151,6 @@ def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> It
         except ScalingError:
             continue
         accuracy = kept.groupby("blocks")["accuracy"].mean()
-        low, high = line.interval()
         yield {
             **dict(zip(by, values, strict=True)),
             "runs": len(group),
@@ -165,10 +164,7 @@ def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> It
             "before": before.exponent,
             "before_low": before.low,
             "before_high": before.high,
-            "exponent": line.exponent,
-            "low": low,
-            "high": high,
-            "bent": line.bent,
+            **line.columns,
             "p_claimed": line.p_value(),
             "p_equivalent": line.equivalence(),
             "p_curvature": curvature(kept["blocks"].to_numpy(), kept["after"].to_numpy())[1],
