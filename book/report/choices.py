@@ -10,7 +10,7 @@ import yaml
 
 from resperturb.analysis.conventions import convention_table
 from resperturb.analysis.sensitivity import shared_slopes
-from resperturb.analysis.summaries import signed
+from resperturb.analysis.summaries import exponent_words
 from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
 
 CHOICES_FILE = Path(__file__).parents[1] / "choices.yml"
@@ -47,7 +47,7 @@ def shifts_by_field(sweeps: dict[str, Sweep]) -> dict[str, list[str]]:
             continue
         for field, (given, _) in fields.items():
             also = [other for other in fields if other != field]
-            words = f"{base.name}, {given}: {signed(laws[0].exponent)} against {signed(laws[1].exponent)}"
+            words = f"{base.name}, {given}: {' against '.join(map(exponent_words, laws))}"
             shifts.setdefault(field, []).append(words + (f" (with {' and '.join(also)} changed too)" if also else ""))
     return shifts
 

@@ -50,9 +50,11 @@ def largest_loss(accuracy: pd.Series) -> float:
 
 
 def bar_met(records: Sequence[Record]) -> bool:
-    """Whether networks count as trained as usual: accurate at every depth, and no deeper one much less so."""
+    """Whether networks count as trained as usual: accurate at every depth, no deeper one much less so, no depth lost
+    to runs that diverged."""
     accuracy, dataset = accuracy_by_depth(records), records[0].experiment.dataset
-    return bool(accuracy.min() >= BARS[dataset] and largest_loss(accuracy) <= FALLING[dataset])
+    none_lost = {record.blocks for record in records} == set(accuracy.index)
+    return bool(none_lost and accuracy.min() >= BARS[dataset] and largest_loss(accuracy) <= FALLING[dataset])
 
 
 def run_table(records: Iterable[Record], by: Sequence[str] = ()) -> pd.DataFrame:
@@ -133,10 +135,11 @@ def on_shared_depths(runs: pd.DataFrame, alike: Sequence[str], by: Sequence[str]
 
 
 def sweep_conditions(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
-    """:func:`condition_table` of whole sweeps, a row each, corrected together; the column sweep names them."""
-    return condition_table(
-        pd.concat([run_table(s.records).assign(sweep=name) for name, s in sweeps.items()]), ("sweep",)
-    )
+    """:func:`condition_table` of whole sweeps, a row each, corrected together; the column sweep names them, and trained
+    says whether they reach their bar."""
+    runs = pd.concat([run_table(s.records).assign(sweep=name) for name, s in sweeps.items()])
+    table = condition_table(runs, ("sweep",))
+    return table.assign(trained=[bar_met(sweeps[name].records) for name in table["sweep"]])
 
 
 def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> Iterator[dict[str, Any]]:
@@ -151,7 +154,6 @@ def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> It
         except ScalingError:
             continue
         accuracy = kept.groupby("blocks")["accuracy"].mean()
-        low, high = line.interval()
         yield {
             **dict(zip(by, values, strict=True)),
             "runs": len(group),
@@ -165,10 +167,7 @@ def conditions(runs: pd.DataFrame, by: Sequence[str], deepest: int | None) -> It
             "before": before.exponent,
             "before_low": before.low,
             "before_high": before.high,
-            "exponent": line.exponent,
-            "low": low,
-            "high": high,
-            "bent": line.bent,
+            **line.columns,
             "p_claimed": line.p_value(),
             "p_equivalent": line.equivalence(),
             "p_curvature": curvature(kept["blocks"].to_numpy(), kept["after"].to_numpy())[1],

@@ -122,7 +122,7 @@ LOGGED = {
     "alive": "share of live blocks",
     "sharing": "sharing",
     "cosine": "cosine of successive steps",
-    "weights": "weights over first weights",
+    "memory": "left of the first weights",
 }
 """The five quantities that are worth logging, by column of :func:`logged`."""
 
@@ -133,15 +133,15 @@ def logged(record: Record) -> pd.DataFrame:
     Returns:
         Columns share (of the epochs); average (mean of the blocks' scaled perturbations s); alive (share of blocks);
         sharing (how many blocks would share the work evenly, over all: (sum of s)² / (L · sum of s²)); cosine (mean of
-        that of successive perturbations); weights (mean norm of a filter in the branches, over what it was at first;
-        NaN where the record has none).
+        that of successive perturbations); memory (mean over blocks of W · W_0 / ‖W_0‖² of both convolutions, drawn as
+        W_0; NaN where the record has none, or where all W_0 are zero).
     """
     every = record.perturbations
     try:
         weights = record.table("weights")
-        sizes = weights[["weight1", "weight2"]].mean(axis=1).groupby(weights["snapshot"]).mean()
-    except RecordError:
-        sizes = pd.Series(math.nan, index=every["snapshot"].unique())
+        memory = weights[["memory1", "memory2"]].mean(axis=1).groupby(weights["snapshot"]).mean()
+    except (RecordError, KeyError):  # a record older than that table, or its column
+        memory = pd.Series(math.nan, index=every["snapshot"].unique())
     rows = []
     for snapshot, blocks in every[every["kind"] == "identity"].groupby("snapshot"):
         scaled = blocks["scaled"]
@@ -150,9 +150,9 @@ def logged(record: Record) -> pd.DataFrame:
                 "share": blocks["epoch"].iloc[0] / record.run["experiment"]["epochs"],
                 "average": scaled.mean(),
                 "alive": (blocks["perturbation_norm_std"] >= ALIVE * blocks["perturbation_norm"]).mean(),
-                "sharing": scaled.sum() ** 2 / (scaled**2).sum() / len(blocks),
+                "sharing": scaled.sum() ** 2 / ((scaled**2).sum() or math.nan) / len(blocks),
                 "cosine": blocks["successive_cosine"].mean(),
-                "weights": sizes[snapshot] / sizes.iloc[0],
+                "memory": memory[snapshot],
             }
         )
     return pd.DataFrame(rows)

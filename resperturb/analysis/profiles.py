@@ -44,7 +44,7 @@ def exponents_over_training(records: Iterable[Record]) -> pd.DataFrame:
     exponents = []
     for _, part in pd.DataFrame(rows).groupby("snapshot"):
         slope = fit_slope(part["blocks"].to_numpy(), part["scaled"].to_numpy())
-        exponents.append({**part[["share", "clock"]].mean(), **slope.columns, "bent": slope.bent})
+        exponents.append({**part[["share", "clock"]].mean(), **slope.columns})
     return pd.DataFrame(exponents)
 
 

@@ -65,8 +65,8 @@ class Slope:
 
     @property
     def columns(self) -> dict[str, float]:
-        """The exponent and its interval, as columns of a table."""
-        return {"exponent": self.exponent, "low": self.low, "high": self.high}
+        """The exponent, its interval, and whether it is a mean slope, as columns of a table."""
+        return {"exponent": self.exponent, "low": self.low, "high": self.high, "bent": self.bent}
 
     def p_value(self, claimed: float = CLAIMED) -> float:
         """Of the two-sided t-test that the exponent is `claimed`."""

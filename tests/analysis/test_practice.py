@@ -92,9 +92,19 @@ def test_what_is_logged_is_what_the_record_says_elsewhere() -> None:
     record = load_records(RESULTS / "shipped-digits")[-1]
     log = logged(record)
     assert (log["share"].iloc[0], log["share"].iloc[-1]) == (0, 1)
-    assert log["weights"].iloc[0] == 1
     for row, moment in ((log.iloc[0], "initialization"), (log.iloc[-1], "end")):
         assert row["average"] == pytest.approx(record.run["averages"][moment]["scaled"], rel=1e-3)
         assert row["alive"] == alive(record, moment).mean()
         assert row["sharing"] == pytest.approx(participation(record, moment) / record.blocks)
-    assert logged(load_records(RESULTS / "decay-digits")[0])["weights"].isna().all()  # older than that table
+    assert log["memory"].isna().all()  # older than that column
+
+
+def test_without_decay_nothing_of_the_first_weights_is_lost_and_with_it_all_is() -> None:
+    runs = load_records(RESULTS / "mechanism-mnist")
+    deep = [r for r in runs if r.blocks == 24 and r.seed == 0]
+    usual = [r for r in deep if (r.experiment.initialization, r.experiment.decayed) == ("he", "all")]
+    plain = next(r for r in usual if r.experiment.clock == 0 and r.experiment.block == "preactivation")
+    decayed = next(r for r in usual if r.experiment.clock == 5 and r.experiment.block == "preactivation")
+    assert logged(plain)["memory"].iloc[0] == logged(decayed)["memory"].iloc[0] == 1
+    assert logged(plain)["memory"].iloc[-1] > 0.9
+    assert logged(decayed)["memory"].iloc[-1] < 0.05

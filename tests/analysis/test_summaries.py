@@ -48,7 +48,7 @@ def test_an_exponent_of_a_bent_law_is_called_a_mean_slope() -> None:
     line, bent = (fit_slope(depths, 1 / (depths + shift)) for shift in (0.0, 20.0))
     assert summaries.exponent_words(line) == "−1.00"
     assert summaries.exponent_words(bent) == "−0.54 (mean slope, at the ends −0.30 and −0.77)"
-    table = pd.DataFrame([{**slope.columns, "bent": slope.bent} for slope in (line, bent)])
+    table = pd.DataFrame([slope.columns for slope in (line, bent)])
     plain, marked = summaries.exponent_cells(table)
     assert plain == "−1.00 ± 0.00"
     assert marked == "−0.54 ± 0.17 (mean slope)"

@@ -117,7 +117,7 @@ def test_another_kind_of_block_and_another_precision_are_compared_in_the_ledger(
     subjects = {"kind": ledger.other_kinds(sweeps), "sensitivity": ledger.other_choices(sweeps)}
     rows = {row.id: row for about in subjects for row in claims.rows_about(about, subjects[about])}
     assert rows["mnist-postactivation/kind"].verdict == "cannot be told"  # the copied digits are below MNIST's bar
-    assert "miss the bar" in rows["mnist-postactivation/kind"].value
+    assert "miss their bar" in rows["mnist-postactivation/kind"].value
     assert rows["mnist-float32/sensitivity"].verdict == "cannot be told"  # below the bar of MNIST
     assert "precision float32 in place of bfloat16" in rows["mnist-float32/sensitivity"].statement
     assert "results/mnist-float32" in rows["mnist-float32/sensitivity"].records
