@@ -155,6 +155,24 @@ def scores(table: pd.DataFrame) -> dict[str, float]:
     return {name: float((counted[name] - counted["measured"]).abs().mean()) for name in (ACCOUNT, *RIVALS)}
 
 
+def paths_of_steps(counts: Iterable[int] = (4, 32)) -> pd.DataFrame:
+    """Points of paths from (0, 0) to (1, 0), one row a point: columns kind (aligned or random), steps, x and y.
+
+    All steps of a path have one length. Of many random paths those are taken whose displacement is the typical one,
+    the root of the number of steps.
+    """
+    generator = np.random.default_rng(1)
+    parts = []
+    for kind in ("aligned", "random"):
+        for count in counts:
+            angles = generator.uniform(0, 2 * np.pi, (2000, count)) if kind == "random" else np.zeros((1, count))
+            ways = np.exp(1j * angles).cumsum(axis=1)  # points of the plane as complex numbers
+            way = ways[np.abs(np.abs(ways[:, -1]) / np.sqrt(count) - 1).argmin()]
+            points = np.concatenate([[0], way / way[-1]])
+            parts.append(pd.DataFrame({"kind": kind, "steps": count, "x": points.real, "y": points.imag}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def section_factors(record: Record, moment: str = "end") -> pd.DataFrame:
     """One row a section at one moment: blocks, displacement (D / ‖x_1‖), straightness, growth (G) and step (r).
 

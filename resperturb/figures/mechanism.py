@@ -21,28 +21,21 @@ PRESET_STYLE = {
 }
 
 
-def paths_of_steps(counts: tuple[int, int] = (4, 32)) -> Figure:
-    """A drawing: few and many steps to one displacement, along a line and in random directions, at one scale.
-
-    Of many random paths those are drawn whose displacement is the typical one, the root of the number of steps.
-    """
+def paths_of_steps(paths: pd.DataFrame) -> Figure:
+    """A drawing: few and many steps to one displacement, aligned and in random directions, at one scale. From
+    :func:`resperturb.analysis.mechanism.paths_of_steps`."""
     figure, all_axes = plt.subplots(1, 2, figsize=(6.8, 3.4), sharex=True, sharey=True)
-    generator = np.random.default_rng(1)
-    titles = (r"aligned: steps of $D/n$", r"random: steps of about $D/\sqrt{n}$")
-    for axes, title in zip(all_axes, titles, strict=True):
-        for height, style, count in zip((0.5, -0.5), SERIES, counts, strict=False):
-            angles = generator.uniform(0, 2 * np.pi, (2000, count)) if axes is all_axes[1] else np.zeros((1, count))
-            ways = np.exp(1j * angles).cumsum(axis=1)  # points of the plane as complex numbers
-            way = ways[np.abs(np.abs(ways[:, -1]) / np.sqrt(count) - 1).argmin()]
-            points = np.concatenate([[0], way / way[-1]]) + 1j * height
-            axes.plot(points.real, points.imag, color=style["color"], marker=".", markersize=5, linewidth=1.2)
+    titles = {"aligned": r"aligned: steps of $D/n$", "random": r"random: steps of about $D/\sqrt{n}$"}
+    for axes, (kind, title) in zip(all_axes, titles.items(), strict=True):
+        drawn = paths[paths["kind"] == kind].groupby("steps")
+        for height, style, (count, path) in zip((0.5, -0.5), SERIES, drawn, strict=False):
+            color = style["color"]
+            axes.plot(path["x"], path["y"] + height, color=color, marker=".", markersize=5, linewidth=1.2)
             axes.plot([0, 1], [height, height], "o", color=INK, markersize=6, markerfacecolor="none")
-            axes.annotate(
-                f"{count} steps", (0, height), (-8, -4), textcoords="offset points", color=style["color"], ha="right"
-            )
-        axes.set_title(title)
+            axes.annotate(f"{count} steps", (0, height), (-8, -4), textcoords="offset points", color=color, ha="right")
+        axes.set(title=title, xlabel="way from start to end", yticks=[], xticks=[0, 1], xticklabels=["0", "$D$"])
         axes.set_aspect("equal")
-        axes.axis("off")
+        axes.spines["left"].set_visible(False)
     return close(figure)
 
 

@@ -48,16 +48,18 @@ def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
     `tables`: "pruning" of records of the study of lesions, one below the other, by the title of their panel.
     """
+    import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
+
     figure, axes = panels(list(tables), 3.0)
+    faint = {"alpha": 0.15, "linewidth": 0}
     for panel, table in zip(axes, tables.values(), strict=True):
         whole = table[table["way"] == "whole"].assign(share=0.0)
         for (way, label), style in zip(WAYS.items(), (*SERIES[:2], AT_RANDOM), strict=True):
             rows = pd.concat([whole, table[table["way"] == way]])
-            over = rows.groupby("share")["accuracy"]
-            panel.plot(over.mean(), label=label, markersize=5, **style)
-            if way == "random":
-                panel.fill_between(over.min().index, over.min(), over.max(), color=INK, alpha=0.15, linewidth=0)
-        panel.set(xlabel="share of live blocks removed", ylim=(0, 1.02))
+            look = {"markersize": 5, "markeredgecolor": style["color"], "err_kws": faint, **style}
+            spread = ("pi", 100) if way == "random" else None
+            sns.lineplot(rows, x="share", y="accuracy", errorbar=spread, label=label, legend=False, ax=panel, **look)
+        panel.set(xlabel="share of live blocks removed", ylabel="", ylim=(0, 1.02))
     for panel in axes[::2]:
         panel.set_ylabel("test accuracy")
     legend_of_all(figure, axes[0], 3)

@@ -15,6 +15,7 @@ from resperturb.analysis.mechanism import (
     factor_slopes,
     is_straight,
     load_predictions,
+    paths_of_steps,
     prediction_table,
     runs_of,
     scores,
@@ -70,6 +71,15 @@ class Planned(Record):
 
     def __init__(self, parameters: dict[str, object]) -> None:
         super().__init__(ROOT, {"experiment": parameters})
+
+
+def test_drawn_paths_lead_to_one_point_by_steps_of_one_length() -> None:
+    for (kind, steps), path in paths_of_steps().groupby(["kind", "steps"]):
+        lengths = np.hypot(path["x"].diff(), path["y"].diff()).dropna()
+        assert len(lengths) == steps
+        np.testing.assert_allclose(lengths, lengths.iloc[0], rtol=1e-6)
+        assert lengths.iloc[0] == pytest.approx(1 / steps if kind == "aligned" else steps**-0.5, rel=0.01)
+        assert (path["x"].iloc[-1], path["y"].iloc[-1]) == pytest.approx((1, 0), abs=1e-9)
 
 
 @pytest.mark.parametrize(
