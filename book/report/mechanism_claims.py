@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.claims import HOLDS, NOT, OPEN, OURS, Finding, claim, truth, within
-from resperturb.analysis.clock import clock_table, left_out_errors, steps_effect
+from report.claims import HAUSER, HOLDS, NOT, OPEN, OURS, Finding, claim, exponent_is, truth, within
+from resperturb.analysis.clock import clock_table, forgetting_table, left_out_errors, steps_effect
 from resperturb.analysis.mechanism import (
     ACCOUNT,
     BARS,
@@ -17,7 +17,7 @@ from resperturb.analysis.mechanism import (
     prediction_table,
     scores,
 )
-from resperturb.analysis.slope_tests import SMALLEST
+from resperturb.analysis.slope_tests import SMALLEST, fit_runs
 from resperturb.analysis.summaries import interval, signed
 from resperturb.records.record import Record, records_in
 
@@ -28,7 +28,7 @@ EACH = ("zero start, no decay", "decay on gains and shifts")
 
 STILL = 0.05  # an effect of the number of steps below this is none
 
-claim_clock = partial(claim, shown="mechanism#time-under-weight-decay-is-no-clock", about="clock-steps")
+claim_clock = partial(claim, shown="mechanism#is-time-under-weight-decay-a-clock", about="clock-steps")
 claim_round = partial(claim, shown="predictions#what-the-records-say", about=("mechanism-mnist", "mechanism-second"))
 claim_each = partial(claim, shown="predictions#what-the-records-say", about=("mechanism-mnist", "mechanism-cifar10"))
 
@@ -121,3 +121,29 @@ def clock_beats_decay(runs: list[Record]) -> Finding:
     return Finding(
         f"{errors['clock']:.2f} against {errors['weight_decay']:.2f}", truth(errors["clock"] < errors["weight_decay"])
     )
+
+
+@claim_clock(
+    "forgotten",
+    "Wan et al. 2021",
+    "What is left of the initial weights is e^−T, within 0.05, however many steps it takes.",
+)
+def forgotten(runs: list[Record]) -> Finding:
+    table = forgetting_table(runs).set_index("clock")
+    off = (table["memory"] - table["formula"]).abs()
+    values = ", ".join(f"{left:.2f} at {clock:g}" for clock, left in table["memory"].items())
+    return Finding(values, truth(bool((off < 0.05).all())))
+
+
+@claim_clock("exponent-most", HAUSER, "With the most time under weight decay, reached gently, it is.", place=-1)
+@claim_clock(
+    "exponent-none",
+    HAUSER,
+    "Without decay, in these trainings, the average is inversely proportional to the number of blocks.",
+    place=0,
+)
+def gentle_exponent(runs: list[Record], place: int) -> Finding:
+    row = forgetting_table(runs).iloc[place]
+    there = [run for run in runs if round(run.run["training"]["clock"], 3) == row["clock"]]
+    found = exponent_is(fit_runs(there), -1.0)
+    return Finding(f"{found.value} at T = {row['clock']:g}", found.verdict, found.interval)

@@ -6,12 +6,13 @@ or with many and little; if T were all that counts, they would end alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from resperturb.analysis.slope_tests import Slope
+from resperturb.analysis.conditions import alive
+from resperturb.analysis.slope_tests import Slope, fit_runs
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record
 
@@ -38,6 +39,31 @@ def clock_table(records: Iterable[Record]) -> pd.DataFrame:
         for record in records
     ]
     return pd.DataFrame(rows).sort_values(["epochs", "clock", "blocks", "seed"], ignore_index=True)
+
+
+def forgetting_table(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a T that runs of three depths reached, with any number of epochs.
+
+    Returns:
+        Columns clock (T), runs, exponent, low and high (95 % interval, a point a run), accuracy (of the least accurate
+        run), alive (the smallest share of live blocks), memory (what is left of the initial weights of the last
+        convolutions, mean over blocks and runs) and formula, e^-T.
+    """
+    groups: dict[float, list[Record]] = {}
+    for record in records:
+        groups.setdefault(round(record.run["training"]["clock"], 3), []).append(record)
+    rows = []
+    for clock, runs in sorted(groups.items()):
+        if len({run.blocks for run in runs}) < 3:
+            continue
+        weights = [run.table("weights").query("moment == 'end'")["memory2"].mean() for run in runs]
+        facts = {
+            "accuracy": min(run.run["accuracy"] for run in runs),
+            "alive": min(float(alive(run).mean()) for run in runs),
+        }
+        left = {"memory": float(np.mean(weights)), "formula": float(np.exp(-clock))}
+        rows.append({"clock": clock, "runs": len(runs), **fit_runs(runs).columns, **facts, **left})
+    return pd.DataFrame(rows)
 
 
 def steps_effect(table: pd.DataFrame) -> Slope:
