@@ -135,15 +135,18 @@ def forgotten(runs: list[Record]) -> Finding:
     return Finding(values, truth(bool((off < 0.05).all())))
 
 
-@claim_clock("exponent-most", HAUSER, "With the most time under weight decay, reached gently, it is.", place=-1)
+@claim_clock(
+    "exponent-most",
+    HAUSER,
+    "With the most time under weight decay that trainings of every length reached, gently, it is.",
+    clock=2.4,
+)
 @claim_clock(
     "exponent-none",
     HAUSER,
     "Without decay, in these trainings, the average is inversely proportional to the number of blocks.",
-    place=0,
+    clock=0.0,
 )
-def gentle_exponent(runs: list[Record], place: int) -> Finding:
-    row = forgetting_table(runs).iloc[place]
-    there = [run for run in runs if round(run.run["training"]["clock"], 3) == row["clock"]]
-    found = exponent_is(fit_runs(there), -1.0)
-    return Finding(f"{found.value} at T = {row['clock']:g}", found.verdict, found.interval)
+def gentle_exponent(runs: list[Record], clock: float) -> Finding:
+    found = exponent_is(fit_runs(run for run in runs if round(run.run["training"]["clock"], 3) == clock), -1.0)
+    return Finding(f"{found.value} at T = {clock:g}", found.verdict, found.interval)

@@ -15,10 +15,11 @@ from report.quantities import quantities
 from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
-BETWEEN = "Networks that others trained, weight decay in short trainings, and predictions of what sets the exponent:"
+BETWEEN = "Networks that others trained, weight decay, and predictions of what sets the exponent:"
 SHOWN = {  # subjects of the second table, by a part of their names, and the claims about them
     "published": ("exponent", "exponent-additions"),
-    "decay-": ("usual", "strong", "moves"),
+    "clock-steps": ("exponent-none", "exponent-most", "steps", "forgotten"),
+    "decay-": ("usual", "strong"),
     "mechanism-": ("hits", "reasons"),
 }
 FIGURE = Path("book/_static/headline.svg")

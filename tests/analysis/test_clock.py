@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from resperturb.analysis.clock import clock_table, left_out_errors, steps_effect
+from resperturb.analysis.clock import clock_table, forgetting_table, left_out_errors, steps_effect
 from resperturb.errors import ScalingError
 from resperturb.records.record import load_records
 
@@ -46,3 +46,11 @@ def test_there_is_a_row_a_run() -> None:
     found = clock_table(records)
     assert len(found) == len(records)
     assert (found["product"] == found["blocks"] * found["scaled"]).all()
+
+
+def test_what_is_left_of_the_initial_weights_goes_with_the_clock() -> None:
+    table = forgetting_table(load_records(ROOT / "results" / "clock-steps"))
+    assert table["clock"].is_monotonic_increasing
+    assert table.loc[table["clock"] == 0, "memory"].item() == pytest.approx(1, abs=0.05)
+    np.testing.assert_allclose(table["memory"], np.exp(-table["clock"]), atol=0.05)
+    assert ((table["low"] < table["exponent"]) & (table["exponent"] < table["high"])).all()
