@@ -38,6 +38,8 @@ def test_shipped_records_are_those_of_their_preset(name: str) -> None:
 
 def test_every_study_has_rows_in_the_ledger_and_a_chapter(rows: dict[str, LedgerRow]) -> None:
     folders = {folder for claim in CLAIMS for folder in claim.about} - {"sweep", "kind", "sensitivity"}
+    assert WANTED <= folders
+    folders -= WANTED - PLANNED  # not run yet
     there = {row.id.split("/")[0] for row in rows.values()} & {*study_names()}
     assert folders == there == {*SHIPPED, *PLANNED}
     pages = {path.stem for path in (ROOT / "book").glob("*.md")}
