@@ -11,13 +11,9 @@ from resperturb.studies.plan import load_plan, study_class, study_names
 
 RESULTS = ROOT / "results"
 AXES = {"decay-digits", "decay-mnist", "decay-cifar10", "without-blocks"}
-PLANNED = {
-    *AXES,
-    "clock-steps",
-    "mechanism-mnist",
-    "mechanism-second",
-    "mechanism-cifar10",
-}  # runs that claims are about
+# Runs that claims are about; of those, what was run.
+WANTED = {*AXES, "clock-steps", "mechanism-mnist", "mechanism-second", "mechanism-cifar10"}
+PLANNED = {name for name in WANTED if list((RESULTS / name).glob("*/run.json"))}
 SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
 
 
@@ -38,7 +34,7 @@ def test_shipped_records_are_those_of_their_preset(name: str) -> None:
 
 def test_every_study_has_rows_in_the_ledger_and_a_chapter(rows: dict[str, LedgerRow]) -> None:
     folders = {folder for claim in CLAIMS for folder in claim.about} - {"sweep", "kind", "sensitivity"}
-    assert WANTED <= folders
+    assert folders >= WANTED
     folders -= WANTED - PLANNED  # not run yet
     there = {row.id.split("/")[0] for row in rows.values()} & {*study_names()}
     assert folders == there == {*SHIPPED, *PLANNED}
