@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from resperturb.analysis.clock import forgetting_table
 from resperturb.analysis.conditions import condition_table, on_shared_depths, run_table
 from resperturb.analysis.published import published_slopes, published_table
 from resperturb.records.record import Record, load_records
@@ -27,6 +28,11 @@ def usual_trainings(sweeps: dict[str, Sweep]) -> pd.DataFrame:
     chosen = list(main_sweeps(sweeps).values())
     chosen += [sweep for sweep, _, fields in sensitivity_sweeps(sweeps).values() if set(fields) == {"weight_decay"}]
     return labelled([record for sweep in chosen for record in sweep.records])
+
+
+def gentle_trainings(results: Path) -> pd.DataFrame:
+    """The exponent of gentle trainings on MNIST over time under weight decay."""
+    return forgetting_table([record for record in load_records(results / "clock-steps") if not record.diverged])
 
 
 def labelled(records: list[Record]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.decay import BY, published_networks, short_trainings, usual_trainings
+from report.decay import BY, gentle_trainings, published_networks, short_trainings, usual_trainings
 from report.ledger import read_ledger
 from report.quantities import quantities
 from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps
@@ -18,6 +18,8 @@ BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results --
 BETWEEN = "Networks that others trained, weight decay, and predictions of what sets the exponent:"
 SHOWN = {  # subjects of the second table, by a part of their names, and the claims about them
     "published": ("exponent", "exponent-additions"),
+    "mnist-more": ("more-decay",),
+    "cifar10-more": ("more-decay",),
     "clock-steps": ("exponent-none", "exponent-most", "steps", "forgotten"),
     "decay-": ("usual", "strong"),
     "mechanism-": ("hits", "reasons"),
@@ -91,7 +93,8 @@ def draw_headline(root: Path, path: Path) -> None:
 
     short, usual = headline_tables(root)
     with mpl.style.context(figures.STYLE):
-        figure = figures.exponents_over_decay(short, usual, published_networks(root / "results"))
+        others = published_networks(root / "results")
+        figure = figures.exponents_over_decay(short, usual, others, gentle_trainings(root / "results"))
         figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest((short, usual))})
 
 

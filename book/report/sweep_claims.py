@@ -28,8 +28,8 @@ from resperturb.analysis import conventions, curves, profiles
 from resperturb.analysis.conditions import BARS, accuracy_by_depth, bar_met, run_table, sweep_conditions
 from resperturb.analysis.power_law import fit_power_law, stopping_depth
 from resperturb.analysis.sensitivity import shared_slopes
-from resperturb.analysis.slope_tests import LEVEL, SMALLEST, Slope, difference, fit_runs
-from resperturb.analysis.summaries import SOURCE, exponent_words, interval, signed
+from resperturb.analysis.slope_tests import CLAIMED, LEVEL, SMALLEST, Slope, difference, fit_runs
+from resperturb.analysis.summaries import SOURCE, clock_words, exponent_words, interval, signed
 from resperturb.analysis.theory import VARIANTS, theory_ratios
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, differences, main_sweeps
@@ -318,6 +318,25 @@ def decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
     if bar_met(sweep.records) and bar_met(base.records):
         return found
     return Finding(f"{found.value}, but {MISSED}", OPEN, found.interval)
+
+
+@claim(
+    "more-decay",
+    HAUSER,
+    "By the main recipe with more weight decay the average is inversely proportional to the number of blocks.",
+    shown="scaling#more-time-under-decay",
+    about="sensitivity",
+)
+def proportion_with_more_decay(sweep: Sweep, base: Sweep) -> Finding | None:
+    if differences(sweep, base).keys() != {"weight_decay"}:
+        return None
+    if sweep.identity["weight_decay"] <= base.identity["weight_decay"]:
+        return None
+    found = exponent_is(fit_runs(sweep.records), CLAIMED)
+    value = f"{found.value} at {clock_words(quantities(sweep)['clock'])}"
+    if not bar_met(sweep.records):
+        return Finding(f"{value}, but {MISSED}", OPEN, found.interval)
+    return Finding(value, found.verdict, found.interval)
 
 
 @claim(

@@ -89,16 +89,25 @@ def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.Dat
     return close(figure)
 
 
-def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple[float, float, float, float]) -> Figure:
+def exponents_over_decay(
+    short: pd.DataFrame,
+    usual: pd.DataFrame,
+    others: tuple[float, float, float, float],
+    gentle: pd.DataFrame | None = None,
+) -> Figure:
     """The exponent after training over weight decay: lines for short trainings with every decay, on the depths that all
     of a line have, large markers for networks trained as usual, open ones for post-activation blocks, a star for
     networks of others.
 
     Args:
-        short, usual: dataset, block, weight_decay, exponent, low and high, a row a condition; short has the last three
-            of shared depths in columns that end so.
+        short, usual: dataset, block, weight_decay, clock, exponent, low and high, a row a condition; short has the last
+            three of shared depths in columns that end so.
         others: weight decay, exponent, low and high of the networks of others.
+        gentle: :func:`resperturb.analysis.clock.forgetting_table`. With it everything stands over the time under weight
+            decay T, and networks of others, whose T is not on file, are a band.
     """
+    over = "weight_decay" if gentle is None else "clock"
+    near = 8e-6 if gentle is None else 0.012  # how far apart markers stand at zero
     figure, axes = plt.subplots(figsize=(6.0, 4.6))
     for table, size in ((short, 4), (usual, 10)):
         groups = table.groupby(["dataset", "block"], sort=False)
@@ -109,18 +118,26 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
             if table is usual:
                 kind = f", {KINDS[str(block)]}" if block == "postactivation" else ""
                 style |= {"linestyle": "none", "label": f"{TITLES[str(dataset)]}{kind}"}
-            part = part.sort_values("weight_decay")
+            part = part.sort_values(over)
             aside = number - (len(groups) - 1) / 2 if table is usual else 0.0  # large markers stand side by side
-            places = part["weight_decay"] * 1.18**aside + (part["weight_decay"] == 0) * 8e-6 * aside
+            places = part[over] * 1.18**aside + (part[over] == 0) * near * aside
             names = [f"{name}{'' if table is usual else '_shared'}" for name in ("exponent", "low", "high")]
             draw_intervals(axes, places, *(part[name] for name in names), **style)
-    star: dict[str, Any] = {"fmt": "*", "color": PURPLE, "markersize": 13, "label": "networks of others"}
-    draw_intervals(axes, *np.array(others)[:, None], **star)
+    others_style: dict[str, Any] = {"color": PURPLE, "label": "networks of others"}
+    if gentle is None:
+        draw_intervals(axes, *np.array(others)[:, None], fmt="*", markersize=13, **others_style)
+        axes.set_xscale("symlog", linthresh=1e-4)
+        axes.set(xlim=(-3e-5, None), xlabel="weight decay")
+    else:
+        axes.axhspan(others[2], others[3], alpha=0.15, linewidth=0, **others_style)
+        along: dict[str, Any] = {**DATASET_STYLE["mnist"], "linestyle": "--", "markersize": 6, "label": "MNIST, gentle"}
+        draw_intervals(axes, gentle["clock"], gentle["exponent"], gentle["low"], gentle["high"], **along)
+        axes.set_xscale("symlog", linthresh=0.1)
+        axes.set(xlim=(-0.05, 9), xlabel=CLOCK)
+        axes.set_xticks([0, 0.1, 1, 2, 5], labels=["0", "0.1", "1", "2", "5"])
     for level, words in ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim")):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
         axes.annotate(words, (0, level), (2, 3), textcoords="offset points", color=INK, fontsize=10)
-    axes.set_xscale("symlog", linthresh=1e-4)
-    axes.set_xlim(left=-3e-5)
     axes.set_ylim(-1.2, -0.35)  # intervals of few runs go on beyond
-    axes.set(xlabel="weight decay", ylabel="exponent after training")
+    axes.set_ylabel("exponent after training")
     return close(figure, axes, 2)
