@@ -107,7 +107,7 @@ def exponents_over_decay(
             decay T, and networks of others, whose T is not on file, are a band.
     """
     over = "weight_decay" if gentle is None else "clock"
-    near = 8e-6 if gentle is None else 0.012  # how far apart markers stand at zero
+    apart, near = (1.18, 8e-6) if gentle is None else (1.04, 0.008)  # how far large markers stand from each other
     figure, axes = plt.subplots(figsize=(6.0, 4.6))
     for table, size in ((short, 4), (usual, 10)):
         groups = table.groupby(["dataset", "block"], sort=False)
@@ -120,7 +120,7 @@ def exponents_over_decay(
                 style |= {"linestyle": "none", "label": f"{TITLES[str(dataset)]}{kind}"}
             part = part.sort_values(over)
             aside = number - (len(groups) - 1) / 2 if table is usual else 0.0  # large markers stand side by side
-            places = part[over] * 1.18**aside + (part[over] == 0) * near * aside
+            places = part[over] * apart**aside + (part[over] == 0) * near * aside
             names = [f"{name}{'' if table is usual else '_shared'}" for name in ("exponent", "low", "high")]
             draw_intervals(axes, places, *(part[name] for name in names), **style)
     others_style: dict[str, Any] = {"color": PURPLE, "label": "networks of others"}
