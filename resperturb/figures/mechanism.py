@@ -79,6 +79,7 @@ def factor_slopes(table: pd.DataFrame) -> Figure:
             axes.plot(table["measured"], rows, "o", color=INK, markerfacecolor="none", markersize=7, label="all blocks")
         axes.axvline(-1 if name == "sectional" else 0, color=INK, linewidth=1, linestyle=":")
         axes.set_title(title, fontsize=11)
+        axes.set_xlabel("slope")
         axes.grid(axis="x", alpha=0.3)
     all_axes[0].set_yticks(rows, labels=list(table["condition"]))
     all_axes[0].invert_yaxis()
