@@ -16,7 +16,7 @@ from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.parameters import Parameters
 from resperturb.experiment.validation import whole_number
-from resperturb.models.residual import Block, ResidualNetwork, network_of
+from resperturb.models.residual import ResidualNetwork, network_of
 from resperturb.training.data import Images, load_images
 from resperturb.training.loop import Training, evaluate, train
 
@@ -87,11 +87,6 @@ def train_network(experiment: Experiment, report: Report) -> tuple[ResidualNetwo
         )
     network.eval()
     return network, images, training
-
-
-def sections_of(network: ResidualNetwork) -> list[list[Block]]:
-    """The blocks of every section, in order."""
-    return [[block for block in section.children() if isinstance(block, Block)] for section in network.sections]
 
 
 def accuracy_row(network: nn.Module, images: Images, training: Training, precision: str) -> dict[str, float]:

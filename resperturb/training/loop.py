@@ -68,12 +68,12 @@ def learning_rate(step: int, steps: int, peak: float, schedule: str = "one-cycle
 def clock_per_decay(experiment: Experiment, steps: int) -> float:
     """T of the whole run divided by the weight decay: sum of lr / (1 - momentum), of AdamW the sum of lr."""
     rates = (learning_rate(step, steps, experiment.learning_rate, experiment.schedule) for step in range(steps))
-    return math.fsum(rates) / memory_left(experiment)
+    return math.fsum(rates) / momentum_factor(experiment)
 
 
-def memory_left(experiment: Experiment) -> float:
-    """What a decayed weight is divided by: 1 - momentum where decay is part of the gradient, 1 where it stands alone
-    (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+def momentum_factor(experiment: Experiment) -> float:
+    """What rate * weight_decay is divided by in T: 1 - momentum where decay is part of the gradient, 1 where it stands
+    alone (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
     return 1.0 if experiment.optimizer == "adamw" else 1 - experiment.momentum
 
 
@@ -214,7 +214,7 @@ def train_epoch(
         optimizer.step()
         total += loss.detach()
         correct += (scores.argmax(1) == labels).sum()
-        state.clock += rate * state.weight_decay / memory_left(experiment)
+        state.clock += rate * state.weight_decay / momentum_factor(experiment)
         state.step += 1
         done += 1
         if (done % 20 == 0 or done == batches) and not math.isfinite(total.item()):  # seldom: waits for a GPU
