@@ -3,7 +3,7 @@
 A chapter writes "Data: {download}`x.csv <_data/x.csv>`. Records: results/mnist." behind a figure or a table. From that,
 and from the cell that draws the figure, comes "Data: x.csv · Code: figures.concentration · Runs: mnist (21)", with
 links to the file, to the source on a page of the site, and to the index of runs. What rests on no run says on what it
-does: "Rests on: ..." in the place of "Records: ...".
+does: "Rests on: ..." in the place of "Records: ...". Under a schematic stands "Drawn, not measured.", and the code.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ IMPORT = re.compile(r"^from (?:resperturb|report)\b.*$", re.MULTILINE)
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n---\n(.*?)^---\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
 RESULTS_FOLDER = re.compile(r"results/([\w-]+)")
 RESTS_ON = "Rests on:"
+DRAWN = "Drawn, not measured"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,11 @@ def links_to_runs(text: str, results: Path) -> list[tuple[str, str, str]]:
 
 
 def is_sources(node: nodes.Node) -> bool:
-    """Tell whether a paragraph offers the data behind what is above it."""
-    data = isinstance(node, nodes.paragraph) and node.astext().startswith("Data: ")
-    return data and any(child.tagname == "download_reference" for child in node.children)
+    """Tell whether a paragraph offers the data behind what is above it, or says that it is a drawing."""
+    if not isinstance(node, nodes.paragraph):
+        return False
+    data = node.astext().startswith("Data: ")
+    return node.astext() == f"{DRAWN}." or (data and any(c.tagname == "download_reference" for c in node.children))
 
 
 def rewrite(app: Any, document: Any, page: str) -> None:
@@ -106,7 +109,7 @@ def rewrite(app: Any, document: Any, page: str) -> None:
             "Code:": [linked(d.words, f"code/{d.module}", f"#line-{d.line}") for d in dict.fromkeys(above)],
             "Runs:": [linked(*link) for link in links_to_runs(text, results)],
         }
-        line: list[nodes.Node] = []
+        line: list[nodes.Node] = [nodes.Text(DRAWN)] if text.startswith(DRAWN) else []
         for label, links in parts.items():
             for place, link in enumerate(links):
                 line += [nodes.Text(", " if place else f"{' · ' if line else ''}{label} "), link]

@@ -28,7 +28,7 @@ UNUSED = (
 FORMULAS = ('class="math', "\\(", "\\[")
 """Signs of a formula in a page, or in what a cell shows."""
 
-OF_ONE_PAGE = ("explorer", "runs", "vendor/d3-", "vendor/plot-")
+OF_ONE_PAGE = ("explorer", "runs", "interactive", "steps", "training", "vendor/d3-", "vendor/plot-")
 """How the names of the scripts and styles begin that only the pages load which name them."""
 
 QUOTE_NOTHING_FROM_FILES = "if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"

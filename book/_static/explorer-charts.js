@@ -111,24 +111,24 @@ window.resperturbCharts = (() => {
     };
   }
 
-  /** A measure over the blocks of one run; `sweeps` decide the axis, so that it stands still while depths change. */
-  function profile(run, measure, sweeps, width) {
+  /** A measure over the blocks of one run; the series that are shown decide the axis, so that it stands still while depths change. */
+  function profile(run, measure, shown, width) {
     const { signed, axis, name } = MEASURES[measure];
-    const every = sweeps.flatMap((s) => s.runs.flatMap((r) => MOMENTS.flatMap(({ key }) => r.profile[key][measure] ?? [])));
+    const every = shown.flatMap((s) => s.runs.flatMap((r) => MOMENTS.flatMap(({ key }) => r.profile[key][measure] ?? [])));
     const marks = run.sections.slice(1).map((first) => Plot.ruleX([first - 0.5], { strokeDasharray: "1 4", strokeOpacity: 0.8 }));
     const section = (block) => d3.bisectRight(run.sections, block);
     if (signed) marks.push(Plot.ruleY([0], { strokeOpacity: 0.5 }));
     const rows = {};
     for (const { key, colour, dash, symbol } of MOMENTS) {
       const columns = run.profile[key];
-      const shown = (value) => (value == null || (!signed && value <= 0) ? NaN : value);
+      const drawn = (value) => (value == null || (!signed && value <= 0) ? NaN : value);
       rows[key] = (columns[measure] ?? []).map((value, index) => ({
-        block: index + 1, section: section(index + 1), value, y: shown(value),
+        block: index + 1, section: section(index + 1), value, y: drawn(value),
         low: columns[`${measure}_low`]?.[index], high: columns[`${measure}_high`]?.[index],
       }));
       const x = "block", z = "section";
       if (rows[key].some((row) => row.low != null))
-        marks.push(Plot.areaY(rows[key], { x, z, y1: (d) => shown(d.low), y2: (d) => shown(d.high), fill: colour, fillOpacity: 0.16, clip: true }));
+        marks.push(Plot.areaY(rows[key], { x, z, y1: (d) => drawn(d.low), y2: (d) => drawn(d.high), fill: colour, fillOpacity: 0.16, clip: true }));
       marks.push(Plot.lineY(rows[key], { x, z, y: "y", stroke: colour, strokeWidth: 2, strokeDasharray: dash, clip: true }));
       if (run.blocks <= DOTS_UP_TO) marks.push(Plot.dot(rows[key], { x, y: "y", fill: colour, symbol, r: run.blocks <= 30 ? 3.5 : 2.5 }));
     }
@@ -148,76 +148,81 @@ window.resperturbCharts = (() => {
         text: `Block ${block} of ${run.blocks}, section ${section(block)}: ${said.join(", ")}.`,
       };
     });
-    const label = `The ${name} of each of ${count(run.blocks)}, ${run.diverged ? "at initialisation; the run diverged" : "at initialisation and after training"}.`;
+    const label = `The ${name} of each of ${count(run.blocks)}, ${run.diverged ? "at initialisation; the run diverged" : run.averages.initialization ? "at initialisation and after training" : "after training"}.`;
     return [plot, label, points];
   }
 
-  /** Axes over depth that two sweeps share. */
-  function depthAxis(sweeps, width) {
-    const depths = [...new Set(sweeps.flatMap((sweep) => sweep.runs.map((run) => run.blocks)))].sort((a, b) => b - a);
+  /** An axis over depth for all series that are shown. */
+  function depthAxis(shown, width) {
+    const depths = [...new Set(shown.flatMap((one) => one.runs.map((run) => run.blocks)))].sort((a, b) => b - a);
     const apart = width < 300 ? 1.9 : 1.5, ticks = [];
     for (const depth of depths) if (!ticks.length || ticks.at(-1) >= apart * depth) ticks.push(depth);
     return { type: "log", domain: [depths.at(-1) / 1.12, depths[0] * 1.12], ticks, tickFormat: "d", label: "number of blocks L", labelAnchor: "center", labelArrow: "none" };
   }
 
-  /** For each depth of a sweep the run that would be chosen there. */
-  const alongDepths = (sweep, chosen, choose) =>
-    [...new Set(sweep.runs.map((run) => run.blocks))].sort((a, b) => a - b).map((blocks) => (blocks === chosen.blocks ? chosen : choose(blocks)));
+  /** For each depth of a series the run that would be chosen there. */
+  const alongDepths = (one, chosen, choose) =>
+    [...new Set(one.runs.map((run) => run.blocks))].sort((a, b) => a - b).map((blocks) => (blocks === chosen.blocks ? chosen : choose(blocks)));
 
-  /** Averages over the blocks against depth: every run of the sweep, the chosen one in a ring, with the fitted laws. */
-  function scaling(sweep, chosen, measure, sweeps, width, choose) {
+  /** Averages over the blocks against depth: every run of the series, the chosen one in a ring, with the fitted laws, and
+      those of other series after training. */
+  function scaling(one, chosen, measure, shown, width, choose, others) {
     const { signed, name } = MEASURES[measure];
     const average = (run, key) => run.averages[key]?.[measure] ?? null;
-    const values = sweeps.flatMap((s) => s.runs.flatMap((run) => MOMENTS.map(({ key }) => average(run, key))));
-    const depths = d3.extent(sweep.runs, (run) => run.blocks), laws = sweep.laws[measure] ?? {};
+    const values = [...shown, ...others].flatMap((s) => s.runs.flatMap((run) => MOMENTS.map(({ key }) => average(run, key))));
+    const depthsOf = ({ runs }) => d3.extent(runs, (run) => run.blocks), depths = depthsOf(one), laws = one.laws[measure] ?? {};
     const marks = [Plot.ruleX([chosen.blocks], { strokeOpacity: 0.25, strokeWidth: 6 })];
     if (signed) marks.push(Plot.ruleY([0], { strokeOpacity: 0.5 }));
-    const line = (law) => depths.map((blocks) => ({ blocks, y: law.prefactor * blocks ** law.exponent }));
+    const line = (law, over = depths) => over.map((blocks) => ({ blocks, y: law.prefactor * blocks ** law.exponent }));
     if (laws.end) {
       const start = line(laws.end)[0].y * depths[0];
       marks.push(Plot.line(depths, { x: (d) => d, y: (d) => start / d, strokeDasharray: "1 3", strokeWidth: 1.5, clip: true }));
     }
+    for (const other of others) {
+      const law = other.laws[measure]?.end;
+      if (law) marks.push(Plot.line(line(law, depthsOf(other)), { x: "blocks", y: "y", strokeOpacity: 0.45, strokeWidth: 1.5, clip: true }));
+    }
     for (const { key, colour, dash, symbol } of MOMENTS) {
       if (laws[key]) marks.push(Plot.line(line(laws[key]), { x: "blocks", y: "y", stroke: colour, strokeWidth: 2, strokeDasharray: dash, clip: true }));
-      const runs = sweep.runs.filter((run) => average(run, key) != null && (signed || average(run, key) > 0));
+      const runs = one.runs.filter((run) => average(run, key) != null && (signed || average(run, key) > 0));
       const mark = { x: "blocks", y: (run) => average(run, key), symbol, stroke: colour };
       marks.push(Plot.dot(runs.filter((run) => run !== chosen), { ...mark, r: 3, strokeOpacity: 0.8 }));
       marks.push(Plot.dot(runs.filter((run) => run === chosen), { ...mark, r: 6, fill: colour, stroke: "currentColor", strokeWidth: 2 }));
     }
     const plot = Plot.plot({
-      width, height: 270, marginLeft: 48, marginRight: 14, marginBottom: 40, style: STYLE, x: depthAxis(sweeps, width),
+      width, height: 270, marginLeft: 48, marginRight: 14, marginBottom: 40, style: STYLE, x: depthAxis([...shown, ...others], width),
       y: valueAxis(values, `average ${name}`, !signed),
       marks,
     });
-    const points = alongDepths(sweep, chosen, choose).map((run) => {
+    const points = alongDepths(one, chosen, choose).map((run) => {
       const found = [...MOMENTS].reverse().map((moment) => ({ ...moment, y: average(run, moment.key), law: laws[moment.key] })).filter(({ y }) => y != null);
       const said = found.map(({ y, words, law }) => `${text(y)} ${words}${law ? ` (line: ${text(Number((law.prefactor * run.blocks ** law.exponent).toPrecision(3)))})` : ""}`);
       return { x: run.blocks, run, chosen: run === chosen, marks: found, text: `${count(run.blocks)}, seed ${run.seed}: average ${said.join(", ")}.` };
     });
-    return [plot, `The average ${name} over the blocks against depth, every run of the sweep; the chosen run has a ring.`, points];
+    return [plot, `The average ${name} over the blocks against depth, every run that was trained alike; the chosen run has a ring.`, points];
   }
 
-  /** Test accuracy against depth, every run of the sweep. */
-  function accuracy(sweep, chosen, sweeps, width, choose) {
+  /** Test accuracy against depth, every run of the series. */
+  function accuracy(one, chosen, shown, width, choose) {
     const colour = "var(--explorer-accuracy)", known = (runs) => runs.filter((run) => run.accuracy != null);
-    const means = d3.sort(d3.rollups(known(sweep.runs), (runs) => d3.mean(runs, (run) => run.accuracy), (run) => run.blocks), (d) => d[0]);
+    const means = d3.sort(d3.rollups(known(one.runs), (runs) => d3.mean(runs, (run) => run.accuracy), (run) => run.blocks), (d) => d[0]);
     const mark = { x: "blocks", y: "accuracy", symbol: "triangle", stroke: colour };
     const plot = Plot.plot({
-      width, height: 270, marginLeft: 48, marginRight: 14, marginBottom: 40, style: STYLE, x: depthAxis(sweeps, width),
-      y: valueAxis(sweeps.flatMap((s) => known(s.runs).map((run) => run.accuracy)), "test accuracy (%)", false,
+      width, height: 270, marginLeft: 48, marginRight: 14, marginBottom: 40, style: STYLE, x: depthAxis(shown, width),
+      y: valueAxis(shown.flatMap((s) => known(s.runs).map((run) => run.accuracy)), "test accuracy (%)", false,
         { tickFormat: (share) => String(Number((100 * share).toFixed(1))) }),
       marks: [
         Plot.ruleX([chosen.blocks], { strokeOpacity: 0.25, strokeWidth: 6 }),
         Plot.line(means, { x: "0", y: "1", stroke: colour, strokeWidth: 2, strokeDasharray: "8 3 2 3" }),
-        Plot.dot(known(sweep.runs).filter((run) => run !== chosen), { ...mark, r: 3, strokeOpacity: 0.8 }),
+        Plot.dot(known(one.runs).filter((run) => run !== chosen), { ...mark, r: 3, strokeOpacity: 0.8 }),
         Plot.dot(known([chosen]), { ...mark, r: 6, fill: colour, stroke: "currentColor", strokeWidth: 2 }),
       ],
     });
-    const points = alongDepths(sweep, chosen, choose).map((run) => ({
+    const points = alongDepths(one, chosen, choose).map((run) => ({
       x: run.blocks, run, chosen: run === chosen, marks: [{ y: run.accuracy, colour }],
       text: `${count(run.blocks)}, seed ${run.seed}: ${run.accuracy == null ? "diverged" : `test accuracy ${percent(run.accuracy)}`}.`,
     }));
-    return [plot, "Test accuracy against depth, every run of the sweep; the chosen run has a ring.", points];
+    return [plot, "Test accuracy against depth, every run that was trained alike; the chosen run has a ring.", points];
   }
 
   return { MOMENTS, MEASURES, reader, profile, scaling, accuracy, text, percent, count };

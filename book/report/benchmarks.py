@@ -1,25 +1,21 @@
-"""What `make bench` wrote, as tables and figures: each number is from a file in benchmarks/results."""
+"""What `make bench` wrote, as tables: each number is from a file in benchmarks/results."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
 
 from report.costs import MIB
-from resperturb.figures.style import BLUE, ORANGE, close
 
 Benchmark = Mapping[str, Any]
 
 MEASURE_AIMS = {"ours": 1.15, "resnet50": 1.5}  # seconds of measuring in plain forward passes, by network
 IMPORT_AIM = 0.2  # seconds of `import resperturb` beyond torch
 HELP_AIM = 0.5  # seconds of `resperturb --help`
-WIDE_ENOUGH = 0.04  # share of the time axis that the number of blocks needs, written into a bar
 GIB = 2**30
 
 
@@ -33,42 +29,56 @@ def recorded(name: str, folder: Path | str = "../benchmarks/results") -> dict[st
 
 
 def measured_against_aims(records: Mapping[str, Benchmark | None]) -> Iterator[tuple[str, str, float, str, float]]:
-    """Yield benchmark, quantity, measured value, "most" or "least", and the bound, of the benchmarks that were run."""
+    """Yield quantity, case, measured value, "most" or "least", and the bound, of the benchmarks that were run."""
     if record := records.get("measurement"):
         for case in record["time"]:
-            quantity = f"measuring {network_name(case)}, over a plain forward pass"
-            yield "measurement", quantity, case["ways"]["measure"]["ratio"], "most", MEASURE_AIMS[case["network"]]
+            quantity = f"time of measuring over a forward pass, {network_name(case)}"
+            yield quantity, "", case["ways"]["measure"]["ratio"], "most", MEASURE_AIMS[case["network"]]
     for name, bound in (("training", 2.0), ("gpu", 5.0)):
+        place = " on a GPU" if name == "gpu" else ""
         for case in (records.get(name) or {"cases": ()})["cases"]:
             network = f"{case.get('dataset', 'cifar10')}, {case['blocks']} blocks"
-            yield name, f"images per second over plain PyTorch, {network}", case["ratio"]["median"], "least", bound
+            yield f"training speed over that of plain PyTorch{place}", network, case["ratio"]["median"], "least", bound
             if name == "training":
-                yield name, f"share of the matrix rate, {network}", case["share_of_matrix_rate"], "least", 0.5
+                quantity = "training speed over that of matrix products"
+                yield quantity, network, case["share_of_matrix_rate"], "least", 0.5
     if record := records.get("training"):
-        yield "training", "images per second on digits, best way over plain's", best_over_best(record), "least", 2.0
+        yield "training speed over that of plain PyTorch, digits", "", best_over_best(record), "least", 2.0
     if record := records.get("depth"):
         for step in record["steps"]:
-            quantity = f"seconds of a step for ten times the blocks, {step['dataset']}"
-            yield "depth", quantity, step["seconds_ratio"]["median"], "most", 10.5
+            quantity = "time of a step for ten times the blocks"
+            yield quantity, step["dataset"], step["seconds_ratio"]["median"], "most", 10.5
         saved = record["checkpointing"][0]
         quantity = f"GiB to train {saved['blocks']} blocks with checkpointing"
-        yield "depth", quantity, saved["peak_bytes"]["median"] / GIB, "most", 8.0
+        yield quantity, "", saved["peak_bytes"]["median"] / GIB, "most", 8.0
     if record := records.get("sweep"):
         wall = record["use"]["notebook"]["wall_over_work_per_core"]
-        yield "sweep", "wall time over the work shared out to the cores", wall, "most", 1.15
+        yield "time of a sweep over its work per core", "", wall, "most", 1.15
     if record := records.get("startup"):
         imported = record["imports"][0]["seconds_beyond_torch"]["median"]
-        yield "startup", "seconds that the import adds to torch's", imported, "most", IMPORT_AIM
-        yield "startup", "seconds of resperturb --help", record["commands"][0]["seconds"]["median"], "most", HELP_AIM
+        yield "seconds that the import adds to that of torch", "", imported, "most", IMPORT_AIM
+        yield "seconds of resperturb --help", "", record["commands"][0]["seconds"]["median"], "most", HELP_AIM
 
 
 def aim_table(records: Mapping[str, Benchmark | None]) -> pd.DataFrame:
-    """A row per aim of the benchmarks that were run: measured, aim, and whether it is reached."""
+    """A row per case of each aim of the benchmarks that were run: measured, aim, and whether it is reached."""
     rows = []
-    for benchmark, quantity, value, way, bound in measured_against_aims(records):
-        reached = "yes" if (value <= bound if way == "most" else value >= bound) else "no"
-        row = {"benchmark": benchmark, "what": quantity, "measured": value, "aim": f"at {way} {bound:g}"}
-        rows.append({**row, "reached": reached})
+    for quantity, case, value, way, bound in measured_against_aims(records):
+        reached = value <= bound if way == "most" else value >= bound
+        rows.append(
+            {"what": quantity, "case": case, "measured": value, "aim": f"at {way} {bound:g}", "reached": reached}
+        )
+    return pd.DataFrame(rows)
+
+
+def aims_in_short(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per aim of :func:`aim_table`: the range over its cases, and in how many it is reached."""
+    rows = []
+    for (quantity, aim), part in table.groupby(["what", "aim"], sort=False):
+        ends = dict.fromkeys(f"{value:.3g}" for value in (part["measured"].min(), part["measured"].max()))
+        count = f"{part['reached'].sum()} of {len(part)}"
+        reached = "yes" if part["reached"].all() else "no" if len(part) == 1 else count
+        rows.append({"what": quantity, "measured": " to ".join(ends), "aim": aim, "reached": reached})
     return pd.DataFrame(rows)
 
 
@@ -82,21 +92,9 @@ def best_over_best(record: Benchmark) -> float:
 # ----------------------------------------------------------------------------------------------- tables
 
 
-def columns(rows: Any, names: Mapping[str, str], spread: str = "", form: str = "{:.2f}") -> pd.DataFrame:
-    """Nested rows as a table.
-
-    Args:
-        rows: as a benchmark wrote them.
-        names: the fields to show by their dotted paths, with the names of the columns.
-        spread: a field with a lowest and a highest value, shown as the column "range".
-        form: of the ends of that range.
-    """
-    table = pd.json_normalize(rows)
-    chosen = table[list(names)].rename(columns=dict(names))
-    if spread:
-        ends = zip(table[f"{spread}.low"], table[f"{spread}.high"], strict=True)
-        chosen["range"] = [f"{form.format(low)} to {form.format(high)}" for low, high in ends]
-    return chosen
+def columns(rows: Any, names: Mapping[str, str]) -> pd.DataFrame:
+    """Nested rows as a benchmark wrote them as a table: the fields by their dotted paths, with the names of columns."""
+    return pd.json_normalize(rows)[list(names)].rename(columns=dict(names))
 
 
 def origin_table(records: Mapping[str, Benchmark | None]) -> pd.DataFrame:
@@ -104,15 +102,6 @@ def origin_table(records: Mapping[str, Benchmark | None]) -> pd.DataFrame:
     rows = [{"benchmark": name, "load": None, **record} for name, record in records.items() if record]
     names = {"benchmark": "benchmark", "machine.processor": "processor", "machine.cores": "cores"}
     return columns(rows, {**names, "machine.gpu": "GPU", "versions.torch": "torch", "load": "load average before"})
-
-
-def convolution_table(record: Benchmark) -> pd.DataFrame:
-    """A row per network: how much of our step is convolution, and how near that is to the machine's rate."""
-    table = columns(record["cases"], {"dataset": "images", "blocks": "blocks"})
-    seconds = pd.DataFrame([case["seconds"]["ours"] for case in record["cases"]])
-    table["convolutions"] = (seconds["convolutions"] + seconds["convolutions backwards"]) / seconds.sum(axis=1)
-    table["at, of the matrix rate"] = [case["convolutions_share_of_matrix_rate"] for case in record["cases"]]
-    return table.assign(**{"faster with convolutions alone": 1 / table["convolutions"]})
 
 
 def cost_of_measuring(record: Benchmark) -> pd.DataFrame:
@@ -152,34 +141,3 @@ def memory_of_measuring(record: Benchmark) -> pd.DataFrame:
 
 def network_name(case: Benchmark) -> str:
     return f"ours, {case['blocks']} blocks" if case["network"] == "ours" else str(case["network"])
-
-
-# ----------------------------------------------------------------------------------------------- a sweep
-
-
-def lanes(runs: Iterable[Benchmark]) -> list[tuple[int, Benchmark]]:
-    """Runs in the order of their start, each in the first lane that is free then."""
-    ends: list[float] = []
-    placed = []
-    for run in sorted(runs, key=lambda run: run["start"]):
-        lane = next((index for index, end in enumerate(ends) if end <= run["start"]), len(ends))
-        ends[lane : lane + 1] = [run["end"]]
-        placed.append((lane, run))
-    return placed
-
-
-def sweep_figure(record: Benchmark) -> Figure:
-    """Draw which notebooks ran side by side, from the sweep's start to its end."""
-    sweep = record["sweep"]
-    placed = lanes(sweep["runs"])
-    count = 1 + max(lane for lane, _ in placed)
-    figure, axes = plt.subplots(figsize=(6.6, 1.0 + 0.5 * count))
-    for lane, run in placed:
-        length = run["end"] - run["start"]
-        axes.barh(lane, length, left=run["start"], height=0.7, facecolor="none", edgecolor=BLUE, linewidth=1.2)
-        if length > WIDE_ENOUGH * sweep["wall_seconds"]:
-            axes.text(run["start"] + length / 2, lane, str(run["blocks"]), ha="center", va="center", fontsize=9)
-    axes.axvline(sweep["wall_seconds"], color=ORANGE, linestyle="--", linewidth=1.2)
-    axes.set(xlabel="seconds since the sweep's start", xlim=(0, None), ylim=(-0.6, count - 0.4))
-    axes.set_yticks(range(count), labels=[f"slot {lane + 1}" for lane in range(count)])
-    return close(figure)

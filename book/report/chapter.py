@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import itertools
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -12,7 +10,8 @@ from IPython.display import HTML
 
 from report.cache import RESULTS, cached
 from report.claims import LedgerRow
-from report.ledger import MARKS, ledger
+from report.ledger import ledger
+from report.matrix import statements
 from report.quantities import (
     SCHEDULES,
     machine_time,
@@ -23,7 +22,7 @@ from report.quantities import (
 )
 from resperturb import figures
 from resperturb.records.record import Record, load_records
-from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps, records_of
+from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps, records_of
 
 DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
 
@@ -86,12 +85,6 @@ def stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table.assign(sweep=name)[["sweep", *table.columns]] for name, table in tables.items()])
 
 
-def link(chapter: str) -> str:
-    """A page and anchor of the book, as a link in HTML."""
-    page, _, anchor = chapter.partition("#")
-    return f'<a href="{page}.html{"#" + anchor if anchor else ""}">{page.replace("_", " ")}</a>'
-
-
 def verdicts(
     sweeps: dict[str, Sweep],
     page: str | None = None,
@@ -100,34 +93,17 @@ def verdicts(
     among: Collection[str] | None = None,
     records: bool = False,
 ) -> HTML:
-    """Rows of the ledger as a chapter prints them: a statement, and below it a row for each sweep.
+    """Rows of the ledger as a chapter prints them: a line for each statement with a mark for each network.
+
+    A line opens to the values, intervals and verdicts behind its marks.
 
     Args:
         sweeps: all sweeps.
         page: only rows that this page shows; all, with links to their pages, where it is None.
         names: only statements of these names.
         among: only rows of these sweeps.
-        records: name the records of each row, and the accuracy of its networks.
+        records: name the runs of each row, and the accuracy of its networks.
     """
-    heads = ["networks", "value", "95 % interval", "verdict", *(["accuracy", "records"] if records else [])]
-    parts = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
-    left = 'style="text-align: left; font-weight: normal; white-space: normal"'
-    rows_shown = [row for row in ledger_rows(sweeps) if row.shown(page, names)]
-    chosen = [row for row in rows_shown if among is None or row.id.split("/")[0] in among]
-    order = list(dict.fromkeys(row.statement for row in chosen))
-    chosen.sort(key=lambda row: order.index(row.statement))  # the ledger has one study behind the other
-    for sentence, group in itertools.groupby(chosen, key=lambda row: row.statement):
-        rows = list(group)
-        where = f"; {link(rows[0].chapter)}" if page is None else ""
-        head = f"<b>{html.escape(sentence)}</b> ({html.escape(rows[0].source)}{where})"
-        parts.append(f'<th scope="rowgroup" colspan="{len(heads)}" {left}><div class="statement">{head}</div></th>')
-        for row in rows:
-            words = [
-                display_name(row.id.split("/")[0]),
-                row.value,
-                row.interval or "–",
-                f"{MARKS[row.verdict]} {row.verdict}",
-            ]
-            cells = [*words, *([row.accuracy or "–", row.records] if records else [])]
-            parts.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
-    return HTML(f'<table class="dataframe">{"".join(f"<tr>{part}</tr>" for part in parts)}</table>')
+    shown = [row for row in ledger_rows(sweeps) if row.shown(page, names)]
+    chosen = [row for row in shown if among is None or row.subject in among]
+    return HTML(statements(chosen, records=records, linked=page is None))

@@ -1,17 +1,19 @@
-"""What the paper does not say: each open point with our choice, and what a change of it does to the exponent."""
+"""What the paper leaves open: each point with our choice, and the exponent of networks with another one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from resperturb.analysis.conventions import convention_table
+from resperturb.analysis.conditions import bar_met
 from resperturb.analysis.sensitivity import shared_slopes
-from resperturb.analysis.summaries import exponent_words
-from resperturb.records.sweeps import KINDS, Sweep, base_of, main_sweeps, sensitivity_sweeps
+from resperturb.analysis.summaries import signed
+from resperturb.records.sweeps import Sweep, base_of, display_name, main_sweeps, sensitivity_sweeps
+from resperturb.records.words import choice_words
 
 CHOICES_FILE = Path(__file__).parents[1] / "choices.yml"
 NOT_RUN = "not run"
@@ -25,59 +27,54 @@ class Choice:
     ours: str
     why: str
     fields: tuple[str, ...] = ()
-    conventions: tuple[str, ...] = ()
-    shown: str = ""
 
 
 def load_choices() -> list[Choice]:
     return [Choice(**entry) for entry in yaml.safe_load(CHOICES_FILE.read_text(encoding="utf-8"))]
 
 
-def shifts_by_field(sweeps: dict[str, Sweep]) -> dict[str, list[str]]:
-    """The exponent of sweeps that differ in a field, against that of their base, by field."""
-    shifts: dict[str, list[str]] = {}
-    varied = [(sweep, base, fields) for sweep, base, fields in sensitivity_sweeps(sweeps).values()]
-    for sweep in main_sweeps(sweeps).values():
-        base = base_of(sweep, sweeps)
-        if base is not None:
-            varied.append((sweep, base, {"block": (KINDS[sweep.block], KINDS[base.block])}))
-    for sweep, base, fields in varied:
-        laws = shared_slopes(sweep, base)
-        if laws is None:
+def other_choices(sweeps: dict[str, Sweep]) -> Iterator[tuple[str, str, str]]:
+    """Yield each field in which a sweep differs from its main sweep, what was chosen, and both exponents on shared
+    depths."""
+    for sweep, base, fields in compared(sweeps):
+        slopes = shared_slopes(sweep, base)
+        if slopes is None:
             continue
-        for field, (given, _) in fields.items():
-            also = [other for other in fields if other != field]
-            words = f"{base.name}, {given}: {' against '.join(map(exponent_words, laws))}"
-            shifts.setdefault(field, []).append(words + (f" (with {' and '.join(also)} changed too)" if also else ""))
-    return shifts
+        there, usual = (signed(slope.exponent) + " (mean slope)" * slope.bent for slope in slopes)
+        words = " and ".join(choice_words(field, given) for field, (given, _) in fields.items())
+        missed = "" if bar_met(sweep.records) else ", below the bar of accuracy"
+        for field in fields:
+            yield field, words, f"{there} instead of {usual} ({display_name(base.name)}{missed})"
 
 
-def shifts_by_convention(sweeps: dict[str, Sweep]) -> dict[str, str]:
-    """How far a convention moved the exponents of the sweeps, the least and the most, by convention."""
-    table = pd.concat([convention_table(sweep) for sweep in main_sweeps(sweeps).values()])
-    ends = table.groupby("convention", sort=False)["moved by"].agg(["min", "max"])
-    words = {name: f"{low:+.2f} to {high:+.2f}" for name, low, high in ends.itertuples()}
-    return {str(name): word.replace("-", "−") for name, word in words.items()}
+def compared(sweeps: dict[str, Sweep]) -> Iterator[tuple[Sweep, Sweep, dict[str, tuple[object, object]]]]:
+    """Yield each sweep that has a main sweep to be compared with, that, and the fields that differ."""
+    for sweep in main_sweeps(sweeps).values():
+        if (base := base_of(sweep, sweeps)) is not None:
+            yield sweep, base, {"block": (sweep.block, base.block)}
+    yield from sensitivity_sweeps(sweeps).values()
 
 
 def choice_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
-    """A row per open point: what the paper leaves open, our choice, why, and what a change did; "not run" if none was.
+    """A row per open point: what the paper leaves open, our choice, why, and exponents with another choice.
 
     Args:
         sweeps: all sweeps; the choices are printed from the default one's experiment.
     """
-    experiment = sweeps["digits"].identity
-    by_field, by_convention = shifts_by_field(sweeps), shifts_by_convention(sweeps)
+    experiment, changes = sweeps["digits"].identity, list(other_choices(sweeps))
     rows = []
     for choice in load_choices():
-        changes = [words for field in choice.fields for words in by_field.get(field, [])]
-        changes += [f"{name}: moved by {by_convention[name]}" for name in choice.conventions if name in by_convention]
+        found: dict[str, list[str]] = {}
+        for field, words, exponents in changes:
+            if field in choice.fields:
+                found.setdefault(words, []).append(exponents)
+        cell = "; ".join(f"{words}: {', '.join(exponents)}" for words, exponents in found.items())
         rows.append(
             {
                 "left open": choice.point,
                 "our choice": choice.ours.format_map(experiment),
                 "why": choice.why,
-                "what a change does to the exponent": "; ".join(changes) or choice.shown or NOT_RUN,
+                "exponent with another choice": cell or NOT_RUN,
             }
         )
     return pd.DataFrame(rows)

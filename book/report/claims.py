@@ -54,9 +54,24 @@ class LedgerRow:
     accuracy: str
     records: str
 
+    @property
+    def subject(self) -> str:
+        """Whom it is about: the folder of a sweep or of a study."""
+        return self.id.split("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The name of the claim."""
+        return self.id.split("/")[1]
+
+    @property
+    def page(self) -> str:
+        """The page of the book that shows it."""
+        return self.chapter.split("#")[0]
+
     def shown(self, page: str | None, names: Collection[str]) -> bool:
         """Whether this page of the book shows it, and the claim is one of these names; None and () take all."""
-        return (page is None or self.chapter.split("#")[0] == page) and (not names or self.id.split("/")[1] in names)
+        return page in (None, self.page) and (not names or self.name in names)
 
 
 @dataclass(frozen=True)

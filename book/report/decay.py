@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from resperturb.analysis.clock import forgetting_table
-from resperturb.analysis.conditions import condition_table, on_shared_depths, run_table
+from resperturb.analysis.conditions import bar_met, condition_table, on_shared_depths, run_table
 from resperturb.analysis.published import published_slopes, published_table
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
 
-BY = ("dataset", "block", "weight_decay")
+BY = ("dataset", "block", "weight_decay", "epochs")
+VARIED = ({"weight_decay"}, {"epochs"})  # what changes T and nothing else
 SHARED = ("depths", "exponent", "low", "high", "bent")  # given for shared depths, too
 PUBLISHED_DECAY = 1e-4  # of the published networks
 COUNTED = "blocks, averaged over blocks"
@@ -24,10 +25,14 @@ def short_trainings(results: Path) -> pd.DataFrame:
 
 
 def usual_trainings(sweeps: dict[str, Sweep]) -> pd.DataFrame:
-    """The same of the main sweeps, and of those that differ from them in weight decay alone."""
+    """The same of the main sweeps, and of those that differ from them in weight decay alone, or in epochs alone.
+
+    The column trained says whether they reach their bar of accuracy.
+    """
     chosen = list(main_sweeps(sweeps).values())
-    chosen += [sweep for sweep, _, fields in sensitivity_sweeps(sweeps).values() if set(fields) == {"weight_decay"}]
-    return labelled([record for sweep in chosen for record in sweep.records])
+    chosen += [sweep for sweep, _, fields in sensitivity_sweeps(sweeps).values() if set(fields) in VARIED]
+    rows = [labelled(sweep.records).assign(trained=bar_met(sweep.records)) for sweep in chosen]
+    return pd.concat([row for row in rows if len(row)], ignore_index=True)
 
 
 def gentle_trainings(results: Path) -> pd.DataFrame:
@@ -36,9 +41,9 @@ def gentle_trainings(results: Path) -> pd.DataFrame:
 
 
 def labelled(records: list[Record]) -> pd.DataFrame:
-    """The plan's tests by data set, kind of block and weight decay; the column networks names the first two.
+    """The plan's tests by data set, kind of block, weight decay and epochs; the column networks names the first two.
 
-    Columns that end in _shared are of the depths that all decays of one data set and kind of block have.
+    Columns that end in _shared are of the depths that all conditions of one data set and kind of block have.
     """
     runs = run_table(records, BY).round({"weight_decay": 6})
     shared = condition_table(on_shared_depths(runs, BY[:2], BY), BY)

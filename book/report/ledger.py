@@ -18,14 +18,14 @@ import report.practice_claims
 import report.study_claims
 import report.sweep_claims
 import report.usual_claims  # noqa: F401 (importing a module registers its claims)
-from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, LedgerRow, Subject, rows_about
+from report.claims import CLAIMS, LedgerRow, Subject, rows_about
 from resperturb.analysis.bootstrap import finished
 from resperturb.records.record import Record, records_in
 from resperturb.records.sweeps import KINDS, Sweep, base_of, load_sweeps, main_sweeps, sensitivity_sweeps
+from resperturb.records.words import change_words
 
 FILE = Path("results/ledger.csv")
 COLUMNS = [field.name for field in dataclasses.fields(LedgerRow)]
-MARKS = {HOLDS: "✓", ROUGH: "≈", NOT: "✗", OPEN: "?"}
 
 
 def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
@@ -71,7 +71,7 @@ def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
 def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
     """Sweeps in which something else was varied."""
     for sweep, base, fields in sensitivity_sweeps(sweeps).values():
-        changes = [f"{field} {given} in place of {usual}" for field, (given, usual) in fields.items()]
+        changes = [change_words(field, *values) for field, values in fields.items()]
         yield comparison(sweep, base, changes=" and ".join(changes))
 
 

@@ -23,22 +23,22 @@ DOUBLE = 2.0  # depths further apart than this factor differ
 
 STUDIES = ("lesion", "lesion-mnist", "lesion-cifar10", "lesion-strong")
 claim_lesion = partial(claim, source=OURS, about=STUDIES)
-ALONE, TOGETHER = "practice#one-block-at-a-time", "practice#many-together"
+REMOVED, DEPTH = "practice#which-blocks-can-go", "practice#how-deep-to-go"
 
 
 def by_depth(records: Records) -> pd.DataFrame:
     return lesion_depths(records, POINT)
 
 
-@claim_lesion("alive", sentence="Every block is alive.", shown=ALONE)
+@claim_lesion("alive", sentence="Before any block is removed, every block is alive.", shown=REMOVED)
 def every_block_lives(records: Records) -> Finding:
     return across(by_depth(records)["alive"], "{:.0%}", lambda value: value == 1)
 
 
 @claim_lesion(
     "alone",
-    sentence=f"Of the live blocks, {MOST:.0%} or more can each go alone, for at most a point of accuracy.",
-    shown=ALONE,
+    sentence=f"At least {MOST:.0%} of the live blocks can each be removed alone for at most a point of accuracy.",
+    shown=REMOVED,
 )
 def each_can_go(records: Records) -> Finding:
     return across(by_depth(records)["alone"], "{:.0%}", lambda value: value >= MOST)
@@ -46,9 +46,9 @@ def each_can_go(records: Records) -> Finding:
 
 @claim_lesion(
     "rank",
-    sentence="The scaled perturbation ranks live blocks by the loss that their absence adds "
+    sentence="The scaled perturbation ranks live blocks by the loss that removing them adds "
     f"(rank correlation of {RANKED} or more).",
-    shown=ALONE,
+    shown=REMOVED,
 )
 def ranks_live_blocks(records: Records) -> Finding:
     return across(by_depth(records)["rank"], "{:.2f}", lambda value: value >= RANKED)
@@ -56,9 +56,9 @@ def ranks_live_blocks(records: Records) -> Finding:
 
 @claim_lesion(
     "place",
-    sentence=f"It ranks them better than their place alone, earlier blocks first, by {BETTER} or more (asked after the "
-    "runs were seen).",
-    shown=ALONE,
+    sentence="The scaled perturbation ranks live blocks better than their place does, earlier ones first, by "
+    f"{BETTER} or more (asked after the runs were seen).",
+    shown=REMOVED,
 )
 def better_than_place(records: Records) -> Finding:
     depths = by_depth(records)
@@ -67,14 +67,16 @@ def better_than_place(records: Records) -> Finding:
 
 @claim_lesion(
     "first",
-    sentence="The first block of a section adds more loss by its absence than the median live block of that section.",
-    shown=ALONE,
+    sentence="Removing the first block of a section adds more loss than removing its median live block.",
+    shown=REMOVED,
 )
 def first_blocks_matter(records: Records) -> Finding:
     return across(by_depth(records)["first"], "{:.0%} of sections", lambda value: value == 1)
 
 
-@claim_lesion("dead", sentence="All dead blocks can go together, for at most a point of accuracy.", shown=TOGETHER)
+@claim_lesion(
+    "dead", sentence="All dead blocks can be removed together for at most a point of accuracy.", shown=REMOVED
+)
 def dead_blocks_can_go(records: Records) -> Finding | None:
     lost = by_depth(records)["dead"].dropna()
     return across(lost, "{:.1%} lost", lambda value: value <= POINT) if len(lost) else None
@@ -82,8 +84,9 @@ def dead_blocks_can_go(records: Records) -> Finding | None:
 
 @claim_lesion(
     "half",
-    sentence="The half of the live blocks that perturb least can go together, for at most a point of accuracy.",
-    shown=TOGETHER,
+    sentence="The half of the live blocks with the smallest perturbations can be removed together for at most a point "
+    "of accuracy.",
+    shown=REMOVED,
 )
 def half_can_go(records: Records) -> Finding:
     return across(by_depth(records)["half"], "{:.1%} lost", lambda value: value <= POINT)
@@ -91,8 +94,9 @@ def half_can_go(records: Records) -> Finding:
 
 @claim_lesion(
     "random",
-    sentence="To remove the half of the live blocks that perturb least costs less than to remove half at random.",
-    shown=TOGETHER,
+    sentence="Removing the half of the live blocks with the smallest perturbations costs less than removing a random "
+    "half.",
+    shown=REMOVED,
 )
 def better_than_random(records: Records) -> Finding:
     depths = by_depth(records)
@@ -101,9 +105,9 @@ def better_than_random(records: Records) -> Finding:
 
 @claim_lesion(
     "deeper",
-    sentence="The deeper the network, the larger the share of live blocks that can go together, smallest first, for at "
-    "most a point of accuracy.",
-    shown=TOGETHER,
+    sentence="The deeper the network, the larger the share of live blocks that can be removed together, smallest "
+    "perturbation first, for at most a point of accuracy.",
+    shown=REMOVED,
 )
 def deeper_networks_spare_more(records: Records) -> Finding:
     shares = by_depth(records)["together"]
@@ -120,9 +124,9 @@ def validated(epsilon: float) -> None:
     @claim(
         f"validated-{100 * epsilon:g}",
         OURS,
-        f"The depth at which the average is below {epsilon:g} is the smallest that is within half a point of the best "
-        f"accuracy, within a factor of {DOUBLE:g}.",
-        shown="practice#how-deep-to-go",
+        f"With a threshold of {epsilon:g}, the stopping rule is within a factor of {DOUBLE:g} of the validated depth: "
+        "the smallest within half a point of the best accuracy.",
+        shown=DEPTH,
         epsilon=epsilon,
     )
     def rule_agrees(sweep: Sweep, epsilon: float) -> Finding:
@@ -139,9 +143,8 @@ for each in EPSILONS:
 @claim(
     "moved",
     OURS,
-    "With a strong decay in place of none, the depth of the stopping rule moves by a larger factor than the smallest "
-    "depth that is within half a point of the best accuracy.",
-    shown="practice#how-deep-to-go",
+    "Strong decay instead of none moves the depth of the stopping rule by a larger factor than the validated depth.",
+    shown=DEPTH,
     about=FOLDERS,
 )
 def decay_moves_the_rule(records: Records) -> Finding:

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.decay import BY, gentle_trainings, published_networks, short_trainings, usual_trainings
+from report.decay import gentle_trainings, published_networks, usual_trainings
 from report.ledger import read_ledger
 from report.quantities import quantities
 from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
-BETWEEN = "Networks that others trained, weight decay, and predictions of what sets the exponent:"
+BETWEEN = "Networks that others trained, more time under weight decay, and predictions:"
 SHOWN = {  # subjects of the second table, by a part of their names, and the claims about them
     "published": ("exponent", "exponent-additions"),
     "mnist-more": ("more-decay",),
     "cifar10-more": ("more-decay",),
+    "cifar10-long": ("long",),
     "clock-steps": ("exponent-none", "exponent-most", "steps", "forgotten"),
-    "decay-": ("usual", "strong"),
-    "mechanism-": ("hits", "reasons"),
+    "mechanism-": ("hits",),
 }
 FIGURE = Path("book/_static/headline.svg")
 
@@ -33,22 +33,21 @@ def shipped(root: Path) -> dict[str, Sweep]:
 
 
 def table(sweeps: dict[str, Sweep], root: Path) -> str:
-    """A row per sweep in Markdown: what was run, its exponents from the ledger, its cost, and the command."""
+    """A row per sweep in Markdown: what was run, its exponent from the ledger, and the preset."""
     rows = read_ledger(root).set_index("id")
     lines: list[Iterable[str]] = []
     for name, sweep in sweeps.items():
         numbers = quantities(sweep)
-        before, after = (rows.loc[f"{name}/exponent-{moment}"] for moment in ("initialization", "end"))
+        after = rows.loc[f"{name}/exponent-end"]
         cells = {
-            "sweep": name,
+            "networks": sweep.label,
             "depths": ", ".join(map(str, sweep.depths)),
             "runs (diverged)": f"{numbers['runs']} ({numbers['diverged']})",
             "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
             "*T*": f"{numbers['clock']:.2f}",
-            "before training": f"{before['value']} ({before['interval']})",
-            "after training": f"{after['value']} ({after['interval']})",
+            "p after training": f"{after['value']} ({after['interval']})",
             "is it −1?": f"{after['verdict']}",
-            "command": f"`make sweep PRESET={sweep.preset}`" if sweep.preset else "–",
+            "preset": f"`{sweep.preset}`" if sweep.preset else "–",
         }
         lines += [cells.values()] if lines else [cells, ["---"] * len(cells), cells.values()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -69,8 +68,8 @@ def claims_table(root: Path) -> str:
 
 def digest(tables: Iterable[pd.DataFrame]) -> str:
     """Stands for the numbers in the figure."""
-    columns = [name + suffix for suffix in ("", "_shared") for name in ("exponent", "low", "high")]
-    text = ";".join(table[[*BY, *columns]].round(8).to_csv(index=False) for table in tables)
+    columns = ["clock", "exponent", "low", "high"]
+    text = ";".join(table[columns].round(8).to_csv(index=False) for table in tables)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -82,8 +81,9 @@ def with_results(readme: str, sweeps: dict[str, Sweep], root: Path) -> str:
 
 
 def headline_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Exponents of short trainings and of networks trained as usual, from the shipped records."""
-    return short_trainings(root / "results"), usual_trainings(load_sweeps(root / "results", own=False))
+    """Exponents of trainings on all images that reach their bar, and of gentle ones, from the shipped records."""
+    usual = usual_trainings(load_sweeps(root / "results", own=False))
+    return usual[usual["trained"]], gentle_trainings(root / "results")
 
 
 def draw_headline(root: Path, path: Path) -> None:
@@ -91,11 +91,10 @@ def draw_headline(root: Path, path: Path) -> None:
 
     from resperturb import figures
 
-    short, usual = headline_tables(root)
+    tables = headline_tables(root)
     with mpl.style.context(figures.STYLE):
-        others = published_networks(root / "results")
-        figure = figures.exponents_over_decay(short, usual, others, gentle_trainings(root / "results"))
-        figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest((short, usual))})
+        figure = figures.exponents_over_clock(*tables, published_networks(root / "results"))
+        figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest(tables)})
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from resperturb.errors import RecordError
 from resperturb.experiment.experiment import DATASET_DEFAULTS
 from resperturb.records.record import Record, records_in
 from resperturb.records.sweeps import TITLES
+from resperturb.records.words import choice_words
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WHERE = ("results", "again")  # parameters of a notebook that are none of the record's
@@ -92,17 +93,6 @@ def json_like(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def written(value: Any) -> str:
-    """A value as a reader would write it."""
-    if value is None:
-        return "none"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return ", ".join(map(written, value))
-    return str(value)
-
-
 def command_of(record: Record) -> str:
     """The papermill command that makes the record again: data set, depth and seed, and what differs from defaults."""
     notebook = notebook_of(record)
@@ -118,10 +108,10 @@ def command_of(record: Record) -> str:
 
 
 def differing(record: Record) -> list[str]:
-    """List the parameters that differ from the defaults, beside data set, depth and seed, with their values."""
+    """List in words the parameters that differ from the defaults, beside data set, depth and seed."""
     about = ("variant", "epsilon") if record.kind != "run" else ()  # what such a study is about
     return [
-        f"{parameter.name.replace('_', ' ')} {written(parameter.value)}"
+        choice_words(parameter.name, parameter.value)
         for parameter in parameters_of(record)
         if parameter.name not in HEADING + UNDECISIVE and (parameter.differs or parameter.name in about)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from report.claims import OURS, Finding, across, claim, exponent_is, truth
+from report.claims import OURS, Finding, across, claim, exponent_is
 from resperturb.analysis import study_tables
 from resperturb.analysis.study_tables import fit_column
 from resperturb.analysis.theory import VARIANTS, Variant
@@ -37,23 +37,10 @@ for each, way in VARIANTS.items():
         falls_as(each, way, way.exponent)
 
 
-@claim_start(
-    "overflow", OURS, "Without normalisation the state grows until float32 cannot hold it, before 1000 blocks."
-)
-def overflow(records: Records) -> Finding | None:
-    table = study_tables.initial_averages(records)
-    plain = table[table["variant"] == "plain"]
-    if plain.empty:
-        return None
-    lost = plain.loc[~plain["finite"].astype(bool), "blocks"]
-    value = f"from {lost.min()} blocks on" if len(lost) else f"not up to {plain['blocks'].max()} blocks"
-    return Finding(value, truth(bool(len(lost)) and lost.min() <= 1000))
-
-
 # ------------------------------------------------------------------------------------------- text
 
-claim_text = partial(claim, shown="text#the-average-against-depth", about="text")
-TOKENS = "training, what the blocks of a transformer add to a token, over its norm, falls as"
+claim_text = partial(claim, shown="others#transformers", about="text")
+TOKENS = "training, what the blocks of a transformer add to a token, relative to its norm, falls as"
 
 
 @claim_text("exponent-end", OURS, f"After {TOKENS} 1/L.", moment="end", claimed=-1.0)
@@ -64,7 +51,7 @@ def text_exponent(records: Records, moment: str, claimed: float) -> Finding:
     return exponent_is(fit_column(there, "layers", "scaled"), claimed)
 
 
-@claim_text("parts", OURS, "After training the MLP adds more than attention does, at every depth.")
+@claim_text("parts", OURS, "After training, the MLP adds more than attention at every depth.")
 def mlp_adds_more(records: Records) -> Finding:
     table = study_tables.text_averages(records)
     end = table[table["moment"] == "end"].groupby(["layers", "part"])["scaled"].mean().unstack()

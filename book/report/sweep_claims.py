@@ -11,6 +11,7 @@ import numpy as np
 from report.claims import (
     ANSWERS,
     HAUSER,
+    HOLDS,
     NOT,
     OPEN,
     OURS,
@@ -37,8 +38,16 @@ from resperturb.records.sweeps import Sweep, differences, main_sweeps
 MISSED = "networks miss their bar"  # so that they answer nothing about usual training
 SMALL = 0.1  # a scaled perturbation below this is small beside the state; the paper names no number
 FACTOR = 1.25  # a predicted number this near the measured one is near it
-EXPONENTS = "scaling#all-exponents"
-SPREAD_SHOWN = "per_block#how-it-is-spread-over-the-blocks"
+LONGER = 5  # times as many epochs
+RECORDS = "scaling#what-the-records-say"
+PER_BLOCK = "per_block#what-the-records-say"
+
+
+def if_trained(found: Finding, *sweeps: Sweep) -> Finding:
+    """A finding about usual training; open where networks miss their bar of accuracy."""
+    if all(bar_met(sweep.records) for sweep in sweeps):
+        return found
+    return Finding(f"{found.value}, but {MISSED}", OPEN, found.interval)
 
 
 def tests_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> dict[str, Any]:
@@ -51,20 +60,19 @@ def tests_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> dict[str, Any]:
     "exponent-end",
     HAUSER,
     "After training, the average scaled perturbation is inversely proportional to the number of blocks.",
-    shown=EXPONENTS,
+    shown=RECORDS,
 )
 def inverse_proportion(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
     slope, tests = fit_runs(sweep.records), tests_of(sweep, sweeps)
-    if not tests["trained"]:
-        return Finding(f"{exponent_words(slope)}, but {MISSED}", OPEN, interval(slope))
-    return Finding(exponent_words(slope), ANSWERS[tests["answer"]], interval(slope))
+    return if_trained(Finding(exponent_words(slope), ANSWERS[tests["answer"]], interval(slope)), sweep)
 
 
 @claim(
     "one-power",
     OURS,
-    f"One power of the depth describes it: neither a bend nor lack of fit is significant at {LEVEL:.0%}.",
-    shown=EXPONENTS,
+    f"After training, one power of the depth describes the averages: tests at {LEVEL:.0%} find no bend and no lack of "
+    "fit.",
+    shown=RECORDS,
 )
 def one_power(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding | None:
     tests = tests_of(sweep, sweeps)
@@ -77,9 +85,9 @@ def one_power(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding | None:
 @claim(
     "trained",
     OURS,
-    "The networks are trained as the plan asks: accurate enough at every depth, none much less than a shallower one, "
-    "and no depth lost.",
-    shown="scaling#depth-by-depth",
+    "The networks are trained as the plan asks: accurate enough at every depth, hardly less accurate when deeper, and "
+    "no depth is lost to divergence.",
+    shown=RECORDS,
 )
 def trained_as_planned(sweep: Sweep) -> Finding:
     accuracy = accuracy_by_depth(sweep.records)
@@ -89,7 +97,7 @@ def trained_as_planned(sweep: Sweep) -> Finding:
     return Finding(value, truth(bar_met(sweep.records)))
 
 
-@claim("alive", OURS, "Every block adds something that depends on the image.", shown="scaling#depth-by-depth")
+@claim("alive", OURS, "Every block is alive: what it adds depends on the image.", shown=RECORDS)
 def every_block_alive(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
     share = tests_of(sweep, sweeps)["alive"]
     return Finding(f"at least {share:.0%}", truth(share == 1))
@@ -99,7 +107,7 @@ def every_block_alive(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
     "smaller",
     HAUSER,
     "Large enough networks learn a perturbation from identity: in the deepest, training makes the average smaller.",
-    shown="scaling#depth-by-depth",
+    shown=RECORDS,
 )
 def smaller_than_before(sweep: Sweep) -> Finding:
     deepest = [record for record in sweep.finished if record.blocks == sweep.depths[-1]]
@@ -113,7 +121,7 @@ def smaller_than_before(sweep: Sweep) -> Finding:
     "exponent-initialization",
     SOURCE["initialization"],
     "Before training, the average scaled perturbation falls as 1/√L.",
-    shown=EXPONENTS,
+    shown=RECORDS,
 )
 def root_before_training(sweep: Sweep) -> Finding:
     return exponent_is(fit_runs(sweep.records, "initialization"), -0.5)
@@ -122,8 +130,8 @@ def root_before_training(sweep: Sweep) -> Finding:
 @claim(
     "initial-curve",
     OURS,
-    "Before training, it is at every depth what theory gives from the first block, within a tenth.",
-    shown=EXPONENTS,
+    "Before training, the average at every depth is within a tenth of what theory predicts from the first block.",
+    shown=RECORDS,
 )
 def initial_curve(sweep: Sweep) -> Finding | None:
     if sweep.block != "preactivation":
@@ -138,8 +146,8 @@ def initial_curve(sweep: Sweep) -> Finding | None:
 @claim(
     "sections",
     OURS,
-    f"The exponent is the same in every section, within {SMALLEST}.",
-    shown="scaling#section-by-section",
+    f"Every section has the exponent of the whole network, within {SMALLEST}.",
+    shown=RECORDS,
 )
 def one_for_all_sections(sweep: Sweep) -> Finding:
     slopes, whole = section_slopes(sweep), fit_runs(sweep.records)
@@ -153,7 +161,12 @@ def section_slopes(sweep: Sweep) -> list[Slope]:
     return [profiles.fit_measure(sweep.records, section=section) for section in profiles.section_numbers(sweep.records)]
 
 
-@claim("conventions", OURS, f"No convention moves the exponent by more than {SMALLEST}.", shown="conventions#one-table")
+@claim(
+    "conventions",
+    OURS,
+    f"No way of averaging moves the exponent by more than {SMALLEST}.",
+    shown="method#does-the-way-of-averaging-decide",
+)
 def conventions_agree(sweep: Sweep) -> Finding:
     table = conventions.convention_table(sweep)
     furthest = conventions.largest_shift(table)
@@ -163,14 +176,22 @@ def conventions_agree(sweep: Sweep) -> Finding:
 
 
 @claim(
-    "largest", OURS, f"In the deepest network every block is a small perturbation, below {SMALL}.", shown=SPREAD_SHOWN
+    "largest",
+    OURS,
+    f"In the deepest network every block adds less than {SMALL} of the size of its state.",
+    shown=PER_BLOCK,
 )
 def small_everywhere(sweep: Sweep) -> Finding:
     largest = profiles.concentration_table(sweep.records)["largest"].iloc[-1]
     return Finding(f"{largest:.2g} at {sweep.depths[-1]}", truth(largest < SMALL))
 
 
-@claim("half", OURS, "Training concentrates it: half of the sum is in fewer blocks than before.", shown=SPREAD_SHOWN)
+@claim(
+    "half",
+    OURS,
+    "Training concentrates the work: half of the sum over blocks comes from fewer blocks than before.",
+    shown=PER_BLOCK,
+)
 def concentrated(sweep: Sweep) -> Finding:
     before, after = (profiles.concentration_table(sweep.records, m)["half"].iloc[-1] for m in ("initialization", "end"))
     return Finding(f"{after:.3g} of {sweep.depths[-1]}; before training {before:.3g}", truth(after < before))
@@ -179,9 +200,9 @@ def concentrated(sweep: Sweep) -> Finding:
 @claim(
     "idle",
     OURS,
-    "With depth the median block shrinks faster than the mean, and the largest block slower "
-    "(exponents: largest, mean, median).",
-    shown=SPREAD_SHOWN,
+    "With depth, the median block shrinks faster than the mean, and the largest block more slowly (exponents: largest, "
+    "mean, median).",
+    shown=PER_BLOCK,
 )
 def idle_majority(sweep: Sweep) -> Finding:
     table = profiles.concentration_table(sweep.records)
@@ -193,9 +214,9 @@ def idle_majority(sweep: Sweep) -> Finding:
 @claim(
     "along",
     OURS,
-    "After training, perturbations point along the state: the mean cosine is positive in every section of the "
+    "After training, perturbations point along the state: their mean cosine is positive in every section of the "
     "deepest networks.",
-    shown="per_block#the-direction",
+    shown=PER_BLOCK,
     column="cosine",
 )
 def in_every_section(sweep: Sweep, column: str) -> Finding:
@@ -208,9 +229,9 @@ def in_every_section(sweep: Sweep, column: str) -> Finding:
 claim(
     "successive",
     OURS,
-    "After training, successive perturbations point the same way: the mean cosine is positive in every section of "
-    "the deepest networks.",
-    shown="per_block#the-direction",
+    "After training, successive blocks push the same way: the mean cosine is positive in every section of the deepest "
+    "networks.",
+    shown=PER_BLOCK,
     column="successive",
 )(in_every_section)
 
@@ -218,8 +239,8 @@ claim(
 @claim(
     "transitions",
     OURS,
-    "Transitions add more, beside the state they project, than any block does.",
-    shown="per_block#at-the-transitions",
+    "Relative to the state, transitions add more than any block does.",
+    shown=PER_BLOCK,
 )
 def transitions_are_large(sweep: Sweep) -> Finding | None:
     table = profiles.transition_table(sweep.records)
@@ -234,8 +255,8 @@ def transitions_are_large(sweep: Sweep) -> Finding | None:
 @claim(
     "absolute-after",
     OURS,
-    f"After training the absolute perturbation falls with depth as the scaled one does, within {SMALLEST}.",
-    shown="per_block#both-measures-against-depth",
+    f"After training, the absolute perturbation has the exponent of the scaled one, within {SMALLEST}.",
+    shown=PER_BLOCK,
 )
 def absolute_as_scaled_after(sweep: Sweep) -> Finding:
     absolute, scaled = (profiles.fit_measure(sweep.records, column) for column in ("perturbation_norm", "scaled"))
@@ -246,9 +267,9 @@ def absolute_as_scaled_after(sweep: Sweep) -> Finding:
 @claim(
     "left-out-beyond",
     OURS,
-    "The stopping rule finds the depth of a network outside the range it was given (the shallowest and the deepest "
-    f"left out), within a factor of {FACTOR}.",
-    shown="stopping_rule#a-depth-left-out",
+    "From the other depths, the stopping rule predicts the shallowest and the deepest one, within a factor of "
+    f"{FACTOR}.",
+    shown="practice#how-deep-to-go",
 )
 def left_out(sweep: Sweep) -> Finding:
     table = curves.leave_one_out(sweep.records)
@@ -260,9 +281,9 @@ def left_out(sweep: Sweep) -> Finding:
 @claim(
     "accuracy-beyond",
     OURS,
-    "The stopping rule can be used to decide the depth: beyond the depth at which the average has halved since the "
-    "shallowest, accuracy gains no more than a point.",
-    shown="stopping_rule#is-it-a-good-rule",
+    "The stopping rule can decide the depth: once the average is half of the shallowest network's, more blocks gain no "
+    "more than a point of accuracy.",
+    shown="practice#how-deep-to-go",
 )
 def no_better_beyond(sweep: Sweep) -> Finding | None:
     averages = fit_power_law(sweep.records, replicates=2).averages
@@ -280,33 +301,31 @@ def no_better_beyond(sweep: Sweep) -> Finding | None:
     "kind",
     OURS,
     f"{{kind}} blocks have the exponent of {{usual}} blocks after training, within {SMALLEST}.",
-    shown=EXPONENTS,
+    shown=RECORDS,
     about="kind",
 )
 @claim(
     "sensitivity",
     OURS,
-    f"With {{changes}}, the exponent after training is the same, within {SMALLEST}.",
-    shown="choices#what-a-change-does",
+    f"With {{changes}}, the exponent after training stays the same, within {SMALLEST}.",
+    shown="method#do-our-choices-decide",
     about="sensitivity",
 )
 def same_exponent(sweep: Sweep, base: Sweep) -> Finding | None:
     slopes = shared_slopes(sweep, base)
-    if slopes is None or set(differences(sweep, base)) == {"weight_decay"}:  # which is test 4 of the plan, below
-        return None
+    if slopes is None or set(differences(sweep, base)) == {"weight_decay"} or trained_longer(sweep, base):
+        return None  # each has a claim of its own, below
     value = " against ".join(map(exponent_words, slopes))
     moved, low, high = difference(*slopes)
-    word = within(moved, low, high, SMALLEST)
-    if not (bar_met(sweep.records) and bar_met(base.records)):  # of networks that have not learned, it says nothing
-        value, word = f"{value}, but {MISSED}", OPEN
-    return Finding(value, word, f"moved by {low:+.2f} to {high:+.2f}".replace("-", "−"))
+    ends = f"moved by {low:+.2f} to {high:+.2f}".replace("-", "−")
+    return if_trained(Finding(value, within(moved, low, high, SMALLEST), ends), sweep, base)
 
 
 @claim(
     "decay",
     OURS,
-    f"In the main recipe the decay, beside none, matters for the exponent, on the depths of both: it moves it by more "
-    f"than {SMALLEST} (test 4 of the plan).",
+    f"In the main recipe, the usual decay moves the exponent by more than {SMALLEST} compared with none, on the depths "
+    "of both (test 4 of the plan).",
     shown="decay#what-the-records-say",
     about="sensitivity",
 )
@@ -314,16 +333,13 @@ def decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
     slopes = shared_slopes(sweep, base)
     if slopes is None or differences(sweep, base).keys() != {"weight_decay"} or sweep.identity["weight_decay"]:
         return None
-    found = matters(slopes[1], slopes[0], quantities(base)["clock"])
-    if bar_met(sweep.records) and bar_met(base.records):
-        return found
-    return Finding(f"{found.value}, but {MISSED}", OPEN, found.interval)
+    return if_trained(matters(slopes[1], slopes[0], quantities(base)["clock"]), sweep, base)
 
 
 @claim(
     "more-decay",
     HAUSER,
-    "By the main recipe with more weight decay the average is inversely proportional to the number of blocks.",
+    "With more weight decay in the main recipe, the average is inversely proportional to the number of blocks.",
     shown="scaling#more-time-under-decay",
     about="sensitivity",
 )
@@ -332,19 +348,56 @@ def proportion_with_more_decay(sweep: Sweep, base: Sweep) -> Finding | None:
         return None
     if sweep.identity["weight_decay"] <= base.identity["weight_decay"]:
         return None
+    return proportion_at_its_clock(sweep)
+
+
+@claim(
+    "long",
+    HAUSER,
+    "In CIFAR-10 trainings five times as long, with the usual decay, the average is inversely proportional to the "
+    "number of blocks.",
+    shown="scaling#longer-training",
+    about="sensitivity",
+)
+def proportion_in_longer_training(sweep: Sweep, base: Sweep) -> Finding | None:
+    return proportion_at_its_clock(sweep) if trained_longer(sweep, base) else None
+
+
+@claim(
+    "long-moves",
+    OURS,
+    f"Training five times as long makes the exponent steeper by more than {SMALLEST}, on the depths of both.",
+    shown="scaling#longer-training",
+    about="sensitivity",
+)
+def longer_training_moves_it(sweep: Sweep, base: Sweep) -> Finding | None:
+    slopes = shared_slopes(sweep, base)
+    if slopes is None or not trained_longer(sweep, base):
+        return None
+    moved, low, high = difference(*slopes)
+    word = HOLDS if high < -SMALLEST else NOT if low > -SMALLEST else OPEN
+    return if_trained(Finding(signed(moved), word, f"{signed(low)} to {signed(high)}"), sweep, base)
+
+
+def trained_longer(sweep: Sweep, base: Sweep) -> bool:
+    """Whether a sweep of CIFAR-10 was trained five times as long as its base, with all else alike."""
+    usual = base.identity["epochs"]
+    return sweep.dataset == "cifar10" and differences(sweep, base) == {"epochs": (LONGER * usual, usual)}
+
+
+def proportion_at_its_clock(sweep: Sweep) -> Finding:
+    """The finding on an exponent of -1, with the time under weight decay."""
     found = exponent_is(fit_runs(sweep.records), CLAIMED)
     value = f"{found.value} at {clock_words(quantities(sweep)['clock'])}"
-    if not bar_met(sweep.records):
-        return Finding(f"{value}, but {MISSED}", OPEN, found.interval)
-    return Finding(value, found.verdict, found.interval)
+    return if_trained(Finding(value, found.verdict, found.interval), sweep)
 
 
 @claim(
     "shifted",
     OURS,
-    "After training a shifted inverse, c/(L + b), which becomes 1/L in deep networks, describes the average as well as "
-    "a power of L does, or better: AICc is larger by less than 2.",
-    shown="scaling#which-curve",
+    "A shifted inverse c/(L + b), which becomes 1/L in deep networks, describes the averages as well as a power of L "
+    "does (AICc larger by less than 2).",
+    shown=RECORDS,
 )
 def shifted_inverse(sweep: Sweep) -> Finding | None:
     return as_good_as_a_power(sweep.finished)

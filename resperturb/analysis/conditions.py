@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from resperturb.analysis.profiles import participation_ratio
 from resperturb.analysis.slope_tests import LEVEL, answer, curvature, fit_slope, holm, lack_of_fit
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record
@@ -32,9 +33,8 @@ def alive(record: Record, moment: str = "end") -> np.ndarray:
 
 
 def participation(record: Record, moment: str = "end") -> float:
-    """How many blocks share the work evenly: (sum of s)^2 / sum of s^2 over the blocks' scaled perturbations s."""
-    scaled = record.blocks_at(moment)["scaled"].to_numpy()
-    return float(scaled.sum() ** 2 / (scaled**2).sum())
+    """The :func:`resperturb.analysis.profiles.participation_ratio` of a run's blocks."""
+    return participation_ratio(record.blocks_at(moment)["scaled"].to_numpy())
 
 
 def accuracy_by_depth(records: Iterable[Record]) -> pd.Series:

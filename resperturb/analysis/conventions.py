@@ -70,7 +70,7 @@ def mean_under(name: str, *, means_first: bool = False) -> Reduction:
 def all_conventions(sweep: Sweep) -> tuple[Convention, ...]:
     """All conventions, ours first; one for every section."""
     return (
-        Convention(OUR_CONVENTION, "ratio for each test image, then mean over images and blocks", mean_of("scaled")),
+        Convention(OUR_CONVENTION, "ratio for each image, then mean over images and blocks", mean_of("scaled")),
         Convention("ratio of means", "mean norms over images first, then their ratio in each block", ratio_of_means),
         Convention("ratio of sums", "norms summed over images and blocks, then one ratio", ratio_of_sums),
         Convention("median image", "the median over images in place of the mean", mean_of("scaled_q50")),
@@ -117,30 +117,3 @@ def convention_table(sweep: Sweep, moment: str = "end") -> pd.DataFrame:
 def largest_shift(table: pd.DataFrame) -> pd.Series:
     """The row of a convention table that moves the exponent furthest."""
     return table.iloc[int(table["moved by"].abs().to_numpy().argmax())]
-
-
-def empty_channels(sweep: Sweep) -> dict[str, object] | None:
-    """Find the block where the mean of the channels' ratios is furthest above the ratio of their mean norms.
-
-    A mean of ratios far above the ratio of means can only come from channels that are nearly empty.
-    """
-    found: list[tuple[float, float, Record, int]] = []
-    for record in sweep.finished:
-        table = blocks_under(record, "per channel")
-        if not table.empty:
-            means = (table["perturbation_norm"] / table["state_norm"]).to_numpy()
-            ratios = table["scaled"].to_numpy()
-            worst = int((ratios / means).argmax())
-            found.append((float(ratios[worst]), float(means[worst]), record, int(table["block"].iloc[worst])))
-    if not found:
-        return None
-    ratio, together, record, block = max(found, key=lambda row: row[0] / row[1])
-    return {
-        "sweep": sweep.name,
-        "blocks": record.blocks,
-        "seed": record.seed,
-        "block": block,
-        "mean of ratios": ratio,
-        "ratio of means": together,
-        "times": ratio / together,
-    }

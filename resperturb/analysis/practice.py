@@ -122,7 +122,7 @@ LOGGED = {
     "alive": "share of live blocks",
     "sharing": "sharing",
     "cosine": "cosine of successive steps",
-    "memory": "left of the first weights",
+    "memory": "initial weights left",
 }
 """The five quantities that are worth logging, by column of :func:`logged`."""
 

@@ -64,6 +64,11 @@ def blocks_for_share(scaled: np.ndarray, share: float) -> int:
     return int(np.searchsorted(largest_first, share * largest_first[-1] * (1 - 1e-12)) + 1)
 
 
+def participation_ratio(scaled: np.ndarray) -> float:
+    """How many blocks share the work evenly: (sum of s)^2 / sum of s^2 over the blocks' scaled perturbations s."""
+    return float(scaled.sum() ** 2 / (scaled**2).sum())
+
+
 def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
     """Concentration of the average over the blocks: one row a depth, mean over seeds.
 
@@ -72,11 +77,13 @@ def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.Da
 
     Returns:
         Columns blocks; mean, median and largest (of the blocks' scaled perturbations); half and nine_tenths (the
-        fewest blocks with that share of their sum).
+        fewest blocks with that share of their sum); shared (the participation ratio, as a share of all blocks) and
+        rooted (what it is where block l adds 1/sqrt(l) of its state, as in theory before training).
     """
     rows = []
     for record in finished(records):
         scaled = record.blocks_at(moment)["scaled"].to_numpy()
+        rooted = np.arange(1, record.blocks + 1) ** -0.5
         rows.append(
             {
                 "blocks": record.blocks,
@@ -85,6 +92,8 @@ def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.Da
                 "largest": scaled.max(),
                 "half": blocks_for_share(scaled, 0.5),
                 "nine_tenths": blocks_for_share(scaled, 0.9),
+                "shared": participation_ratio(scaled) / record.blocks,
+                "rooted": participation_ratio(rooted) / record.blocks,
             }
         )
     return mean_over_seeds(rows, "blocks")
@@ -144,39 +153,11 @@ def transition_table(records: Iterable[Record], moment: str = "end") -> pd.DataF
     return mean_over_seeds(rows, "blocks", "into") if rows else pd.DataFrame(columns=columns)
 
 
-def image_variation(record: Record, column: str, moment: str = "end") -> float:
-    """The coefficient of variation of a measure over images, averaged over blocks."""
-    table = record.blocks_at(moment)
-    return float((table[f"{column}_std"] / table[column]).mean())
-
-
-def state_correlation(record: Record, column: str, moment: str = "end") -> float:
-    """The correlation over blocks of the logarithms of a measure and of the norm of the state."""
-    table = record.blocks_at(moment)
-    return float(np.corrcoef(np.log(table["state_norm"]), np.log(table[column]))[0, 1])
-
-
 def measure_table(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a moment and measure.
-
-    Returns:
-        Columns moment; measure; exponent, low, high (over depth); images (coefficient of variation over images);
-        stream (correlation with the norm of the state over blocks, NaN for that norm itself). The last two are of the
-        deepest networks, mean over seeds.
-    """
+    """One row a moment and measure: columns moment; measure; exponent, low, high (over depth), bent."""
     kept = finished(records)
-    deepest = [record for record in kept if record.blocks == max(r.blocks for r in kept)]
-    rows = []
-    for moment in ("initialization", "end"):
-        for column, name in MEASURE_NAMES.items():
-            stream = [state_correlation(r, column, moment) for r in deepest] if column != "state_norm" else [np.nan]
-            rows.append(
-                {
-                    "moment": moment,
-                    "measure": name,
-                    **fit_measure(kept, column, moment).columns,
-                    "images": np.mean([image_variation(record, column, moment) for record in deepest]),
-                    "stream": np.mean(stream),
-                }
-            )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {"moment": moment, "measure": name, **fit_measure(kept, column, moment).columns}
+        for moment in ("initialization", "end")
+        for column, name in MEASURE_NAMES.items()
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,7 @@ from resperturb.analysis.conditions import accuracy_by_depth, bar_met
 from resperturb.analysis.slope_tests import Slope, difference, fit_runs
 from resperturb.errors import ScalingError
 from resperturb.records.sweeps import Sweep, sensitivity_sweeps
-
-FIELD_NAMES = {"block": "block kind", "normalization": "normalisation", "branch_scale": "factor on the branch"}
+from resperturb.records.words import choice_words
 
 
 def shared_slopes(sweep: Sweep, base: Sweep, moment: str = "end") -> tuple[Slope, Slope] | None:
@@ -45,7 +43,7 @@ def sensitivity_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
             {
                 "sweep": name,
                 "base": base.name,
-                "varied": varied_words({field: given for field, (given, _) in fields.items()}),
+                "varied": " and ".join(choice_words(field, given) for field, (given, _) in fields.items()),
                 "runs": len(sweep.records),
                 "accuracy": accuracy_by_depth(sweep.records).min(),
                 "trained": bar_met(sweep.records),
@@ -58,8 +56,3 @@ def sensitivity_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def varied_words(fields: dict[str, Any]) -> str:
-    """The fields that differ, in words."""
-    return ", ".join(f"{FIELD_NAMES.get(name, name.replace('_', ' '))} {value}" for name, value in fields.items())

@@ -68,15 +68,6 @@ def curve_cells(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def local_cells(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row each sweep: the exponents of :func:`resperturb.analysis.slope_tests.local_exponents` in words."""
-    words = {
-        name: ", ".join(f"{a} to {b}: {signed(p)}" for a, b, p in table.itertuples(index=False))
-        for name, table in tables.items()
-    }
-    return pd.DataFrame({"sweep": words.keys(), "from depth to depth": words.values()})
-
-
 def interval(law: Slope | PowerLaw) -> str:
     """The exponent's interval in words, with enough digits to tell its ends apart."""
     digits = 2 if law.high - law.low >= 0.02 else 3

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import ConnectionPatch
 
+from resperturb.analysis.slope_tests import SMALLEST
 from resperturb.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SERIES, close, draw_intervals
 
-ACCOUNTS = {"exponent": "this book's account", "decay-decides": "decay decides", "two-parts": "two parts"}
+ACCOUNTS = {"exponent": "This book's account", "decay-decides": "Rival: decay decides", "two-parts": "Rival: two parts"}
+OUTCOME_STYLE: dict[str, dict[str, Any]] = {
+    "hit": {"color": BLUE, "markersize": 5},
+    "miss": {"color": ORANGE, "marker": "X", "markersize": 8},
+    "not counted": {"color": INK, "markersize": 5, "markerfacecolor": "none"},
+}
 FACTOR_LABELS = {"displacement": "displacement", "straightness": "straightness", "growth": "growth"}
 PRESET_STYLE = {
-    "mechanism-mnist": {"color": ORANGE, "marker": "s", "label": "MNIST"},
-    "mechanism-second": {"color": PURPLE, "marker": "o", "label": "MNIST, second round"},
-    "mechanism-cifar10": {"color": GREEN, "marker": "^", "label": "CIFAR-10"},
-    "cifar10-zero": {"color": BLUE, "marker": "D", "label": "CIFAR-10, main recipe"},
+    "mechanism-mnist": {"marker": "o", "label": "MNIST, first round"},
+    "mechanism-second": {"marker": "s", "label": "MNIST, second round"},
+    "mechanism-cifar10": {"marker": "^", "label": "CIFAR-10"},
+    "cifar10-zero": {"marker": "D", "label": "CIFAR-10, main recipe"},
 }
 
 
@@ -32,7 +42,7 @@ def paths_of_steps(paths: pd.DataFrame) -> Figure:
             color = style["color"]
             axes.plot(path["x"], path["y"] + height, color=color, marker=".", markersize=5, linewidth=1.2)
             axes.plot([0, 1], [height, height], "o", color=INK, markersize=6, markerfacecolor="none")
-            axes.annotate(f"{count} steps", (0, height), (-8, -4), textcoords="offset points", color=color, ha="right")
+            axes.annotate(f"{count} steps", (1, height), (10, -4), textcoords="offset points", color=color)
         axes.set(title=title, xlabel="way from start to end", yticks=[], xticks=[0, 1], xticklabels=["0", "$D$"])
         axes.set_aspect("equal")
         axes.spines["left"].set_visible(False)
@@ -40,25 +50,75 @@ def paths_of_steps(paths: pd.DataFrame) -> Figure:
 
 
 def predicted_against_measured(table: pd.DataFrame) -> Figure:
-    """Measured exponents over predicted ones, a panel for each account; a band within 0.1 of the diagonal. Open: known
-    beforehand, or short of the plan's accuracy. From :func:`resperturb.analysis.mechanism.prediction_table`."""
-    figure, all_axes = plt.subplots(1, 3, figsize=(8.4, 3.4), sharex=True, sharey=True)
-    span = np.array([-1.15, -0.4])
-    for axes, (name, title) in zip(all_axes, ACCOUNTS.items(), strict=True):
+    """Measured exponents over predicted ones with a band of hits, large for this book's account, small for its rivals.
+
+    Misses are crosses, named where the account is concerned; what does not count is open. Points of one prediction
+    stand side by side. From :func:`resperturb.analysis.mechanism.prediction_table`."""
+    figure = plt.figure(figsize=(5.2, 7.2), layout="constrained")
+    rows: list[Any] = [["exponent"] * 7 + ["names"] * 5, ["decay-decides"] * 6 + ["two-parts"] * 6]
+    places = figure.subplot_mosaic(rows, height_ratios=(1.6, 1))
+    names = places.pop("names")
+    table = table.sort_values("measured", ignore_index=True)
+    span, heights = np.array([-1.08, -0.42]), (-1.35, -0.35)
+    for name, axes in places.items():
         axes.plot(span, span, color=INK, linewidth=1)
-        axes.fill_between(span, span - 0.1, span + 0.1, color=INK, alpha=0.2, linewidth=0)
+        axes.fill_between(span, span - SMALLEST, span + SMALLEST, color=INK, alpha=0.2, linewidth=0)
+        alike = table.groupby(name)[name]
+        aside = alike.cumcount() - (alike.transform("size") - 1) / 2
+        place = table[name] + aside * np.minimum(0.012, 0.1 / alike.transform("size"))
+        outcome = outcomes(table, name)
         for preset, style in PRESET_STYLE.items():
-            for counts in (True, False):
-                part = table[(table["preset"] == preset) & (table["counts"] == counts)]
-                face = {"label": style["label"]} if counts else {"markerfacecolor": "none", "label": None}
-                drawn: dict[str, Any] = {**style, **face, "linestyle": "none", "markersize": 5, "elinewidth": 0.8}
-                if len(part):
-                    draw_intervals(axes, part[name], part["measured"], part["low"], part["high"], **drawn)
-        axes.set(title=title, xlabel="predicted", xlim=span, ylim=(-1.35, -0.35))
-    all_axes[0].set_ylabel("measured")
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.06, 1), ncols=3)
-    return close(figure)
+            for word, look in OUTCOME_STYLE.items():
+                those = (table["preset"] == preset) & (outcome == word)
+                if those.any():
+                    part = table[those]
+                    marker = {"marker": style["marker"], "linestyle": "none", "elinewidth": 0.8, **look}
+                    draw_intervals(axes, place[those], part["measured"], part["low"], part["high"], **marker)
+        axes.set(title=ACCOUNTS[name], xlabel="predicted", xlim=span, ylim=heights)
+        if name == "exponent":
+            table["place"] = place
+            name_misses(axes, names, table[outcome == "miss"])
+    places["exponent"].set_ylabel("measured")
+    places["decay-decides"].set_ylabel("measured")
+    places["two-parts"].tick_params(labelleft=False)
+    shapes = [style for preset, style in PRESET_STYLE.items() if (table["preset"] == preset).any()]
+    looks = [{"marker": "o", **look, "label": word} for word, look in OUTCOME_STYLE.items()]
+    looks += [{"color": INK, **style} for style in shapes]
+    figure.legend(
+        handles=[Line2D([], [], linestyle="none", **look) for look in looks], loc="outside upper left", ncols=2
+    )
+    plt.close(figure)
+    return figure
+
+
+def name_misses(axes: Axes, beside: Axes, misses: pd.DataFrame) -> None:
+    """Write the conditions of misses, in order of their measured exponents, beside their panel, with lines to them."""
+    beside.set(xlim=(0, 1), ylim=axes.get_ylim())
+    beside.axis("off")
+    color = OUTCOME_STYLE["miss"]["color"]
+    words = [textwrap.fill(name, 27) for name in misses["condition"]]
+    sizes = np.array([0.03 + 0.045 * (1 + text.count("\n")) for text in words])
+    heights = spread_out(misses["measured"].to_numpy(), sizes / max(1, sizes.sum()))
+    for place, measured, height, text in zip(misses["place"], misses["measured"], heights, words, strict=True):
+        line = ConnectionPatch((place, measured), (0, height), "data", "data", axesA=axes, axesB=beside, color=color)
+        line.set(linewidth=0.6, alpha=0.6)
+        line.set_in_layout(False)
+        beside.add_artist(line)
+        beside.text(0.02, height, text, color=color, fontsize=9, va="center", linespacing=1).set_in_layout(False)
+
+
+def outcomes(table: pd.DataFrame, account: str) -> pd.Series:
+    """Hit or miss of every condition's prediction by one account, or that it does not count."""
+    near = (table[account] - table["measured"]).abs() <= SMALLEST
+    return near.map({True: "hit", False: "miss"}).where(table["counts"].astype(bool), "not counted")
+
+
+def spread_out(heights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Sorted middles of boxes of these sizes, moved about their common middle so that no box covers another."""
+    moved = heights.astype(float).copy()
+    for place in range(1, len(moved)):
+        moved[place] = max(moved[place], moved[place - 1] + (sizes[place - 1] + sizes[place]) / 2)
+    return moved - (moved - heights).mean() if len(moved) else moved
 
 
 def factor_slopes(table: pd.DataFrame) -> Figure:

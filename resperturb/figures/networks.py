@@ -12,7 +12,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.figures.runs import draw_blocks
-from resperturb.figures.style import MEASURE_LABEL, SERIES, STYLE, block_axis, close
+from resperturb.figures.style import (
+    MEASURE_LABEL,
+    MOMENT_STYLE,
+    SERIES,
+    STYLE,
+    block_axis,
+    close,
+    legend_of_all,
+    panels,
+)
 from resperturb.records.record import blocks_of
 
 
@@ -35,6 +44,28 @@ def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
     else:
         axes.set(xlabel="relative position of the block", xlim=(0, 1), ylabel=MEASURE_LABEL["scaled"])
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(SERIES))  # above, since lines cross all of it
+    return close(figure)
+
+
+def network_panels(networks: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
+    """The scaled perturbation over the blocks, a panel for each network and a line for each of its states.
+
+    States are "random weights" or "trained", and their tables those of `resperturb.measure`; a line is broken where
+    a transition joins two sections."""
+    styles = {"random weights": MOMENT_STYLE["initialization"], "trained": MOMENT_STYLE["end"]}
+    figure, all_axes = panels(
+        [f"{name}, {len(blocks_of(next(iter(states.values()))))} blocks" for name, states in networks.items()], 2.5
+    )
+    for axes, states in zip(all_axes, networks.values(), strict=True):
+        for state, table in states.items():
+            draw_blocks(axes, blocks_of(table), "scaled", {**styles[state], "label": state})
+        block_axis(axes, "")
+        axes.set_yscale("log")
+        axes.set_yticks([0.1, 0.2, 0.5, 1, 2], labels=["0.1", "0.2", "0.5", "1", "2"])
+        axes.yaxis.set_minor_formatter("")
+    for axes in all_axes[::2]:
+        axes.set_ylabel(MEASURE_LABEL["scaled"])
+    legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
 

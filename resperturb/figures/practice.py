@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.analysis.conditions import accuracy_by_depth
+from resperturb.analysis.power_law import PowerLaw
 from resperturb.analysis.practice import LOGGED
-from resperturb.figures.style import INK, MEASURE_LABEL, SERIES, close, depth_axis, legend_of_all, panels, style_of
+from resperturb.figures.style import (
+    DEPTH,
+    INK,
+    MEASURE_LABEL,
+    SERIES,
+    close,
+    depth_axis,
+    legend_of_all,
+    panels,
+    style_of,
+)
 from resperturb.records.sweeps import TITLES, Sweep
 
 WAYS = {"scaled": "smallest scaled perturbation", "added loss": "least loss alone", "random": "at random"}
@@ -20,7 +33,7 @@ AT_RANDOM: dict[str, Any] = {"color": INK, "marker": "x", "linestyle": (0, (1, 2
 
 
 def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """The loss that each block's absence adds over its scaled perturbation; a mark for each block, open if it is dead.
+    """The loss that removing a block adds over its scaled perturbation; a mark for each block, open if it is dead.
 
     `tables`: "blocks" of records of the study of lesions, one below the other, by the title of their panel.
     """
@@ -37,8 +50,9 @@ def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
         panel.set_xlim(min(low, 0.08), max(high, 1.2))  # some whole power of ten is on the axis
         panel.set_yscale("symlog", linthresh=1e-3)
     for panel in axes[::2]:
-        panel.set_ylabel("loss that its absence adds")
-    legend_of_all(figure, axes[0], 3)
+        panel.set_ylabel("loss added by removal")
+    axes[0].plot([], [], "o", color=INK, markerfacecolor="none", label="dead")
+    legend_of_all(figure, axes[0], 4)
     return close(figure)
 
 
@@ -66,39 +80,58 @@ def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return close(figure)
 
 
-def accuracy_over_depth(sweeps: Mapping[str, Sweep], choices: pd.DataFrame) -> Figure:
-    """Test accuracy over depth, a panel for each data set, a line for each sweep.
+def rule_beside_validation(
+    sweeps: Mapping[str, Sweep], choices: pd.DataFrame, laws: Mapping[str, PowerLaw], epsilon: float
+) -> Figure:
+    """Test accuracy over depth above, the average scaled perturbation below, a column for each sweep.
 
-    A ring marks the depth in the column margin of `choices`, an upright line that in the column rule; a row a sweep.
+    A ring marks the depth in the column margin of `choices`, a diamond that in the column rule, where the average
+    falls below epsilon: open where the sweep's power law was followed beyond its runs.
     """
-    datasets = [name for name in TITLES if any(sweep.dataset == name for sweep in sweeps.values())]
-    figure, axes = plt.subplots(1, len(datasets), figsize=(2.9 * len(datasets), 3.0), squeeze=False)
-    ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "linestyle": "none"}
-    for panel, dataset in zip(axes[0], datasets, strict=True):
-        for name, sweep in sweeps.items():
-            if sweep.dataset == dataset:
-                accuracy, style, row = accuracy_by_depth(sweep.records), style_of(sweep), choices.loc[name]
-                panel.plot(accuracy, markersize=4, **style)
-                panel.plot(row["margin"], accuracy[row["margin"]], color=style["color"], **ring)
-                panel.axvline(row["rule"], color=style["color"], linestyle=style["linestyle"], linewidth=1)
-        depth_axis(panel, {6, 60, 600}, "", scale="linear")
-        panel.set(title=TITLES[dataset], xlim=(5, 800))
-    axes[0][0].set_ylabel("test accuracy")
+    figure, grid = plt.subplots(2, len(sweeps), figsize=(2.1 * len(sweeps), 4.4), sharex=True, squeeze=False)
+    curves = {name: 100 * accuracy_by_depth(sweep.records) for name, sweep in sweeps.items()}
+    span = 1.4 * max(curve.max() - curve.min() for curve in curves.values())  # one scale in all columns
+    ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredgecolor": INK}
+    beside = {"textcoords": "offset points", "va": "top"}
+    for (upper, lower), (name, sweep) in zip(grid.T, sweeps.items(), strict=True):
+        curve, law, row = curves[name], laws[name], choices.loc[name]
+        style = {**style_of(sweep), "markersize": 4}
+        upper.plot(curve, **style)
+        top = min((curve.min() + curve.max() + span) / 2, 100)
+        upper.set(title=TITLES[sweep.dataset], ylim=(top - span, top))
+        depth = row["margin"]
+        upper.plot(depth, curve[depth], **ring)
+        upper.plot([depth] * 2, [top - span, curve[depth]], color=INK, linewidth=1, linestyle=":")
+        upper.annotate(f"{depth} blocks", (depth, top - span), (4, 14), **beside)
+        lower.plot(law.averages.depths, law.averages.means, **style)
+        reach = np.geomspace(law.averages.depths[-1], max(row["rule"], law.averages.depths[-1]), 9)
+        lower.plot(reach, law(reach), color=style["color"], linestyle=":")
+        lower.axhline(epsilon, color=INK, linewidth=1, linestyle="--")
+        face = style["color"] if row["rule"] in law.averages.depths else "none"
+        lower.plot(row["rule"], epsilon, "D", color=style["color"], markersize=8, markerfacecolor=face)
+        lower.annotate(f"{row['rule']:.0f} blocks", (row["rule"], epsilon), (0, -9), ha="center", **beside)
+        depth_axis(lower, {6, 60, 600}, "")
+        lower.set(xlim=(4, 1500), ylim=(0.02, 1), xlabel="")
+        lower.set_yticks([0.05, 0.1, 0.5], labels=["0.05", "0.1", "0.5"])
+        lower.yaxis.set_minor_formatter("")
+    grid[1][len(sweeps) // 2].set_xlabel(DEPTH)
+    grid[0][0].set_ylabel("test accuracy (%)")
+    grid[1][0].set_ylabel("average scaled\nperturbation")
     return close(figure)
 
 
 def logged_quantities(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """A panel for each quantity of :func:`resperturb.analysis.practice.logged` over training, a line for each run."""
-    figure, grid = plt.subplots(2, 3, figsize=(8.4, 4.6), sharex=True)
+    figure, grid = plt.subplots(3, 2, figsize=(6.0, 6.4), sharex=True)
     for panel, (column, label) in zip(grid.flat, LOGGED.items(), strict=False):
         for style, (name, table) in zip(SERIES, tables.items(), strict=False):
-            panel.plot(table["share"], table[column], markersize=4, label=name, **style)
-        panel.set_title(label, fontsize="medium")
+            panel.plot(table["share"], table[column], markersize=4, label=textwrap.fill(name, 20), **style)
+        panel.set_title(label)
         panel.set_ylim(min(0, panel.get_ylim()[0]), None)
     last = grid.flat[-1]
     last.axis("off")
     last.legend(*grid.flat[0].get_legend_handles_labels(), loc="center left", frameon=False)
-    for panel in (*grid[1][:2], grid[0][2]):
+    for panel in (grid[2][0], grid[1][1]):
         panel.set_xlabel("share of training")
         panel.tick_params(labelbottom=True)
     return close(figure)

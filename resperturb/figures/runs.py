@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -14,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.power_law import PowerLaw
 from resperturb.figures.style import (
     BLUE,
@@ -82,23 +80,6 @@ def draw_blocks(
         if f"{column}_q05" in part:
             low, high = part[f"{column}_q05"], part[f"{column}_q95"]
             axes.fill_between(places[part.index], low, high, color=style["color"], alpha=0.15, linewidth=0)
-
-
-def profiles(records: Iterable[Record]) -> Figure:
-    """The scaled perturbation over the relative position of the block, after training, a line for each depth."""
-    first_seed: dict[int, Record] = {}
-    for record in finished(records):
-        first_seed.setdefault(record.blocks, record)
-    figure, axes = plt.subplots()
-    colours = mpl.colormaps["viridis"](np.linspace(0.1, 0.9, len(first_seed)))  # its ends vanish on white or on dark
-    markers = itertools.cycle("osD^vP*X")
-    for colour, marker, (depth, record) in zip(colours, markers, sorted(first_seed.items()), strict=False):
-        blocks = record.blocks_at("end")[["section", "block", "scaled"]]  # no bands: they would cover each other
-        every = max(1, len(blocks) // (4 * blocks["section"].nunique()))
-        style = {"color": colour, "marker": marker, "markevery": every, "markersize": 5, "label": f"{depth} blocks"}
-        draw_blocks(axes, blocks, "scaled", style, places=(blocks["block"] - 0.5) / depth)
-    axes.set(xlabel="position of the block, from input (0) to output (1)", ylabel=MEASURE_LABEL["scaled"], yscale="log")
-    return close(figure, axes)
 
 
 def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resperturb.figures.style import (
-    BLUE,
     DATASET_STYLE,
     INK,
-    ORANGE,
     PURPLE,
     SERIES,
     close,
@@ -26,7 +24,6 @@ from resperturb.figures.style import (
 from resperturb.records.sweeps import KINDS, TITLES
 
 CLOCK = "time under weight decay $T$"
-FURTHEST = -2.0  # exponents below this are written at the figure's edge
 
 
 def products_over_clock(table: pd.DataFrame) -> Figure:
@@ -44,31 +41,6 @@ def products_over_clock(table: pd.DataFrame) -> Figure:
     all_axes[0].set_ylabel(r"$L \times$ average")
     legend_of_all(figure, all_axes[0], 3)
     return close(figure)
-
-
-def exponents_by_choice(table: pd.DataFrame) -> Figure:
-    """Exponents after training where one choice is varied, with their intervals, a row for each; open markers for
-    networks that miss the bar of accuracy; a tick at the exponent of the main sweep. From
-    :func:`resperturb.analysis.sensitivity.sensitivity_table`."""
-    figure, axes = plt.subplots(figsize=(6.0, 0.45 * len(table) + 1.2))
-    rows = np.arange(len(table))
-    for trained, fill in ((True, BLUE), (False, "none")):
-        there = (table["trained"] == trained).to_numpy()
-        ends = (table.loc[there, name] for name in ("exponent", "low", "high"))
-        style = {"fmt": "o", "color": BLUE, "markerfacecolor": fill}
-        draw_intervals(axes, rows[there], *ends, across=True, label="trained" if trained else "below the bar", **style)
-    axes.plot(table["usual"], rows, "|", color=ORANGE, markersize=14, label="main sweep, same depths")
-    for number, value in enumerate(table["exponent"]):
-        if value < FURTHEST:  # beside the others a line of its own would be all that is seen
-            words = f"◂ {value:.1f}".replace("-", "−")
-            axes.annotate(words, (FURTHEST, number + 0.25), color=BLUE, va="center", fontsize=10)
-    axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))
-    for level in (-0.5, -1.0):
-        axes.axvline(level, color=INK, linewidth=1, linestyle=":")
-    axes.set_yticks(rows, labels=[textwrap.fill(words, 30) for words in table["varied"]])
-    axes.invert_yaxis()
-    axes.set(xlabel="exponent after training")
-    return close(figure, axes, 2)
 
 
 def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]) -> Figure:
@@ -89,25 +61,16 @@ def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.Dat
     return close(figure)
 
 
-def exponents_over_decay(
-    short: pd.DataFrame,
-    usual: pd.DataFrame,
-    others: tuple[float, float, float, float],
-    gentle: pd.DataFrame | None = None,
-) -> Figure:
+def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple[float, float, float, float]) -> Figure:
     """The exponent after training over weight decay: lines for short trainings with every decay, on the depths that all
     of a line have, large markers for networks trained as usual, open ones for post-activation blocks, a star for
     networks of others.
 
     Args:
-        short, usual: dataset, block, weight_decay, clock, exponent, low and high, a row a condition; short has the last
-            three of shared depths in columns that end so.
+        short, usual: dataset, block, weight_decay, exponent, low and high, a row a condition; short has the last three
+            of shared depths in columns that end so.
         others: weight decay, exponent, low and high of the networks of others.
-        gentle: :func:`resperturb.analysis.clock.forgetting_table`. With it everything stands over the time under weight
-            decay T, and networks of others, whose T is not on file, are a band.
     """
-    over = "weight_decay" if gentle is None else "clock"
-    apart, near = (1.18, 8e-6) if gentle is None else (1.04, 0.008)  # how far large markers stand from each other
     figure, axes = plt.subplots(figsize=(6.0, 4.6))
     for table, size in ((short, 4), (usual, 10)):
         groups = table.groupby(["dataset", "block"], sort=False)
@@ -118,26 +81,57 @@ def exponents_over_decay(
             if table is usual:
                 kind = f", {KINDS[str(block)]}" if block == "postactivation" else ""
                 style |= {"linestyle": "none", "label": f"{TITLES[str(dataset)]}{kind}"}
-            part = part.sort_values(over)
+            part = part.sort_values("weight_decay")
             aside = number - (len(groups) - 1) / 2 if table is usual else 0.0  # large markers stand side by side
-            places = part[over] * apart**aside + (part[over] == 0) * near * aside
+            places = part["weight_decay"] * 1.18**aside + (part["weight_decay"] == 0) * 8e-6 * aside
             names = [f"{name}{'' if table is usual else '_shared'}" for name in ("exponent", "low", "high")]
             draw_intervals(axes, places, *(part[name] for name in names), **style)
     others_style: dict[str, Any] = {"color": PURPLE, "label": "networks of others"}
-    if gentle is None:
-        draw_intervals(axes, *np.array(others)[:, None], fmt="*", markersize=13, **others_style)
-        axes.set_xscale("symlog", linthresh=1e-4)
-        axes.set(xlim=(-3e-5, None), xlabel="weight decay")
-    else:
-        axes.axhspan(others[2], others[3], alpha=0.15, linewidth=0, **others_style)
-        along: dict[str, Any] = {**DATASET_STYLE["mnist"], "linestyle": "--", "markersize": 6, "label": "MNIST, gentle"}
-        draw_intervals(axes, gentle["clock"], gentle["exponent"], gentle["low"], gentle["high"], **along)
-        axes.set_xscale("symlog", linthresh=0.1)
-        axes.set(xlim=(-0.05, 9), xlabel=CLOCK)
-        axes.set_xticks([0, 0.1, 1, 2, 5], labels=["0", "0.1", "1", "2", "5"])
+    draw_intervals(axes, *np.array(others)[:, None], fmt="*", markersize=13, **others_style)
+    axes.set_xscale("symlog", linthresh=1e-4)
+    axes.set(xlim=(-3e-5, None), xlabel="weight decay", ylim=(-1.2, -0.35), ylabel="exponent after training")
+    claimed_exponents(axes)
+    return close(figure, axes, 2)
+
+
+def exponents_over_clock(
+    usual: pd.DataFrame, gentle: pd.DataFrame, others: tuple[float, float, float, float]
+) -> Figure:
+    """The headline: the exponent after training over time under weight decay, lines named where they end.
+
+    Args:
+        usual: dataset, block, clock, exponent, low and high of trainings on all images, a row a condition.
+        gentle: :func:`resperturb.analysis.clock.forgetting_table`.
+        others: weight decay, exponent, low and high of the networks of others, a band, since their T is not on file.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 4.6))  # letters of 11 pixels where the page is a phone's
+    axes.axhspan(others[2], others[3], alpha=0.15, linewidth=0, color=PURPLE)
+    axes.annotate(
+        "four published networks", (11.8, others[2]), (0, 5), textcoords="offset points", color=PURPLE, ha="right"
+    )
+    lines: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
+    for (dataset, block), part in usual.groupby(["dataset", "block"], sort=False):
+        post = block == "postactivation"
+        style = {**DATASET_STYLE[str(dataset)], "linestyle": "none" if post else "-", "markersize": 7}
+        name = f"{TITLES[str(dataset)]}{', post-activation' if post else ''}"
+        lines[name] = (part, {**style, "markerfacecolor": "none"} if post else style)
+    lines["MNIST, few images"] = (gentle, {**DATASET_STYLE["mnist"], "linestyle": "--", "markersize": 4})
+    for name, (part, style) in lines.items():
+        table = part.sort_values("clock")
+        draw_intervals(axes, table["clock"], table["exponent"], table["low"], table["high"], elinewidth=0.8, **style)
+        if "post" not in name:
+            last = table.iloc[-1]
+            aside = (7, -10 if name == "MNIST" else 5)
+            ended = (last["clock"], last["exponent"])
+            axes.annotate(name, ended, aside, textcoords="offset points", color=style["color"])
+    claimed_exponents(axes, at=11.8, side="right")
+    axes.set(xlim=(-0.4, 12), ylim=(-1.2, -0.4), xlabel=CLOCK, ylabel="exponent after training")
+    axes.set_xticks([0, 2, 5, 10])
+    return close(figure)
+
+
+def claimed_exponents(axes: Axes, at: float = 0, side: str = "left") -> None:
+    """Lines at the exponents before training and of the claim, named at one end."""
     for level, words in ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim")):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
-        axes.annotate(words, (0, level), (2, 3), textcoords="offset points", color=INK, fontsize=10)
-    axes.set_ylim(-1.2, -0.35)  # intervals of few runs go on beyond
-    axes.set_ylabel("exponent after training")
-    return close(figure, axes, 2)
+        axes.annotate(words, (at, level), (2, 3), textcoords="offset points", color=INK, fontsize=10, ha=side)

@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resperturb.analysis.study_tables import initial_laws
+from resperturb.analysis.slope_tests import fit_slope
+from resperturb.analysis.study_tables import fit_column, initial_laws
+from resperturb.analysis.summaries import signed
 from resperturb.analysis.theory import VARIANTS
 from resperturb.figures.runs import draw_blocks
 from resperturb.figures.style import (
@@ -23,6 +25,8 @@ from resperturb.figures.style import (
     close,
     depth_axis,
     draw_intervals,
+    name_end,
+    slope_lines,
 )
 from resperturb.records.record import Record
 
@@ -75,20 +79,52 @@ def initial_figure(table: pd.DataFrame) -> Figure:
 
 
 def text_figure(table: pd.DataFrame) -> Figure:
-    """Mean scaled contribution per token against layers: attention, MLP, both parts; faint before training."""
-    figure, axes = plt.subplots(figsize=(6.0, 4.2))
-    draw_parts(axes, table, "layers", ("attention", "mlp", "both"))
-    depth_axis(axes, table["layers"], "scaled contribution per token")
+    """The mean scaled contribution per token over layers, before and after training, relative to the shallowest, named
+    where it ends, between lines of slope -1/2 and -1."""
+    figure, axes = plt.subplots(figsize=(4.6, 4.6))
+    both = table[table["part"] == "both"]
+    for moment, when in (("initialization", "before"), ("end", "after")):
+        part = both[both["moment"] == moment]
+        means, style = part.groupby("layers")["scaled"].mean(), MOMENT_STYLE[moment]
+        means /= means.iloc[0]
+        axes.plot(means, **style)
+        words = f"{when}\n{signed(fit_column(part, 'layers', 'scaled').exponent)}"
+        name_end(axes, (means.index[-1], means.iloc[-1]), words, style["color"])
+    depth_axis(axes, both["layers"], "contribution, relative to the shallowest", apart=1.9)
+    slope_lines(axes, both["layers"].min(), both["layers"].max())
     axes.set(xlabel="layers")
-    return close(figure, axes, 2)
+    return close(figure)
+
+
+def counted_blocks(table: pd.DataFrame) -> Figure:
+    """The average of networks of others over depth by two ways to count their blocks, relative to the shallowest, named
+    where it ends, between lines of slope -1/2 and -1, from :func:`resperturb.analysis.published.published_table`."""
+    figure, axes = plt.subplots(figsize=(4.6, 4.6))
+    counts = (
+        ("identity\nblocks", "blocks", "scaled", (7, 0)),
+        ("transitions too", "additions", "scaled_all", (-12, -1)),
+    )
+    for (name, depth, average, offset), style in zip(counts, SERIES, strict=False):
+        places, means = table[depth] / table[depth].min(), table[average] / table[average].iloc[0]
+        axes.plot(places, means, **style)
+        words = f"{name}\n{signed(fit_slope(table[depth].to_numpy(), table[average].to_numpy()).exponent)}"
+        name_end(axes, (places.iloc[-1], means.iloc[-1]), words, style["color"], offset)
+    axes.set(xscale="log", xlabel="depth, relative to the shallowest", ylabel="average, relative to the shallowest")
+    axes.set_xticks([1, 2, 3], labels=["1", "2", "3"])
+    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    slope_lines(axes, 1, (table["blocks"] / table["blocks"].min()).max())
+    return close(figure)
 
 
 def responses(table: pd.DataFrame) -> Figure:
-    """The root mean square of what each addition adds, a line for each network of others, from
+    """The root mean square of what each addition adds, a line for each network of others, named where it ends, from
     :func:`resperturb.analysis.published.response_table`."""
-    figure, axes = plt.subplots(figsize=(6.0, 3.8))
+    figure, axes = plt.subplots(figsize=(4.6, 4.2))
     for style, (network, part) in zip(SERIES, table.groupby("network", sort=False), strict=False):
-        mean = f"{part['response'].mean():.2f}"
-        axes.plot(part["addition"], part["response"], **{**style, "markersize": 3}, label=f"{network}, mean {mean}")
+        axes.plot(part["addition"], part["response"], **{**style, "markersize": 3})
+        end = (part["addition"].iloc[-1], part["response"].iloc[-1])
+        name_end(axes, end, str(network), style["color"], (0, 6))
     axes.set(xlabel="addition, from input to output", ylabel="root mean square of $f$", yscale="log")
-    return close(figure, axes, 2)
+    axes.set_yticks([0.3, 0.5, 1], labels=["0.3", "0.5", "1"])
+    axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+    return close(figure)

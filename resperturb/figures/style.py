@@ -142,17 +142,43 @@ def style_of(sweep: Sweep) -> dict[str, Any]:
     return {**DATASET_STYLE[sweep.dataset], **face, "linestyle": "--" if post else "-", "label": sweep.label}
 
 
-def panels(titles: Sequence[str], height: float = 2.7, *, sharex: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure with axes of one scale under these titles, two in a row."""
-    columns = min(len(titles), 2)
+def panels(
+    titles: Sequence[str], height: float = 2.7, *, sharex: bool = False, columns: int = 2, width: float = 6.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure with axes of one scale under these titles, two in a row; width is of a figure with one in a row."""
+    columns = min(len(titles), columns)
     rows = math.ceil(len(titles) / columns)
-    size = (3.4 * columns if columns > 1 else 6.0, height * rows + 0.6)
+    size = (3.4 * columns if columns > 1 else width, height * rows + 0.6)
     figure, axes = plt.subplots(rows, columns, figsize=size, sharex=sharex, sharey=True, squeeze=False)
     for unused in axes.flat[len(titles) :]:
         unused.remove()
     for each, title in zip(axes.flat, titles, strict=False):
         each.set_title(title)
     return figure, list(axes.flat[: len(titles)])
+
+
+def name_end(
+    axes: Axes, place: tuple[float, float], words: str, color: str, offset: tuple[float, float] = (7, 0)
+) -> None:
+    """Write what a line is called near its end: beside it, above it or below it, as the offset in points says."""
+    side = "right" if offset[0] < 0 else "left"
+    level = "center" if not offset[1] else "bottom" if offset[1] > 0 else "top"
+    near: dict[str, Any] = {"xytext": offset, "textcoords": "offset points", "annotation_clip": False}
+    axes.annotate(words, place, ha=side, va=level, color=color, **near)
+
+
+def slope_lines(axes: Axes, start: float, end: float) -> None:
+    """Lines of slope -1/2 and -1 from (start, 1), named at their ends, and a scale of averages relative to the
+    shallowest. After everything else: the scale belongs to it."""
+    for power, words in ((-0.5, "slope −1/2"), (-1.0, "slope −1:\nthe claim")):
+        last = (end / start) ** power
+        axes.plot([start, end], [1, last], color=INK, linestyle=":", linewidth=1.2)
+        name_end(axes, (end, last), words, INK)
+    low = start / end / 1.25
+    parts = [part for part in (1, 2, 3, 5, 10, 20, 50, 100) if low < 1 / part]
+    axes.set(yscale="log", ylim=(low, 1.15))
+    axes.set_yticks([1 / part for part in parts], labels=["1", *(f"1/{part}" for part in parts[1:])])
+    axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
 def legend_of_all(figure: Figure, axes: Axes, columns: int) -> None:

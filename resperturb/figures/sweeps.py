@@ -5,35 +5,49 @@ A data set has a colour and a marker; a kind of block has a line and a filling: 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from resperturb.analysis.bootstrap import averages_by_depth
 from resperturb.analysis.power_law import PowerLaw, StoppingDepth
+from resperturb.analysis.slope_tests import fit_runs
+from resperturb.analysis.summaries import signed
 from resperturb.figures.runs import draw_moments
 from resperturb.figures.style import (
     AVERAGE,
     BLUE,
+    DEPTH,
     INK,
     MEASURE_LABEL,
     MOMENT_STYLE,
     ORANGE,
-    SERIES,
+    PURPLE,
     close,
     depth_axis,
     draw_intervals,
     legend_of_all,
+    name_end,
     panels,
+    slope_lines,
     style_of,
 )
 from resperturb.records.record import Record
-from resperturb.records.sweeps import Sweep
+from resperturb.records.sweeps import TITLES, Sweep
+
+TRAINING_STYLE: tuple[dict[str, Any], ...] = (  # before training, after it, after it with strong decay
+    *MOMENT_STYLE.values(),
+    {"color": PURPLE, "linestyle": "-.", "marker": "D"},
+)
+
+FALL_NAMES = {"cifar10": (1, -18), "mnist": (2, 32), "digits": (7, 0)}  # where nothing else is, in points
+PRODUCT_NAMES = {"cifar10": (7, 0), "mnist": (-3, 4), "digits": (-6, 1)}
 
 
 def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
@@ -58,53 +72,72 @@ def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
     return close(figure)
 
 
-def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep]) -> Figure:
+def fall_with_depth(sweeps: Mapping[str, Sweep]) -> Figure:
+    """The average after training over depth, in each sweep relative to its shallowest network, named where it ends,
+    between lines of slope -1/2 and -1."""
+    figure, axes = plt.subplots(figsize=(4.6, 4.6))  # letters of 11 pixels where the page is a phone's
+    depths = sorted({depth for sweep in sweeps.values() for depth in sweep.depths})
+    for sweep in sweeps.values():
+        averages, style = averages_by_depth(sweep.records), style_of(sweep)
+        low, high = averages.interval() / averages.means[0]
+        means = averages.means / averages.means[0]
+        draw_intervals(axes, averages.depths, means, low, high, **style)
+        words = f"{TITLES[sweep.dataset]}\n{signed(fit_runs(sweep.records).exponent)}"
+        name_end(axes, (averages.depths[-1], means[-1]), words, style["color"], FALL_NAMES[sweep.dataset])
+    depth_axis(axes, depths, "average, relative to the shallowest", apart=1.9)
+    slope_lines(axes, depths[0], depths[-1])
+    return close(figure)
+
+
+def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], columns: int = 2) -> Figure:
     """The scaled perturbation over the blocks before and after training, a panel for a finished run of each sweep."""
-    figure, all_axes = panels([f"{sweeps[name].label}, {record.blocks}" for name, record in records.items()])
+    titles = [f"{sweeps[name].label}, {record.blocks} blocks" for name, record in records.items()]
+    figure, all_axes = panels(titles, columns=columns, width=4.6)
+    named = len(titles) // 2 if columns == 1 else 0
     for axes, record in zip(all_axes, records.values(), strict=True):
         draw_moments(axes, record, "scaled")
         axes.set(xlabel="block $l$", yscale="log")
-    all_axes[0].set(ylabel=MEASURE_LABEL["scaled"])
+    all_axes[named].set(ylabel=MEASURE_LABEL["scaled"])
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
 
 def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
     """Blocks times average after training, which is level where the average is inversely proportional to depth."""
-    figure, axes = plt.subplots(figsize=(6.0, 4.0))
+    figure, axes = plt.subplots(figsize=(4.6, 3.6))
     for sweep in sweeps.values():
-        averages = averages_by_depth(sweep.records)
-        ends = averages.interval() * averages.depths
-        draw_intervals(axes, averages.depths, averages.depths * averages.means, *ends, **style_of(sweep))
+        averages, style = averages_by_depth(sweep.records), style_of(sweep)
+        products = averages.depths * averages.means
+        draw_intervals(axes, averages.depths, products, *(averages.interval() * averages.depths), **style)
+        end = (averages.depths[-1], products[-1])
+        name_end(axes, end, TITLES[sweep.dataset], style["color"], PRODUCT_NAMES[sweep.dataset])
     depths = [depth for sweep in sweeps.values() for depth in sweep.depths]
-    depth_axis(axes, depths, r"$L \times$ average", scale="linear")
+    depth_axis(axes, depths, r"$L \times$ average", scale="linear", apart=1.9)
     axes.set_ylim(bottom=0)
-    return close(figure, axes, 2)
-
-
-def section_shares(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep], column: str = "share") -> Figure:
-    """One column of :func:`resperturb.analysis.profiles.section_summary` against depth: a line a section."""
-    labels = {"share": "share of the sum", "scaled": "average in the section"}
-    figure, all_axes = panels([sweeps[name].label for name in tables])
-    for axes, table in zip(all_axes, tables.values(), strict=True):
-        for style, (section, part) in zip(itertools.cycle(SERIES), table.groupby("section"), strict=False):
-            axes.plot(part["blocks"], part[column], label=f"section {section}", **style)
-        depth_axis(axes, table["blocks"], "", scale="log" if column == "scaled" else "linear", apart=1.9)
-        if column != "scaled":
-            axes.set_ylim(0, 1)
-    all_axes[0].set(ylabel=labels[column])
-    legend_of_all(figure, all_axes[0], 3)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return close(figure)
 
 
-def concentration(table: pd.DataFrame) -> Figure:
-    """Mean, median and largest block against depth, from :func:`resperturb.analysis.profiles.concentration_table`."""
-    figure, axes = plt.subplots()
-    labels = {"mean": "mean", "largest": "largest block", "median": "median block"}
-    for (column, label), style in zip(labels.items(), SERIES, strict=False):
-        axes.plot(table["blocks"], table[column], label=label, **style)
-    depth_axis(axes, table["blocks"], MEASURE_LABEL["scaled"])
-    return close(figure, axes)
+def concentration(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
+    """The share of blocks that share the work evenly over depth, a panel for each data set, a line for each training of
+    :func:`resperturb.analysis.profiles.concentration_table`, and what steps of 1/sqrt(l) give."""
+    figure, all_axes = panels(list(tables), 1.9, sharex=True, columns=1, width=4.6)
+    depths = sorted(
+        {depth for trainings in tables.values() for table in trainings.values() for depth in table["blocks"]}
+    )
+    for axes, trainings in zip(all_axes, tables.values(), strict=True):
+        for (name, table), style in zip(trainings.items(), TRAINING_STYLE, strict=False):
+            axes.plot(table["blocks"], table["shared"], **{**style, "label": name})
+        longest = max(trainings.values(), key=lambda table: table["blocks"].max())
+        label = r"steps of $1/\sqrt{l}$"
+        axes.plot(longest["blocks"], longest["rooted"], color=INK, linestyle=":", linewidth=1.2, label=label)
+        depth_axis(axes, depths, "", scale="linear", apart=1.9)
+        axes.set(ylim=(0, 1), xlabel="")
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    all_axes[-1].set_xlabel(DEPTH)
+    all_axes[len(all_axes) // 2].set_ylabel("blocks that share the work")
+    legend_of_all(figure, all_axes[0], 2)
+    return close(figure)
 
 
 def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
@@ -148,40 +181,3 @@ def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, 
     upper.set(xscale="log", yscale="log", ylabel="depth of crossing")
     lower.set(xlabel=r"$\epsilon$", ylabel="accuracy there")
     return close(figure, upper, 2)
-
-
-def depths_left_out(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
-    """Depths predicted without their own runs over true ones, of :func:`resperturb.analysis.curves.leave_one_out`."""
-    figure, axes = plt.subplots(figsize=(6.0, 3.6))
-    for name, table in tables.items():
-        axes.plot(table["blocks"], table["ratio"], **style_of(sweeps[name]))
-    axes.axhline(1, color=INK, linewidth=1, linestyle=":")
-    depth_axis(axes, pd.concat(tables)["blocks"], "predicted / true depth")
-    axes.set(xlabel="depth left out")
-    ticks = (0.5, 2 / 3, 0.8, 1, 1.25, 1.5, 2)
-    low, high = axes.get_ylim()
-    inside = [tick for tick in ticks if low <= tick <= high]
-    axes.set_yticks(inside, labels=[f"{tick:.2g}" for tick in inside])
-    axes.yaxis.set_minor_formatter("")
-    return close(figure, axes, 2)
-
-
-def exponents_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], claimed: float) -> Figure:
-    """The exponent under each convention with its interval, sweeps side by side, from
-    :func:`resperturb.analysis.conventions.convention_table`."""
-    table = table.reset_index(drop=True)
-    place = table.groupby("sweep").cumcount().groupby(table["convention"]).max()  # some have rows that others lack
-    names = place.sort_values(kind="stable").index.tolist()
-    kept = [name for name in sweeps if name in set(table["sweep"])]
-    figure, axes = plt.subplots(figsize=(6.0, 0.36 * len(names) + 0.14 * len(names) * (len(kept) - 1) + 0.9))
-    for number, sweep_name in enumerate(kept):
-        part = table[table["sweep"] == sweep_name]
-        rows = np.array([names.index(name) for name in part["convention"]])
-        height = rows + 0.7 * ((number + 0.5) / len(kept) - 0.5)
-        style = {**style_of(sweeps[sweep_name]), "linestyle": "none"}
-        draw_intervals(axes, height, part["exponent"], part["low"], part["high"], across=True, **style)
-    axes.axvline(claimed, color=INK, linewidth=1, linestyle=":")
-    axes.set_yticks(range(len(names)), labels=names)
-    axes.invert_yaxis()
-    axes.set(xlabel="exponent")
-    return close(figure, axes, 2)

@@ -19,15 +19,28 @@ from resperturb.records.record import Record, load_records
 FEWEST_DEPTHS = 3  # a folder with fewer says nothing of depth
 TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 KINDS = {"preactivation": "pre-activation", "postactivation": "post-activation"}
+WORDS = {"decay": "short trainings", "lesion": "blocks removed", "mechanism": "predictions", "long": "long training"}
+STUDIES = {  # folders without a data set in their names
+    "clock-steps": "MNIST, few images",
+    "initialization": "untrained networks",
+    "lesion": "digits, blocks removed",
+    "lesion-strong": "digits, strong decay, blocks removed",
+    "mechanism-second": "MNIST, second predictions",
+    "published": "four published networks",
+    "text": "transformers",
+    "without-blocks": "networks without blocks",
+}
 
 
 def display_name(name: str) -> str:
     """A preset's name as a reader says it: mnist-postactivation is "MNIST, post-activation", and decay-mnist "MNIST,
-    decay". Names without a data set have spaces for hyphens."""
+    short trainings". Names that are not listed have spaces for hyphens."""
+    if name in STUDIES:
+        return STUDIES[name]
     words = name.split("-")
     dataset = next((word for word in words if word in TITLES), None)
     rest = " ".join(word for word in words if word != dataset)
-    return ", ".join(filter(None, [TITLES.get(str(dataset)), KINDS.get(rest, rest)]))
+    return ", ".join(filter(None, [TITLES.get(str(dataset)), {**KINDS, **WORDS}.get(rest, rest)]))
 
 
 @dataclass(frozen=True)

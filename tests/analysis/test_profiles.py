@@ -28,6 +28,14 @@ def test_carriers_are_the_fewest_blocks_that_make_up_the_share() -> None:
     assert profiles.blocks_for_share(np.array([3.0]), 0.9) == 1
 
 
+def test_equal_blocks_share_the_work_and_a_busy_one_does_it_alone(records: list[Record]) -> None:
+    assert profiles.participation_ratio(np.array([0.2, 0.2, 0.2, 0.2])) == pytest.approx(4)
+    assert profiles.participation_ratio(np.array([1.0, 0.0, 0.0])) == pytest.approx(1)
+    table = profiles.concentration_table(records, "initialization")
+    assert table["shared"].between(0, 1).all()
+    assert table["rooted"].is_monotonic_decreasing  # a longer tail of ever smaller steps
+
+
 def test_shares_of_the_sections_sum_to_one_and_the_path_leaves_room_for_transitions(records: list[Record]) -> None:
     table = profiles.section_summary(records)
     assert table.groupby("blocks")["share"].sum().to_numpy() == pytest.approx(1)
@@ -67,8 +75,9 @@ def test_exponents_over_training_begin_and_end_as_the_sweep_does(records: list[R
 def test_the_measure_table_has_both_measures_at_both_ends(records: list[Record]) -> None:
     table = profiles.measure_table(records)
     assert table.groupby("moment")["measure"].apply(list).tolist() == [list(profiles.MEASURE_NAMES.values())] * 2
-    assert table["stream"].dropna().between(-1, 1).all()
-    assert (table["images"] > 0).all()
+    end = table[table["moment"] == "end"].set_index("measure")["exponent"]
+    assert end["scaled"] == pytest.approx(fit_runs(records).exponent, abs=1e-4)
+    assert end["absolute"] > end["scaled"]  # the state grows with depth
 
 
 def test_rescaled_networks_compute_the_same_and_only_the_absolute_measure_sees_it() -> None:

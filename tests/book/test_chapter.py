@@ -53,26 +53,23 @@ def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(
     text = chapter.verdicts(sweeps, names=["smaller"], among=["digits"]).data
     table = BeautifulSoup(text, "html.parser")
     assert [row.find("td").get_text() for row in table.find_all("tr") if row.find("td")] == ["digits"]
+    assert str(table.find("a")["href"]).startswith("scaling.html#")
 
 
-def test_a_ledger_table_has_a_statement_above_its_sweeps(
-    sweeps: dict[str, Sweep], ledger_rows: list[LedgerRow]
-) -> None:
-    table = BeautifulSoup(chapter.verdicts(sweeps, "conventions", records=True).data, "html.parser")
-    rows = [row for row in ledger_rows if row.chapter.startswith("conventions#")]
-    heads = table.find_all("th", scope="rowgroup")
-    assert len(heads) == len({row.statement for row in rows})
-    assert rows[0].statement in heads[0].get_text()
-    cells = [cell.get_text() for cell in table.find_all("td")]
-    assert len(cells) == 6 * len(rows)
+def test_a_statement_is_a_line_that_opens_to_its_rows(sweeps: dict[str, Sweep], ledger_rows: list[LedgerRow]) -> None:
+    found = BeautifulSoup(chapter.verdicts(sweeps, "method", records=True).data, "html.parser")
+    rows = [row for row in ledger_rows if row.page == "method"]
+    lines = found.find_all("details")
+    assert len(lines) == len({row.statement for row in rows})
+    assert rows[0].statement in lines[0].find("summary").get_text()
+    first = [row for row in rows if row.statement == rows[0].statement]
+    marks = [mark.get_text() for mark in lines[0].find("summary").select(".found")]
+    assert len(marks) == len(first)
+    assert first[0].verdict in marks[0]  # for a screen reader, which is not read the sign
+    assert len(found.select("details td")) == 6 * len(rows)
+    cells = [cell.get_text() for cell in lines[0].find_all("td")]
     assert rows[0].value in cells
-    assert rows[0].records in cells
-
-
-def test_links_lead_to_pages_and_anchors() -> None:
-    assert chapter.link("stopping_rule#a-depth-left-out") == (
-        '<a href="stopping_rule.html#a-depth-left-out">stopping rule</a>'
-    )
+    assert lines[0].find("a", href=f"runs.html#folder={ROOT.joinpath(sweeps['digits'].folder).name}")
 
 
 def test_stacked_tables_say_which_sweep_a_row_is_of(sweeps: dict[str, Sweep]) -> None:

@@ -55,6 +55,7 @@ def said(value: float, digits: int = DIGITS) -> str:
 def test_the_slider_obeys_keys_and_the_address_follows(explorer: Opener, digits: Sweep) -> None:
     page = explorer("#dataset=digits&block=preactivation&seed=0&blocks=300")
     slider, facts = page.get_by_role("slider"), page.locator(".explorer-facts")
+    expect(page.get_by_label("Weight decay")).to_have_value("0.0005")  # an address that names none
     slider.focus()
     for key, depth in (("Home", digits.depths[0]), ("ArrowRight", digits.depths[1]), ("End", digits.depths[-1])):
         page.keyboard.press(key)
@@ -73,7 +74,10 @@ def test_the_slider_obeys_keys_and_the_address_follows(explorer: Opener, digits:
 
 
 def test_an_address_restores_the_view_and_is_copied(explorer: Opener, digits: Sweep) -> None:
-    address = "#dataset=digits&block=preactivation&seed=1&blocks=30&measure=absolute&compare=mnist,postactivation,0,6"
+    address = (
+        "#dataset=digits&block=preactivation&decay=0.0005&seed=1&blocks=30&measure=absolute"
+        "&compare=mnist,postactivation,0,6,0.0268-4-epochs"
+    )
     page = explorer(address)
     first, second = page.get_by_role("region", name="Run A"), page.get_by_role("region", name="Run B")
     expect(first.get_by_label("Data set")).to_have_value("digits")
@@ -82,6 +86,7 @@ def test_an_address_restores_the_view_and_is_copied(explorer: Opener, digits: Sw
     expect(first.locator("code")).to_have_text(re.compile("-p blocks 30 -p seed 1"))
     expect(second.get_by_label("Data set")).to_have_value("mnist")
     expect(second.get_by_label("post-activation")).to_be_checked()
+    expect(second.get_by_label("Weight decay")).to_have_value("0.0268-4-epochs")
     expect(page.get_by_label("absolute", exact=True)).to_be_checked()
     expect(first.locator(".explorer-facts")).to_contain_text(
         said(record_at(digits, 30, 1).run["averages"]["end"]["absolute"], 3)
@@ -96,7 +101,9 @@ def test_an_address_restores_the_view_and_is_copied(explorer: Opener, digits: Sw
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
-        ("#dataset=nonsense&block=7&seed=x&blocks=-3&measure=%22&compare=,,,", {"measure": "scaled"}),
+        ("#dataset=nonsense&block=7&decay=x&seed=x&blocks=-3&measure=%22&compare=,,,", {"measure": "scaled"}),
+        ("#decay=0.5", {"dataset": "cifar10", "decay": "0.0005"}),
+        ("#dataset=mnist&decay=0", {"dataset": "mnist", "decay": "0-4-epochs"}),
         ("#dataset=mnist&blocks=1e9&seed=99", {"dataset": "mnist", "blocks": "deepest"}),
         ("#dataset=mnist&blocks=1", {"dataset": "mnist", "blocks": "6"}),
         ("#%%%=&&==", {"measure": "scaled"}),
@@ -135,6 +142,55 @@ def test_two_runs_are_compared(explorer: Opener, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_label("Compare two runs").uncheck()
     assert "compare" not in address_of(page)
+
+
+def test_it_opens_with_cifar10(explorer: Opener) -> None:
+    page = explorer()
+    expect(page.get_by_label("Data set")).to_have_value("cifar10")
+    expect(page.locator("#explorer-a-profile svg")).to_be_visible()
+    assert "#" not in page.url
+
+
+def test_another_weight_decay_is_another_run(site: Site, explorer: Opener) -> None:
+    decayed = load_sweeps(site.tree.root / "results")["cifar10-no-decay"]
+    page = explorer("#dataset=cifar10&block=preactivation&seed=0&blocks=27")
+    facts = page.locator(".explorer-facts")
+    usual = facts.inner_text()
+    page.get_by_label("Weight decay").select_option("0")
+    assert address_of(page)["decay"] == "0"
+    expect(facts).to_contain_text(said(record_at(decayed, 27).run["averages"]["end"]["scaled"], 3))
+    expect(page.get_by_role("status")).to_contain_text("no weight decay, 27 blocks")
+    page.get_by_label("Weight decay").select_option("0.0005-6-epochs")
+    expect(facts).to_contain_text("6 epochs")
+    page.go_back()
+    page.go_back()
+    assert facts.inner_text() == usual
+    page.get_by_label("post-activation").check()
+    expect(page.get_by_label("Weight decay")).to_have_value("0.0005")
+
+
+def test_published_networks_are_shown_without_their_start(explorer: Opener) -> None:
+    page = explorer("#dataset=published&blocks=25")
+    expect(page.locator(".explorer-depth strong")).to_have_text("25 blocks (resnet56)")
+    expect(page.locator(".explorer-facts")).to_contain_text("not measured at initialisation")
+    expect(page.get_by_label("Seed")).to_be_hidden()
+    page.locator("#explorer-a-profile").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#explorer-a-profile-readout")).to_have_text(re.compile(r"^Block 25 of 25.* after training"))
+
+
+def test_each_question_sets_a_view_and_the_focus(explorer: Opener) -> None:
+    page = explorer()
+    questions = page.locator('article a[href^="#dataset="]')
+    assert questions.count() == 3
+    for question in questions.all():
+        question.click()
+        wanted = dict(part.split("=") for part in str(question.get_attribute("href"))[1:].split("&"))
+        page.wait_for_function("document.activeElement.id === 'explorer'")
+        assert wanted.items() <= address_of(page).items()
+        expect(page.get_by_label("Compare two runs")).to_be_checked(checked="compare" in wanted)
+    page.go_back()
+    assert address_of(page)["dataset"] == "cifar10"
 
 
 def test_charts_give_the_values_of_the_record(explorer: Opener, mnist: Sweep) -> None:

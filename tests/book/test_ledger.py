@@ -81,8 +81,9 @@ def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.LedgerRow]) 
     row = rows["digits/smaller"]
     assert row.shown(None, ())
     assert row.shown("scaling", ["smaller"])
-    assert not row.shown("stopping_rule", ())
+    assert not row.shown("practice", ())
     assert not row.shown(None, ["depths"])
+    assert (row.subject, row.name, row.page) == ("digits", "smaller", "scaling")
 
 
 def test_a_comparison_of_a_sweep_with_itself_holds(sweeps: dict[str, Sweep]) -> None:

@@ -60,7 +60,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).symlink_to(ROOT / name)
     (root / "book/_toc.yml").write_text("format: jb-book\nroot: index\n")
-    header = (ROOT / "book" / "hypothesis.md").read_text().split("# ")[0]
+    header = (ROOT / "book" / "idea.md").read_text().split("# ")[0]
     (root / "book/index.md").write_text(f"{header}# A book\n\nA page of words.\n\n```{{code-cell}}\n1 + 1\n```\n")
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": tools, "RESPERTURB_REPOSITORY": GITHUB.url}
@@ -205,7 +205,7 @@ def test_a_notebook_taken_along_runs_to_its_end(site: Site, tmp_path: Path) -> N
 
     clone = tmp_path / "resperturb-repository"
     clone.symlink_to(site.tree.root)
-    notebook = nbformat.read(site.html / "_sources" / "hypothesis.ipynb", as_version=4)
+    notebook = nbformat.read(site.html / "_sources" / "idea.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute(
         env={**os.environ, "PYTHONPATH": "", "PIP_NO_INDEX": "1"}
     )

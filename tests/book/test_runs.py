@@ -61,7 +61,8 @@ def test_defaults_are_those_of_the_class(notebook: str) -> None:
 
 def test_a_title_says_what_differs_from_the_defaults() -> None:
     record = load_records(RESULTS / "mnist-postactivation")[0]
-    words = ["block postactivation", "epochs 6", "batch size 128", "train size 60000", "precision bfloat16"]
+    words = ["post-activation blocks", "6 epochs", "batches of 128 images", "60000 training images"]
+    words.append("training in bfloat16")
     assert differing(record) == words
     assert title_of(record) == f"MNIST, 6 blocks, seed 0, {', '.join(words)}"
     diverged = Record(record.folder, {**record.run, "diverged": True})

@@ -17,9 +17,10 @@ from conftest import ROOT
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from resperturb import figures
+from resperturb import figures, fit_power_law
 from resperturb.analysis import profiles, summaries
 from resperturb.analysis.practice import LOGGED, logged
+from resperturb.analysis.slope_tests import fit_runs
 from resperturb.models.residual import spread
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep
@@ -88,6 +89,35 @@ def test_sweeps_have_a_panel_each(records: list[Record]) -> None:
     sweeps = {name: Sweep(name, records) for name in ("digits", "again", "third")}
     figure = figures.averages_by_sweep(dict.fromkeys(sweeps, summaries.laws_by_moment(records)), sweeps)
     assert [axes.get_title() for axes in figure.axes] == ["digits, pre-activation"] * 3  # and no more panels
+
+
+def test_the_fall_begins_at_one_and_is_named_with_its_exponent(records: list[Record]) -> None:
+    (axes,) = figures.fall_with_depth({"digits": Sweep("digits", records)}).axes
+    table = summaries.depth_table(records)
+    drawn = axes.containers[0].lines[0].get_ydata()
+    assert drawn.tolist() == pytest.approx((table["scaled_end"] / table["scaled_end"].iloc[0]).tolist(), rel=1e-4)
+    half, claimed = (line.get_ydata() for line in axes.lines if line.get_linestyle() == ":")
+    assert half[1] ** 2 == pytest.approx(claimed[1])
+    assert claimed[1] == pytest.approx(table["blocks"].iloc[0] / table["blocks"].iloc[-1])
+    assert f"digits\n{summaries.signed(fit_runs(records).exponent)}" in [text.get_text() for text in axes.texts]
+
+
+def test_shared_work_has_a_panel_for_each_data_set_and_a_line_for_each_training(records: list[Record]) -> None:
+    moments = {"before": "initialization", "after": "end"}
+    trainings = {name: profiles.concentration_table(records, moment) for name, moment in moments.items()}
+    figure = figures.concentration({"one": trainings, "two": trainings})
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
+    _, after, rooted = figure.axes[0].lines
+    assert after.get_ydata().tolist() == trainings["after"]["shared"].tolist()
+    assert rooted.get_ydata().tolist() == trainings["before"]["rooted"].tolist()
+
+
+def test_networks_of_others_are_drawn_by_both_ways_to_count() -> None:
+    table = pd.DataFrame({"blocks": [7, 14], "additions": [9, 16], "scaled": [1.0, 0.5], "scaled_all": [1.0, 0.75]})
+    table = pd.concat([table, table])  # as of two seeds: a slope is fitted to three runs or more
+    (axes,) = figures.counted_blocks(table).axes
+    names = {text.get_text().replace("\n", " ") for text in axes.texts}
+    assert {"identity blocks −1.00", "transitions too −0.50"} <= names
 
 
 def test_the_product_is_drawn_from_the_averages(records: list[Record]) -> None:
@@ -166,11 +196,22 @@ def test_every_condition_is_a_point_in_every_panel_of_the_predictions() -> None:
             "high": [-0.6, -0.6, -0.7],
         }
     )
-    figure = figures.predicted_against_measured(table)
-    assert len(figure.axes) == 3
-    for axes, account in zip(figure.axes, ("exponent", "decay-decides", "two-parts"), strict=True):
-        drawn = [tuple(point) for line in axes.containers for point in line[0].get_xydata()]
-        assert sorted(drawn) == sorted(zip(table[account], table["measured"], strict=True))
+    table["condition"] = ["no decay", "decay on weights", "zero start"]
+    account, names, *rivals = figures.predicted_against_measured(table).axes
+    assert len(rivals) == 2
+    for axes, name in zip((account, *rivals), ("exponent", "decay-decides", "two-parts"), strict=True):
+        drawn = sorted(tuple(point) for line in axes.containers for point in line[0].get_xydata())
+        for point, true in zip(drawn, sorted(zip(table[name], table["measured"], strict=True)), strict=True):
+            assert point == pytest.approx(true, abs=0.02)  # points of one prediction stand side by side
+    assert figures.outcomes(table, "exponent").tolist() == ["hit", "not counted", "miss"]
+    assert [text.get_text() for text in names.texts] == ["zero start"]
+
+
+def test_names_keep_apart_and_stay_in_order() -> None:
+    moved = figures.spread_out(np.array([0.0, 0.01, 0.02, 0.9]), np.array([0.1, 0.1, 0.3, 0.1]))
+    assert np.diff(moved)[:2] == pytest.approx([0.1, 0.2])
+    assert moved.mean() == pytest.approx(0.2325)
+    assert len(figures.spread_out(np.array([]), np.array([]))) == 0
 
 
 def test_short_trainings_are_drawn_on_shared_depths_and_usual_ones_on_all() -> None:
@@ -212,12 +253,16 @@ def test_dead_blocks_are_open_and_random_choices_have_a_band() -> None:
     assert len(axes.collections) == 1
 
 
-def test_a_ring_marks_what_validation_chooses(sweeps: dict[str, Sweep]) -> None:
+def test_a_ring_marks_what_validation_chooses_and_a_diamond_what_the_rule_does(sweeps: dict[str, Sweep]) -> None:
     choices = pd.DataFrame({"margin": [24], "rule": [100.0]}, index=["mnist"])
-    (axes,) = figures.accuracy_over_depth({"mnist": sweeps["mnist"]}, choices).axes
-    curve, ring, rule = axes.get_lines()
-    assert (ring.get_xdata()[0], rule.get_xdata()[0]) == (24, 100)
+    law = fit_power_law(sweeps["mnist"].records, replicates=2)
+    upper, lower = figures.rule_beside_validation({"mnist": sweeps["mnist"]}, choices, {"mnist": law}, 0.05).axes
+    curve, ring, _ = upper.get_lines()
+    assert ring.get_xdata()[0] == 24
     assert ring.get_ydata()[0] == curve.get_ydata()[list(curve.get_xdata()).index(24)]
+    diamond = lower.get_lines()[-1]
+    assert (diamond.get_xdata()[0], diamond.get_ydata()[0]) == (100, 0.05)
+    assert diamond.get_markerfacecolor() == "none"  # no network of that depth was run
 
 
 def test_a_log_has_a_panel_for_each_quantity_and_a_line_for_each_run(records: list[Record]) -> None:
@@ -225,3 +270,13 @@ def test_a_log_has_a_panel_for_each_quantity_and_a_line_for_each_run(records: li
     assert [panel.get_title() for panel in panels] == list(LOGGED.values())
     assert {len(panel.get_lines()) for panel in panels} == {2}
     assert [text.get_text() for text in last.get_legend().get_texts()] == ["one", "two"]
+
+
+def test_a_network_has_a_panel_and_a_line_for_each_section_of_each_state() -> None:
+    records = load_records(ROOT / "results/published", kind=None)[:2]
+    tables = {record.parameters["network"]: record.table("blocks") for record in records}
+    figure = figures.network_panels(
+        {name: {"random weights": table, "trained": table} for name, table in tables.items()}
+    )
+    assert [axes.get_title().split(",")[0] for axes in figure.axes] == list(tables)
+    assert {len(axes.get_lines()) for axes in figure.axes} == {6}

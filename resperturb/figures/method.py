@@ -1,0 +1,147 @@
+"""Figures of the method: the words for a verdict, and what another average or another choice does to the exponent."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from resperturb.analysis.conventions import OUR_CONVENTION
+from resperturb.analysis.slope_tests import fit_runs
+from resperturb.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    block_axis,
+    close,
+    depth_axis,
+    draw_intervals,
+    legend_of_all,
+    style_of,
+)
+from resperturb.records.record import Record
+from resperturb.records.sweeps import Sweep, display_name
+
+VERDICTS = (  # interval of 95 %, a narrower one of 90 % that decides equivalence, and the word
+    ((-1.06, -0.94), "holds"),
+    ((-0.985, -0.915), "holds roughly"),
+    ((-0.80, -0.66), "does not hold"),
+    ((-1.12, -0.78), "cannot be told"),
+)
+NARROWER = 0.84  # of a 95 % interval is the 90 % one
+FURTHEST = -2.0  # exponents below this are written at the figure's edge
+FAR = 0.32  # shifts beyond this are written at the figure's edge
+LABEL = 30  # characters of a line
+
+
+def from_blocks_to_verdict(record: Record, sweep: Sweep, claimed: float, margin: float) -> Figure:
+    """Three steps below each other: the blocks of one network with their average, the averages of all networks of a
+    sweep with the fitted power of the depth, and its exponent with its interval beside the claimed one."""
+    slope = fit_runs(sweep.records)
+    figure, (blocks, averages, exponent) = plt.subplots(3, 1, figsize=(4.6, 6.6), height_ratios=(3, 3, 1.2))
+    scaled = record.blocks_at("end")["scaled"].to_numpy()
+    blocks.bar(np.arange(1, len(scaled) + 1), scaled, color=BLUE, edgecolor="none", width=0.7)
+    blocks.axhline(scaled.mean(), color=ORANGE, linestyle="--", label="their average $r(L)$")
+    block_axis(blocks, "‖f(x)‖ / ‖x‖")
+    blocks.set_title(f"1. one network: its {len(scaled)} blocks")
+    blocks.legend(loc="upper right")
+    depths = np.array([run.blocks for run in sweep.finished])
+    means = np.array([run.run["averages"]["end"]["scaled"] for run in sweep.finished])
+    averages.plot(depths, means, "o", color=ORANGE)
+    along = np.geomspace(depths.min(), depths.max(), 50)
+    averages.plot(along, slope.prefactor * along**slope.exponent, color=BLUE, label="$a L^p$")
+    depth_axis(averages, depths, "average $r(L)$")
+    averages.set_title(f"2. all {len(depths)} networks: a line on logarithmic axes")
+    averages.legend(loc="upper right")
+    low, high = averages.get_ylim()
+    inside = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2) if low <= tick <= high]
+    averages.set_yticks(inside, labels=[f"{tick:g}" for tick in inside])
+    averages.yaxis.set_minor_formatter("")
+    exponent.axvspan(claimed - margin, claimed + margin, color=GREEN, alpha=0.15, linewidth=0)
+    exponent.axvline(claimed, color=INK, linewidth=1, linestyle=":")
+    ends = (np.array([value]) for value in (slope.exponent, slope.low, slope.high))
+    draw_intervals(exponent, np.zeros(1), *ends, across=True, fmt="o", color=BLUE)
+    exponent.set(xlim=(-1.2, -0.4), ylim=(-0.5, 0.5), xlabel="exponent $p$", yticks=[])
+    exponent.set_title("3. the slope beside the claim, −1 within 0.1")
+    return close(figure)
+
+
+def verdict_words(claimed: float, margin: float) -> Figure:
+    """Four intervals of an exponent beside the claimed value and its tolerance, with the word that each gets."""
+    figure, axes = plt.subplots(figsize=(4.6, 2.6))
+    axes.axvspan(claimed - margin, claimed + margin, color=GREEN, alpha=0.15, linewidth=0)
+    axes.axvline(claimed, color=INK, linewidth=1, linestyle=":")
+    for row, ((low, high), _) in enumerate(VERDICTS):
+        middle, reach = (low + high) / 2, NARROWER * (high - low) / 2
+        axes.plot([low, high], [row, row], color=BLUE, linewidth=1.2)
+        axes.plot([middle - reach, middle + reach], [row, row], color=BLUE, linewidth=4.5, solid_capstyle="butt")
+        axes.plot(middle, row, "o", color=BLUE, markersize=7)
+    axes.set_yticks(range(len(VERDICTS)), labels=[word for _, word in VERDICTS])
+    axes.set_ylim(len(VERDICTS) - 0.5, -0.5)
+    axes.set(xlim=(-1.2, -0.6), xlabel="exponent")
+    axes.set_xticks([-1.1, -1, -0.9, -0.7], labels=["−1.1", "−1", "−0.9", "−0.7"])
+    return close(figure)
+
+
+def shifts_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], margin: float) -> Figure:
+    """How far another way of averaging moves the exponent, a row each and a marker for each sweep, from
+    :func:`resperturb.analysis.conventions.convention_table`; the band is within `margin`."""
+    moved = table[table["convention"] != OUR_CONVENTION]
+    names = list(dict.fromkeys(moved["convention"]))
+    figure, axes = plt.subplots(figsize=(5.2, 0.42 * len(names) + 1.3))
+    axes.axvspan(-margin, margin, color=GREEN, alpha=0.15, linewidth=0)
+    axes.axvline(0, color=INK, linewidth=1, linestyle=":")
+    kept = [name for name in sweeps if name in set(moved["sweep"])]
+    written: dict[int, list[str]] = {}
+    for number, name in enumerate(kept):
+        part = moved[moved["sweep"] == name]
+        rows = np.array([names.index(convention) for convention in part["convention"]])
+        shift = part["moved by"].to_numpy()
+        inside = np.abs(shift) <= FAR
+        aside = 0.5 * ((number + 0.5) / len(kept) - 0.5)
+        style = {**style_of(sweeps[name]), "linestyle": "none", "markersize": 6}
+        axes.plot(shift[inside], rows[inside] + aside, **style)
+        for row, value in zip(rows[~inside], shift[~inside], strict=True):
+            written.setdefault(int(row), []).append(f"{value:+.2f}".replace("-", "−"))
+    for row, values in written.items():
+        axes.annotate(", ".join(values) + " ▸", (FAR, row), ha="right", va="center", fontsize=10, color=INK)
+    axes.set_yticks(range(len(names)), labels=names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set(xlim=(-FAR, FAR), xlabel="moves the exponent by")
+    legend_of_all(figure, axes, 2)
+    return close(figure)
+
+
+def exponents_by_choice(table: pd.DataFrame) -> Figure:
+    """Exponents after training where one choice is varied, with their intervals, a row for each; open markers for
+    networks that miss the bar of accuracy; a tick at the exponent of the main sweep. From
+    :func:`resperturb.analysis.sensitivity.sensitivity_table`."""
+    figure, axes = plt.subplots(figsize=(5.2, 0.5 * len(table) + 1.2))
+    rows = np.arange(len(table))
+    for trained, fill in ((True, BLUE), (False, "none")):
+        there = (table["trained"] == trained).to_numpy()
+        if not there.any():
+            continue
+        ends = (table.loc[there, name] for name in ("exponent", "low", "high"))
+        style = {"fmt": "o", "color": BLUE, "markerfacecolor": fill}
+        label = "other choice" if trained else "other choice, below the bar"
+        draw_intervals(axes, rows[there], *ends, across=True, label=label, **style)
+    axes.plot(table["usual"], rows, "|", color=ORANGE, markersize=14, label="main sweep, same depths")
+    for number, value in enumerate(table["exponent"]):
+        if value < FURTHEST:  # beside the others a line of its own would be all that is seen
+            words = f"◂ {value:.1f}".replace("-", "−")
+            axes.annotate(words, (FURTHEST, number + 0.25), color=BLUE, va="center", fontsize=10)
+    axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))
+    for level in (-0.5, -1.0):
+        axes.axvline(level, color=INK, linewidth=1, linestyle=":")
+    names = [f"{display_name(base)}: {varied}" for base, varied in zip(table["base"], table["varied"], strict=True)]
+    axes.set_yticks(rows, labels=[textwrap.fill(each, LABEL) for each in names])
+    axes.set_ylim(len(table) - 0.5, -0.5)
+    axes.set(xlabel="exponent after training")
+    legend_of_all(figure, axes, 2)
+    return close(figure)

@@ -1,0 +1,62 @@
+"""Claims about sweeps whose records are not shipped yet, or that compare sweeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from builders import copy_sweep
+from conftest import ROOT
+
+from report import claims, ledger
+from report.claims import HOLDS, NOT, OPEN, LedgerRow
+from resperturb.records.record import load_records
+from resperturb.records.sweeps import Sweep, sensitivity_sweeps
+
+CIFAR10 = ROOT / "results" / "cifar10"
+LONG = ("cifar10-long/long", "cifar10-long/long-moves")
+
+
+@pytest.fixture
+def base() -> Sweep:
+    return Sweep("cifar10", load_records(CIFAR10))
+
+
+def rows_of(base: Sweep, folder: Path, **changes: object) -> dict[str, LedgerRow]:
+    """The rows about a copy of CIFAR-10's main sweep with other settings."""
+    steeper = float(changes.pop("steeper", 0.0))  # type: ignore[arg-type]
+    copy = Sweep(folder.name, copy_sweep(folder, source=CIFAR10, steeper=steeper, **changes))
+    sweeps = {"cifar10": base, copy.name: copy}
+    assert list(sensitivity_sweeps(sweeps)) == [copy.name]
+    return {row.id: row for row in claims.rows_about("sensitivity", ledger.other_choices(sweeps))}
+
+
+def test_trainings_five_times_as_long_are_asked_for_minus_one_and_for_a_steeper_exponent(
+    base: Sweep, tmp_path: Path
+) -> None:
+    rows = rows_of(base, tmp_path / "cifar10-long", epochs=100, steeper=-0.28)
+    assert set(rows) == set(LONG)  # and not whether the exponent stays the same
+    assert [rows[name].verdict for name in LONG] == [HOLDS, HOLDS]
+    assert rows[LONG[1]].value == "−0.28"
+    assert "T = " in rows[LONG[0]].value
+
+
+def test_longer_training_that_changes_nothing_says_so(base: Sweep, tmp_path: Path) -> None:
+    rows = rows_of(base, tmp_path / "cifar10-long", epochs=100)
+    assert [rows[name].verdict for name in LONG] == [NOT, NOT]
+
+
+def test_longer_training_below_the_bar_answers_nothing(
+    base: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("report.sweep_claims.bar_met", lambda records: records[0].experiment.epochs == 20)
+    rows = rows_of(base, tmp_path / "cifar10-long", epochs=100, steeper=-0.28)
+    assert [rows[name].verdict for name in LONG] == [OPEN, OPEN]
+    assert all("miss their bar" in rows[name].value for name in LONG)
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 40}, {"epochs": 10}, {"epochs": 100, "batch_size": 64}])
+def test_other_lengths_and_other_changes_are_sensitivities(
+    base: Sweep, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    assert set(rows_of(base, tmp_path / "cifar10-other", **changes)) == {"cifar10-other/sensitivity"}
