@@ -13,6 +13,7 @@ from typing import Any
 
 from report.repository import BRANCH, Repository, find_repository
 from resperturb.records.provenance import ask_git
+from resperturb.records.sweeps import default_sweep
 
 BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")
 BINDER = """name: resperturb
@@ -42,11 +43,23 @@ def footer(root: Path, repository: Repository | None, rights: str = "") -> str:
     return " · ".join(filter(None, parts))
 
 
+OWN_DIGITS = "All that this site says of the digits comes from your own runs in results/digits; the README has ours."
+"""The numbers of the default sweep differ a little from machine to machine."""
+
+
+def notice(results: Path) -> str:
+    """Say above every page that the digits are the reader's own runs, where they are."""
+    own, shipped = default_sweep(results), default_sweep(results, own=False)
+    return OWN_DIGITS if own.folder != shipped.folder else ""
+
+
 def configure(app: Any, config: Any) -> None:
     """Complete the options of `_config.yml` with the repository, or take out the buttons that need one."""
-    repository = app.resperturb_repository
+    root, repository = Path(app.srcdir).parent, app.resperturb_repository
     rights = f"© {config.copyright} {config.author}"
-    options = {**config.html_theme_options, "extra_footer": footer(Path(app.srcdir).parent, repository, rights)}
+    options = {**config.html_theme_options, "extra_footer": footer(root, repository, rights)}
+    if words := notice(root / "results"):
+        options["announcement"] = words
     if repository and repository.name:
         options |= {"repository_url": repository.url, "repository_branch": BRANCH, **dict.fromkeys(BUTTONS, True)}
     else:

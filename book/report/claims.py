@@ -17,6 +17,7 @@ HOLDS, ROUGH, NOT, OPEN = "holds", "holds roughly", "does not hold", "cannot be 
 ANSWERS = {"yes": HOLDS, "roughly": ROUGH, "no": NOT, "open": OPEN}  # of the plan's question on an exponent
 OURS = "this book"
 HAUSER = f"{SOURCE['end']}, abstract"
+AFTER_DE_SMITH = f"this book, after {SOURCE['initialization']}"
 POINT = 0.01  # accuracies that differ by less are alike
 
 

@@ -27,6 +27,7 @@ SHORT = {
     "scaling/exponent-end": "After training, the average falls as 1/L",
     "scaling/smaller": "In the deepest networks, training makes the average smaller",
     "scaling/more-decay": "With more weight decay, the average falls as 1/L",
+    "scaling/more-moves": "More weight decay moves the exponent",
     "scaling/long": "Five times as long, usual decay: it falls as 1/L",
     "scaling/long-moves": "Five times as long makes the exponent steeper",
     "decay/usual": "Short trainings, usual decay or none: it falls as 1/L",

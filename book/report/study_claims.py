@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from report.claims import OURS, Finding, across, claim, exponent_is
+from report.claims import AFTER_DE_SMITH, OURS, Finding, across, claim, exponent_is
 from resperturb.analysis import study_tables
 from resperturb.analysis.study_tables import fit_column
 from resperturb.analysis.theory import VARIANTS, Variant
@@ -24,7 +24,7 @@ def falls_as(name: str, variant: Variant, claimed: float) -> None:
 
     @claim_start(
         name,
-        variant.source,
+        AFTER_DE_SMITH if variant.norm == "batch" else variant.source,
         f"Before training, in one section ({variant.label}), the average scaled perturbation {POWERS[claimed]}.",
     )
     def initial_exponent(records: Records) -> Finding | None:

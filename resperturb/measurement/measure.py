@@ -180,23 +180,23 @@ def measure(
         samples with equal weight. `_std` is the population standard deviation over samples; `_q05` to `_q95` are
         quantiles over samples, exact up to 16384 of them and then over evenly spaced samples (at least 8192).
 
-        block: 1 to L; 0 for a transition.
-        name: path of the innermost module that did the addition (the class name for the model itself).
-        section: 1 to S; blocks of one state shape. A transition opens a section.
-        kind: "identity" (the state is x itself) or "transition" (a projection, pooling or rescaling of it).
-        samples: how many were measured.
-        state_norm: ‖x‖, of the state.
-        perturbation_norm: ‖f‖, the absolute perturbation (Hauser 2019, arXiv:1902.04106).
-        scaled: ‖f‖ / ‖x‖, the scaled perturbation (ibid.; Jastrzebski et al. 2018, arXiv:1710.04773, section 4).
-        cosine: cos(f, x) (Jastrzebski et al. 2018, section 4); over samples with f ≠ 0, NaN without any.
-        step_scaled: ‖x_next - x‖ / ‖x‖, where x_next is the state of the next addition of this stream and shape, after
-            any activation or normalisation. Without a next one (the last block of a section): the sum after an
-            activation, if one was all that used it, else the sum.
-        influence: 1 - cos(x, x_next) (Men et al. 2024, arXiv:2403.03853, "block influence").
-        reconstruction_error: the largest relative difference between x + f and what the model went on with: in every
-            sample |‖sum‖² - ‖x + f‖²| / 2(‖x‖² + ‖f‖²), where ‖x + f‖² = ‖x‖² + 2 x·f + ‖f‖² (over a scale that
-            cancellation does not touch), and in one sample of every batch ‖sum - (x + f)‖ / ‖sum‖, number by number.
-            Always below 1e-5, or below twice the rounding step of a model in lower precision.
+        - block: 1 to L; 0 for a transition.
+        - name: path of the innermost module that did the addition (the class name for the model itself).
+        - section: 1 to S; blocks of one state shape. A transition opens a section.
+        - kind: "identity" (the state is x itself) or "transition" (a projection, pooling or rescaling of it).
+        - samples: how many were measured.
+        - state_norm: ‖x‖, of the state.
+        - perturbation_norm: ‖f‖, the absolute perturbation (Hauser 2019, arXiv:1902.04106).
+        - scaled: ‖f‖ / ‖x‖, the scaled perturbation (ibid.; Jastrzebski et al. 2018, arXiv:1710.04773, section 4).
+        - cosine: cos(f, x); over samples with f ≠ 0, NaN without any.
+        - step_scaled: ‖x_next - x‖ / ‖x‖, where x_next is the state of the next addition of this stream and shape,
+          after any activation or normalisation. Without a next one (the last block of a section): the sum after an
+          activation, if one was all that used it, else the sum.
+        - influence: 1 - cos(x, x_next) (Men et al. 2024, arXiv:2403.03853, "block influence").
+        - reconstruction_error: the largest relative difference between x + f and the tensor that the model went on
+          with: in every sample abs(‖sum‖² - ‖x + f‖²) / 2(‖x‖² + ‖f‖²), where ‖x + f‖² = ‖x‖² + 2 x·f + ‖f‖² (over a
+          scale that cancellation does not touch), and in one sample of every batch ‖sum - (x + f)‖ / ‖sum‖, number by
+          number. Always below 1e-5, or below twice the rounding step of a model in lower precision.
 
     Raises:
         MeasurementError: no residual addition or batch; 0 samples; a hidden (compiled, scripted, exported) model; model

@@ -33,6 +33,7 @@ FIELD_WORDS = {
 
 VALUE_WORDS = {
     ("sections", 1): "one section",
+    ("epochs", 1): "1 epoch",
     ("block", "preactivation"): "pre-activation blocks",
     ("block", "postactivation"): "post-activation blocks",
     ("normalization", "batch"): "batch normalisation",

@@ -60,7 +60,7 @@ def test_runs_have_pages_and_were_not_executed_again(site: Site) -> None:
         page = article(site.html / "runs" / f"{record.name}.html")
         heading = page.find("h1")
         assert isinstance(heading, Tag)
-        assert heading.get_text().startswith(f"digits, {record.blocks} blocks, seed 0, epochs 1")
+        assert heading.get_text().startswith(f"digits, {record.blocks} blocks, seed 0, 1 epoch")
         assert record.run["provenance"]["started"] in page.get_text()
         assert page.find_all("figure")
     listed = {a["href"] for a in soup(site.html / "runs.html").find_all("a", href=re.compile(r"^runs/"))}

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, Site
 
 from _ext.handouts import first_cell
-from _ext.publishing import footer
+from _ext.publishing import OWN_DIGITS, footer, notice
 from report.repository import EXPERIMENTS, Repository, experiments_table, find_repository
 
 GITHUB = Repository("https://github.com/someone/some-book", "someone/some-book", "https://someone.github.io/some-book/")
@@ -88,6 +88,12 @@ def test_where_the_repository_is_known_buttons_and_tags_lead_there(published: Pa
     assert (published / "_static" / "card.png").is_file()
     environment = yaml.safe_load((published / "binder/environment.yml").read_text())
     assert environment["dependencies"][-1]["pip"] == [f"resperturb[book] @ git+{GITHUB.url}@main"]
+
+
+def test_a_site_of_own_digits_says_so(tmp_path: Path) -> None:
+    for name, words in (("shipped-digits", ""), ("digits", OWN_DIGITS)):
+        (tmp_path / name).symlink_to(ROOT / "results" / "shipped-digits")
+        assert notice(tmp_path) == words
 
 
 def test_the_footer_says_version_commit_and_days() -> None:

@@ -65,7 +65,7 @@ def lacks(figure: Tag, page: Path) -> list[str]:
     links = [str(a["href"]) for a in line.find_all("a", href=True)]
     words, missing = line.get_text(), []
     if words.startswith(DRAWN):  # a schematic has no data and no axes
-        return [] if any(link.startswith("code/resperturb.figures.schematics") for link in links) else ["its code"]
+        return [] if any(link.startswith("code/resperturb.figures") for link in links) else ["its code"]
     if not any(link.endswith(".csv") for link in links):
         missing.append("a CSV file")
     if not any(link.startswith("code/") for link in links):
