@@ -72,7 +72,7 @@
   const here = draw("circle", { r: 7, class: "interactive-here" });
   const reference = (power, words) => [
     draw("path", { d: along((n) => n ** power), class: "interactive-reference" }),
-    draw("text", { x: box.right + 6, y: y.at(MOST ** power), dy: "0.35em" }, words),
+    draw("text", { x: box.right + 11, y: y.at(MOST ** power), dy: "0.35em" }, words),
   ];
   curve.append(axes(x, y, box), ...reference(-0.5, "1/√L"), ...reference(-1, "1/L"), formula, here);
 

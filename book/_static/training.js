@@ -13,7 +13,7 @@
 
   const last = Math.min(...runs.map((run) => run.snapshots.length)) - 1;
   const epochs = runs[0].snapshots.map(({ epoch }) => epoch), whole = epochs[last];
-  const when = (at) => (at === 0 ? "Before training" : at === last ? `After training, ${whole} epochs` : `Epoch ${epochs[at]} of ${whole}`);
+  const when = (at) => (at === 0 ? "Before training" : at === last ? `After training, ${whole} epochs` : `Epoch ${epochs[at]} of ${whole}, share ${epochs[at] / whole}`);
   const short = (value) => value.toPrecision(2);
   const percent = (share) => (share == null ? "–" : `${(100 * share).toFixed(0)} %`);
   const named = ({ name, decay }) => (decay ? `${name} (${decay.toExponential()})` : name);
@@ -122,7 +122,7 @@
     status,
     make("table", {}, make("thead", {}, make("tr", {}, ...heads)), rows),
     make("p", { class: "interactive-note" }, `${data}, ${blocks} blocks, seed ${seed}; all start from the same weights, whose blocks are the grey line. `,
-      "Thin lines are the averages, dotted ones separate sections. T is the time under weight decay. Accuracy on the way is that on a part of the test images. Between snapshots nothing was measured."),
+      "Thin lines are the averages, dotted ones separate sections. T is the time under weight decay. Accuracy on the way is that on a part of the test images. Between snapshots nothing was measured. The figure below follows the exponent over the same share of training."),
   );
   home.hidden = false;
   pause();

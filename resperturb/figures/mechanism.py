@@ -12,9 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import ConnectionPatch
+from matplotlib.ticker import MaxNLocator
 
 from resperturb.analysis.slope_tests import SMALLEST
-from resperturb.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SERIES, close, draw_intervals
+from resperturb.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SERIES,
+    WIDTH,
+    close,
+    draw_intervals,
+    legend_of_all,
+)
 
 ACCOUNTS = {"exponent": "This book's account", "decay-decides": "Rival: decay decides", "two-parts": "Rival: two parts"}
 OUTCOME_STYLE: dict[str, dict[str, Any]] = {
@@ -34,18 +46,20 @@ PRESET_STYLE = {
 def paths_of_steps(paths: pd.DataFrame) -> Figure:
     """A drawing: few and many steps to one displacement, aligned and in random directions, at one scale. From
     :func:`resperturb.analysis.mechanism.paths_of_steps`."""
-    figure, all_axes = plt.subplots(1, 2, figsize=(6.8, 3.4), sharex=True, sharey=True)
+    figure, axes = plt.subplots(figsize=(WIDTH, 5.0))
+    heights = {"aligned": (1.3, 1.1), "random": (0.6, 0.0)}
     titles = {"aligned": r"aligned: steps of $D/n$", "random": r"random: steps of about $D/\sqrt{n}$"}
-    for axes, (kind, title) in zip(all_axes, titles.items(), strict=True):
+    for kind, title in titles.items():
         drawn = paths[paths["kind"] == kind].groupby("steps")
-        for height, style, (count, path) in zip((0.5, -0.5), SERIES, drawn, strict=False):
+        axes.text(-0.45, heights[kind][0] + 0.12, title)
+        for height, style, (count, path) in zip(heights[kind], SERIES, drawn, strict=False):
             color = style["color"]
             axes.plot(path["x"], path["y"] + height, color=color, marker=".", markersize=5, linewidth=1.2)
             axes.plot([0, 1], [height, height], "o", color=INK, markersize=6, markerfacecolor="none")
             axes.annotate(f"{count} steps", (1, height), (10, -4), textcoords="offset points", color=color)
-        axes.set(title=title, xlabel="way from start to end", yticks=[], xticks=[0, 1], xticklabels=["0", "$D$"])
-        axes.set_aspect("equal")
-        axes.spines["left"].set_visible(False)
+    axes.set(xlabel="way from start to end", yticks=[], xticks=[0, 1], xticklabels=["0", "$D$"], ylim=(None, 1.55))
+    axes.set_aspect("equal")
+    axes.spines["left"].set_visible(False)
     return close(figure)
 
 
@@ -54,8 +68,8 @@ def predicted_against_measured(table: pd.DataFrame) -> Figure:
 
     Misses are crosses, named where the account is concerned; what does not count is open. Points of one prediction
     stand side by side. From :func:`resperturb.analysis.mechanism.prediction_table`."""
-    figure = plt.figure(figsize=(5.2, 7.2), layout="constrained")
-    rows: list[Any] = [["exponent"] * 7 + ["names"] * 5, ["decay-decides"] * 6 + ["two-parts"] * 6]
+    figure = plt.figure(figsize=(4.8, 7.4), layout="constrained")
+    rows: list[Any] = [["exponent"] * 13 + ["names"] * 11, ["decay-decides"] * 12 + ["two-parts"] * 12]
     places = figure.subplot_mosaic(rows, height_ratios=(1.6, 1))
     names = places.pop("names")
     table = table.sort_values("measured", ignore_index=True)
@@ -96,15 +110,15 @@ def name_misses(axes: Axes, beside: Axes, misses: pd.DataFrame) -> None:
     beside.set(xlim=(0, 1), ylim=axes.get_ylim())
     beside.axis("off")
     color = OUTCOME_STYLE["miss"]["color"]
-    words = [textwrap.fill(name, 27) for name in misses["condition"]]
-    sizes = np.array([0.03 + 0.045 * (1 + text.count("\n")) for text in words])
+    words = [textwrap.fill(name, 22) for name in misses["condition"]]
+    sizes = np.array([0.02 + 0.05 * (1 + text.count("\n")) for text in words])
     heights = spread_out(misses["measured"].to_numpy(), sizes / max(1, sizes.sum()))
     for place, measured, height, text in zip(misses["place"], misses["measured"], heights, words, strict=True):
         line = ConnectionPatch((place, measured), (0, height), "data", "data", axesA=axes, axesB=beside, color=color)
         line.set(linewidth=0.6, alpha=0.6)
         line.set_in_layout(False)
         beside.add_artist(line)
-        beside.text(0.02, height, text, color=color, fontsize=9, va="center", linespacing=1).set_in_layout(False)
+        beside.text(0.02, height, text, color=color, fontsize=10, va="center", linespacing=1).set_in_layout(False)
 
 
 def outcomes(table: pd.DataFrame, account: str) -> pd.Series:
@@ -122,30 +136,37 @@ def spread_out(heights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def factor_slopes(table: pd.DataFrame) -> Figure:
-    """The mean exponent of the sections in every condition, a row each, and the slopes over log depth that make it.
+    """The mean exponent of the sections in every condition, below its name, and the slopes over log depth that make it.
 
     Rings are exponents of the average over all blocks. From :func:`resperturb.analysis.mechanism.prediction_table`."""
     columns = {"sectional": "exponent", **FACTOR_LABELS}
-    figure, all_axes = plt.subplots(1, 4, figsize=(8.6, 0.26 * len(table) + 1.1), sharey=True)
-    rows = np.arange(len(table))
+    figure, all_axes = plt.subplots(1, 4, figsize=(WIDTH, 0.36 * len(table) + 1.1), sharey=True)
+    rows = np.arange(len(table)) + 0.22  # below the middle, where names end
     groups = {"displacement": ("priced", "gains decay", "gains do not decay")}
     for axes, (name, title) in zip(all_axes, columns.items(), strict=True):
         by, yes, no = groups.get(name, ("straight", "weights gone or zero", "weights kept"))
         colors = (GREEN, PURPLE) if name in groups else (BLUE, ORANGE)
+        dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "clip_on": False}
         for color, label, whether in zip(colors, (yes, no), (True, False), strict=True):
             those = (table[by] == whether).to_numpy(dtype=bool)
-            axes.plot(table.loc[those, name], rows[those], "o", color=color, label=label, markersize=5)
+            axes.plot(table.loc[those, name], rows[those], color=color, label=label, markersize=5, **dot)
         if name == "sectional":
-            axes.plot(table["measured"], rows, "o", color=INK, markerfacecolor="none", markersize=7, label="all blocks")
-        axes.axvline(-1 if name == "sectional" else 0, color=INK, linewidth=1, linestyle=":")
-        axes.set_title(title, fontsize=11)
-        axes.set_xlabel("slope")
-        axes.grid(axis="x", alpha=0.3)
-    all_axes[0].set_yticks(rows, labels=list(table["condition"]))
-    all_axes[0].invert_yaxis()
+            ring = {"color": INK, "markerfacecolor": "none", "markersize": 7, "label": "all blocks"}
+            axes.plot(table["measured"], rows, **dot, **ring)
+        axes.vlines([-1 if name == "sectional" else 0] * len(rows), rows - 0.22, rows + 0.22, color=INK, linewidth=1)
+        axes.hlines(rows + 0.28, 0, 1, transform=axes.get_yaxis_transform(), color=INK, alpha=0.3, linewidth=0.6)
+        axes.set_title(title, fontsize=10)
+        axes.set(yticks=[], ylim=(len(rows) - 0.5, -0.5))
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(2))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+    first = all_axes[0].get_yaxis_transform()
+    for row, condition in zip(rows, table["condition"], strict=True):
+        all_axes[0].text(0, row - 0.44, condition, transform=first, fontsize=10, va="center").set_in_layout(False)
+    figure.supxlabel("slope", fontsize=12, y=0)
     found = [axes.get_legend_handles_labels() for axes in all_axes[:2]]
     handles, labels = ([item for pair in found for item in pair[place]] for place in (0, 1))
-    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.02, 1), ncols=3)
+    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return close(figure)
 
 
@@ -154,13 +175,14 @@ def factors_over_training(tables: dict[str, pd.DataFrame]) -> Figure:
 
     From :func:`resperturb.analysis.mechanism.factors_over_training`."""
     names = {"straightness": "straightness", "displacement": "displacement", "memory": "initial weights left"}
-    figure, all_axes = plt.subplots(1, 3, figsize=(8.4, 2.9), sharex=True)
+    figure, all_axes = plt.subplots(3, 1, figsize=(WIDTH, 5.8), sharex=True)
     colors = (BLUE, ORANGE, GREEN, PURPLE)
     for axes, (name, title) in zip(all_axes, names.items(), strict=True):
         for (label, table), color, style in zip(tables.items(), colors, SERIES, strict=False):
             last = table[table["section"] == table["section"].max()]
             axes.plot(last["share"], last[name], **{**style, "color": color, "label": label, "markersize": 4})
-        axes.set(title=title, xlabel="share of training")
+        axes.set_title(title)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=2)
+    all_axes[-1].set_xlabel("share of training")
+    legend_of_all(figure, all_axes[0], 2)
     return close(figure)

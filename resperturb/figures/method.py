@@ -17,6 +17,7 @@ from resperturb.figures.style import (
     GREEN,
     INK,
     ORANGE,
+    WIDTH,
     block_axis,
     close,
     depth_axis,
@@ -36,14 +37,14 @@ VERDICTS = (  # interval of 95 %, a narrower one of 90 % that decides equivalenc
 NARROWER = 0.84  # of a 95 % interval is the 90 % one
 FURTHEST = -2.0  # exponents below this are written at the figure's edge
 FAR = 0.32  # shifts beyond this are written at the figure's edge
-LABEL = 30  # characters of a line
+LABEL = 24  # characters of a line
 
 
 def from_blocks_to_verdict(record: Record, sweep: Sweep, claimed: float, margin: float) -> Figure:
     """Three steps below each other: the blocks of one network with their average, the averages of all networks of a
     sweep with the fitted power of the depth, and its exponent with its interval beside the claimed one."""
     slope = fit_runs(sweep.records)
-    figure, (blocks, averages, exponent) = plt.subplots(3, 1, figsize=(4.6, 6.6), height_ratios=(3, 3, 1.2))
+    figure, (blocks, averages, exponent) = plt.subplots(3, 1, figsize=(WIDTH, 6.6), height_ratios=(3, 3, 1.2))
     scaled = record.blocks_at("end")["scaled"].to_numpy()
     blocks.bar(np.arange(1, len(scaled) + 1), scaled, color=BLUE, edgecolor="none", width=0.7)
     blocks.axhline(scaled.mean(), color=ORANGE, linestyle="--", label="their average $r(L)$")
@@ -73,7 +74,7 @@ def from_blocks_to_verdict(record: Record, sweep: Sweep, claimed: float, margin:
 
 def verdict_words(claimed: float, margin: float) -> Figure:
     """Four intervals of an exponent beside the claimed value and its tolerance, with the word that each gets."""
-    figure, axes = plt.subplots(figsize=(4.6, 2.6))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
     axes.axvspan(claimed - margin, claimed + margin, color=GREEN, alpha=0.15, linewidth=0)
     axes.axvline(claimed, color=INK, linewidth=1, linestyle=":")
     for row, ((low, high), _) in enumerate(VERDICTS):
@@ -93,7 +94,7 @@ def shifts_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], margi
     :func:`resperturb.analysis.conventions.convention_table`; the band is within `margin`."""
     moved = table[table["convention"] != OUR_CONVENTION]
     names = list(dict.fromkeys(moved["convention"]))
-    figure, axes = plt.subplots(figsize=(5.2, 0.42 * len(names) + 1.3))
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(names) + 1.3))
     axes.axvspan(-margin, margin, color=GREEN, alpha=0.15, linewidth=0)
     axes.axvline(0, color=INK, linewidth=1, linestyle=":")
     kept = [name for name in sweeps if name in set(moved["sweep"])]
@@ -121,7 +122,7 @@ def exponents_by_choice(table: pd.DataFrame) -> Figure:
     """Exponents after training where one choice is varied, with their intervals, a row for each; open markers for
     networks that miss the bar of accuracy; a tick at the exponent of the main sweep. From
     :func:`resperturb.analysis.sensitivity.sensitivity_table`."""
-    figure, axes = plt.subplots(figsize=(5.2, 0.5 * len(table) + 1.2))
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.5 * len(table) + 1.2))
     rows = np.arange(len(table))
     for trained, fill in ((True, BLUE), (False, "none")):
         there = (table["trained"] == trained).to_numpy()

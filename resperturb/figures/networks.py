@@ -20,6 +20,7 @@ from resperturb.figures.style import (
     block_axis,
     close,
     legend_of_all,
+    name_axes,
     panels,
 )
 from resperturb.records.record import blocks_of
@@ -54,17 +55,16 @@ def network_panels(networks: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure
     a transition joins two sections."""
     styles = {"random weights": MOMENT_STYLE["initialization"], "trained": MOMENT_STYLE["end"]}
     figure, all_axes = panels(
-        [f"{name}, {len(blocks_of(next(iter(states.values()))))} blocks" for name, states in networks.items()], 2.5
+        [f"{name}, {len(blocks_of(next(iter(states.values()))))} blocks" for name, states in networks.items()]
     )
     for axes, states in zip(all_axes, networks.values(), strict=True):
         for state, table in states.items():
             draw_blocks(axes, blocks_of(table), "scaled", {**styles[state], "label": state})
-        block_axis(axes, "")
         axes.set_yscale("log")
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
         axes.set_yticks([0.1, 0.2, 0.5, 1, 2], labels=["0.1", "0.2", "0.5", "1", "2"])
         axes.yaxis.set_minor_formatter("")
-    for axes in all_axes[::2]:
-        axes.set_ylabel(MEASURE_LABEL["scaled"])
+    name_axes(figure, "block $l$", MEASURE_LABEL["scaled"])
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 

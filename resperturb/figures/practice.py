@@ -20,9 +20,11 @@ from resperturb.figures.style import (
     INK,
     MEASURE_LABEL,
     SERIES,
+    WIDTH,
     close,
     depth_axis,
     legend_of_all,
+    name_axes,
     panels,
     style_of,
 )
@@ -37,7 +39,7 @@ def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
     `tables`: "blocks" of records of the study of lesions, one below the other, by the title of their panel.
     """
-    figure, axes = panels(list(tables), 3.0)
+    figure, axes = panels(list(tables), 2.4)
     for panel, table in zip(axes, tables.values(), strict=True):
         for style, (section, part) in zip(itertools.cycle(SERIES), table.groupby("section"), strict=False):
             look = {**style, "linestyle": "none", "markersize": 5}
@@ -45,12 +47,11 @@ def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
             panel.plot(live["scaled"], live["added_loss"], label=f"section {section}", **look)
             panel.plot(dead["scaled"], dead["added_loss"], markerfacecolor="none", **look)
         panel.axhline(0, color=INK, linewidth=0.8)
-        panel.set(xscale="log", xlabel=MEASURE_LABEL["scaled"])
+        panel.set_xscale("log")
         low, high = panel.get_xlim()
         panel.set_xlim(min(low, 0.08), max(high, 1.2))  # some whole power of ten is on the axis
         panel.set_yscale("symlog", linthresh=1e-3)
-    for panel in axes[::2]:
-        panel.set_ylabel("loss added by removal")
+    name_axes(figure, MEASURE_LABEL["scaled"], "loss added by removal")
     axes[0].plot([], [], "o", color=INK, markerfacecolor="none", label="dead")
     legend_of_all(figure, axes[0], 4)
     return close(figure)
@@ -64,7 +65,7 @@ def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """
     import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
 
-    figure, axes = panels(list(tables), 3.0)
+    figure, axes = panels(list(tables), 2.4)
     faint = {"alpha": 0.15, "linewidth": 0}
     for panel, table in zip(axes, tables.values(), strict=True):
         whole = table[table["way"] == "whole"].assign(share=0.0)
@@ -73,10 +74,9 @@ def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
             look = {"markersize": 5, "markeredgecolor": style["color"], "err_kws": faint, **style}
             spread = ("pi", 100) if way == "random" else None
             sns.lineplot(rows, x="share", y="accuracy", errorbar=spread, label=label, legend=False, ax=panel, **look)
-        panel.set(xlabel="share of live blocks removed", ylabel="", ylim=(0, 1.02))
-    for panel in axes[::2]:
-        panel.set_ylabel("test accuracy")
-    legend_of_all(figure, axes[0], 3)
+        panel.set(xlabel="", ylabel="", ylim=(0, 1.02))
+    name_axes(figure, "share of live blocks removed", "test accuracy")
+    legend_of_all(figure, axes[0], 2)
     return close(figure)
 
 
@@ -88,7 +88,7 @@ def rule_beside_validation(
     A ring marks the depth in the column margin of `choices`, a diamond that in the column rule, where the average
     falls below epsilon: open where the sweep's power law was followed beyond its runs.
     """
-    figure, grid = plt.subplots(2, len(sweeps), figsize=(2.1 * len(sweeps), 4.4), sharex=True, squeeze=False)
+    figure, grid = plt.subplots(2, len(sweeps), figsize=(WIDTH, 4.4), sharex=True, squeeze=False)
     curves = {name: 100 * accuracy_by_depth(sweep.records) for name, sweep in sweeps.items()}
     span = 1.4 * max(curve.max() - curve.min() for curve in curves.values())  # one scale in all columns
     ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredgecolor": INK}
@@ -109,8 +109,8 @@ def rule_beside_validation(
         lower.axhline(epsilon, color=INK, linewidth=1, linestyle="--")
         face = style["color"] if row["rule"] in law.averages.depths else "none"
         lower.plot(row["rule"], epsilon, "D", color=style["color"], markersize=8, markerfacecolor=face)
-        lower.annotate(f"{row['rule']:.0f} blocks", (row["rule"], epsilon), (0, -9), ha="center", **beside)
-        depth_axis(lower, {6, 60, 600}, "")
+        lower.annotate(f"{row['rule']:.0f}", (row["rule"], epsilon), (0, -9), ha="center", **beside)
+        depth_axis(lower, {6, 600}, "")
         lower.set(xlim=(4, 1500), ylim=(0.02, 1), xlabel="")
         lower.set_yticks([0.05, 0.1, 0.5], labels=["0.05", "0.1", "0.5"])
         lower.yaxis.set_minor_formatter("")
@@ -122,16 +122,16 @@ def rule_beside_validation(
 
 def logged_quantities(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """A panel for each quantity of :func:`resperturb.analysis.practice.logged` over training, a line for each run."""
-    figure, grid = plt.subplots(3, 2, figsize=(6.0, 6.4), sharex=True)
+    figure, grid = plt.subplots(3, 2, figsize=(WIDTH, 6.4), sharex=True)
     for panel, (column, label) in zip(grid.flat, LOGGED.items(), strict=False):
         for style, (name, table) in zip(SERIES, tables.items(), strict=False):
             panel.plot(table["share"], table[column], markersize=4, label=textwrap.fill(name, 20), **style)
-        panel.set_title(label)
+        panel.set_title(textwrap.fill(label, 22))
         panel.set_ylim(min(0, panel.get_ylim()[0]), None)
     last = grid.flat[-1]
     last.axis("off")
     last.legend(*grid.flat[0].get_legend_handles_labels(), loc="center left", frameon=False)
     for panel in (grid[2][0], grid[1][1]):
-        panel.set_xlabel("share of training")
+        panel.set(xlabel="share of training", xticks=[0, 0.5, 1])
         panel.tick_params(labelbottom=True)
     return close(figure)

@@ -12,10 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
-from resperturb.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, close
+from resperturb.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, WIDTH, close
 
-SMALL = 10  # points; still 11 pixels on a phone, where a figure of 4.6 inches is as wide as the page
-WIDTH = 4.6  # inches
+SMALL = 10  # points; still more than 10 pixels where the page is a phone's
 
 
 def bare(axes: Axes, *, equal: bool = True) -> Axes:
@@ -55,21 +54,21 @@ def layers_of_a_block(axes: Axes, y: float, words: str, relu_after: bool) -> Non
     """The stream from left to right, the residual branch above it, and the addition where both are measured."""
     arrow(axes, (0.2, y), (6.3, y), INK)
     arrow(axes, (6.9, y), (7.55, y) if relu_after else (9.8, y), INK)
-    axes.plot([0.9, 0.9, 1.7], [y, y + 0.62, y + 0.62], color=ORANGE, linewidth=1.6)
+    axes.plot([0.6, 0.6, 0.95], [y, y + 0.62, y + 0.62], color=ORANGE, linewidth=1.6)
     inner = "norm, ReLU, conv, twice" if not relu_after else "conv, norm, ReLU, conv, norm"
-    axes.add_patch(FancyBboxPatch((1.76, y + 0.4), 4.1, 0.44, "round,pad=0.06", fill=False, edgecolor=ORANGE))
-    axes.text(3.8, y + 0.62, inner, ha="center", va="center", fontsize=8, color=ORANGE)
+    axes.add_patch(FancyBboxPatch((1.01, y + 0.4), 4.85, 0.44, "round,pad=0.06", fill=False, edgecolor=ORANGE))
+    axes.text(3.43, y + 0.62, inner, ha="center", va="center", fontsize=9.5, color=ORANGE)
     axes.plot([5.92, 6.6, 6.6], [y + 0.62, y + 0.62, y + 0.2], color=ORANGE, linewidth=1.6)
     axes.plot(6.6, y, marker="$+$", color=INK, markersize=8)
     axes.plot(6.6, y, marker="o", color=INK, markersize=15, markerfacecolor="none")
     axes.text(6.85, y + 0.5, "$f(x)$", color=ORANGE, fontsize=SMALL)
-    axes.text(0.25, y + 0.14, "$x$", color=INK, fontsize=SMALL)
+    axes.text(0.2, y + 0.14, "$x$", color=INK, fontsize=SMALL)
     axes.text(0.2, y - 0.5, words, color=INK, fontsize=SMALL)
     axes.text(6.6, y - 0.5, "measured here", color=PURPLE, fontsize=SMALL, ha="center")
     if relu_after:
         axes.add_patch(FancyBboxPatch((7.6, y - 0.2), 1.0, 0.4, "round,pad=0.05", facecolor="none", edgecolor=INK))
         arrow(axes, (8.65, y), (9.8, y), INK)
-        axes.text(8.1, y, "ReLU", ha="center", va="center", fontsize=8.5, color=INK)
+        axes.text(8.1, y, "ReLU", ha="center", va="center", fontsize=9.5, color=INK)
 
 
 def spiral_of_steps(steps: int = 16) -> Figure:
@@ -97,22 +96,22 @@ def spiral_of_steps(steps: int = 16) -> Figure:
 
 def busy_or_small(blocks: int = 12, busy: int = 3, level: float = 0.25) -> Figure:
     """Two networks of one average: every block takes a small step, or a few walk and the others wait."""
-    figure, all_axes = plt.subplots(2, 1, figsize=(WIDTH, 3.6), sharex=True, sharey=True)
+    tops = (2.1 * level, 1.1 * level * blocks / busy)
+    figure, all_axes = plt.subplots(2, 1, figsize=(WIDTH, 3.2), sharex=True, height_ratios=tops)  # one scale
     heights = (
         np.full(blocks, level),
         np.where(np.arange(blocks) % (blocks // busy) == 1, level * blocks / busy, 0.006),
     )
     titles = ("every block takes a small step", "a few blocks walk, the others wait")
-    for axes, bars, title, color in zip(all_axes, heights, titles, (BLUE, ORANGE), strict=True):
+    for axes, bars, title, color, top in zip(all_axes, heights, titles, (BLUE, ORANGE), tops, strict=True):
         bars = bars * level / bars.mean()
         axes.bar(np.arange(1, blocks + 1), bars, color=color, width=0.7)
         axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
         axes.text(blocks + 0.9, level, "same\naverage", color=INK, va="center", fontsize=SMALL)
-        axes.set_title(title, fontsize=11)
-        axes.set(yticks=[], xticks=[])
+        axes.set(title=title, yticks=[], xticks=[], ylim=(0, top))
         axes.spines["left"].set_visible(False)
     all_axes[1].set_xlabel("blocks, from input to output")
-    figure.supylabel(r"$\|f(x)\| / \|x\|$", color=INK, fontsize=SMALL)
+    figure.supylabel(r"$\|f(x)\| / \|x\|$", color=INK, fontsize=12)
     return close(figure)
 
 
@@ -131,7 +130,7 @@ def forgetting_paths(times: Sequence[float] = (0, 1, 5), blocks: int = 9, seed: 
         axes.plot(*path[[0, -1]].T, "o", color=INK, markersize=6, markerfacecolor="none")
         left = {0: "all of the initial weights left", 1: "a third left", 5: "next to nothing left"}[int(time)]
         axes.set_title(f"$T = {time:g}$: {left}", fontsize=11, loc="left")
-        axes.set(xlim=(-0.6, blocks + 0.6), ylim=(-1.5, 1.7))
+        axes.set(xlim=(-0.6, blocks + 0.6), ylim=(-1.1, 1.3))
     return close(figure)
 
 
@@ -155,7 +154,7 @@ def live_or_dead(images: int = 7, seed: int = 1) -> Figure:
             -0.5,
             "its push depends on the image" if color == BLUE else "one push for all images",
             ha="center",
-            fontsize=8.5,
+            fontsize=9,
             color=INK,
         )
     return close(figure)

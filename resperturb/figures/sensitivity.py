@@ -16,29 +16,33 @@ from resperturb.figures.style import (
     INK,
     PURPLE,
     SERIES,
+    WIDTH,
     close,
     draw_intervals,
     legend_of_all,
+    name_axes,
+    name_ends,
     panels,
 )
 from resperturb.records.sweeps import KINDS, TITLES
 
 CLOCK = "time under weight decay $T$"
+CLAIMED_NAMES = ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim"))
 
 
 def products_over_clock(table: pd.DataFrame) -> Figure:
     """Depth times average over T, a panel for each depth, a line for each number of epochs. From
     :func:`resperturb.analysis.clock.clock_table`."""
     depths = sorted(set(table["blocks"]))
-    figure, grid = plt.subplots(1, len(depths), figsize=(8.4, 2.8), sharex=True, sharey=True, squeeze=False)
+    figure, grid = plt.subplots(1, len(depths), figsize=(WIDTH, 2.8), sharex=True, sharey=True, squeeze=False)
     all_axes = list(grid.flat)
     for axes, depth in zip(all_axes, depths, strict=True):
         for style, (epochs, part) in zip(SERIES, table[table["blocks"] == depth].groupby("epochs"), strict=False):
             means = part.groupby("clock")["product"].agg(["mean", "min", "max"])
             ends = means["mean"], means["min"], means["max"]
             draw_intervals(axes, means.index, *ends, label=f"{epochs} epochs", **style)
-        axes.set(title=f"{depth} blocks", xlabel=CLOCK)
-    all_axes[0].set_ylabel(r"$L \times$ average")
+        axes.set_title(f"{depth} blocks")
+    name_axes(figure, CLOCK, r"$L \times$ average")
     legend_of_all(figure, all_axes[0], 3)
     return close(figure)
 
@@ -46,7 +50,7 @@ def products_over_clock(table: pd.DataFrame) -> Figure:
 def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]) -> Figure:
     """The exponent against the share of training, a panel for each group of trainings by its title, a line for each
     data set and kind of block, of :func:`resperturb.analysis.profiles.exponents_over_training`."""
-    figure, all_axes = panels(list(groups))
+    figure, all_axes = panels(list(groups), 3.0)
     for axes, group in zip(all_axes, groups.values(), strict=True):
         for number, ((dataset, block), table) in enumerate(group.items()):
             style: dict[str, Any] = {**DATASET_STYLE[dataset], "label": f"{TITLES[dataset]}, {KINDS[block]}"}
@@ -55,8 +59,8 @@ def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.Dat
             draw_intervals(axes, places, table["exponent"], table["low"], table["high"], **style)
         for level in (-0.5, -1.0):
             axes.axhline(level, color=INK, linewidth=1, linestyle=":")
-        axes.set(xlabel="share of training", ylim=(-1.2, -0.1))  # intervals of few runs go on beyond
-    all_axes[0].set(ylabel="exponent")
+        axes.set(ylim=(-1.2, -0.1), xticks=[0, 0.5, 1])  # intervals of few runs go on beyond
+    name_axes(figure, "share of training", "exponent")
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
@@ -71,7 +75,7 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
             of shared depths in columns that end so.
         others: weight decay, exponent, low and high of the networks of others.
     """
-    figure, axes = plt.subplots(figsize=(6.0, 4.6))
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     for table, size in ((short, 4), (usual, 10)):
         groups = table.groupby(["dataset", "block"], sort=False)
         for number, ((dataset, block), part) in enumerate(groups):
@@ -90,8 +94,9 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
     draw_intervals(axes, *np.array(others)[:, None], fmt="*", markersize=13, **others_style)
     axes.set_xscale("symlog", linthresh=1e-4)
     axes.set(xlim=(-3e-5, None), xlabel="weight decay", ylim=(-1.2, -0.35), ylabel="exponent after training")
-    claimed_exponents(axes)
-    return close(figure, axes, 2)
+    claimed_exponents(axes, 0.0, "left")
+    legend_of_all(figure, axes, 2)
+    return close(figure)
 
 
 def exponents_over_clock(
@@ -104,11 +109,11 @@ def exponents_over_clock(
         gentle: :func:`resperturb.analysis.clock.forgetting_table`.
         others: weight decay, exponent, low and high of the networks of others, a band, since their T is not on file.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 4.6))  # letters of 11 pixels where the page is a phone's
-    axes.axhspan(others[2], others[3], alpha=0.15, linewidth=0, color=PURPLE)
-    axes.annotate(
-        "four published networks", (11.8, others[2]), (0, 5), textcoords="offset points", color=PURPLE, ha="right"
-    )
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
+    span = (-1.2, -0.4)
+    axes.set(xlim=(-0.4, 12), ylim=span, xlabel=CLOCK, ylabel="exponent after training", xticks=[0, 2, 5, 10])
+    low, high = others[2:]
+    axes.axhspan(low, high, alpha=0.15, linewidth=0, color=PURPLE)
     lines: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
     for (dataset, block), part in usual.groupby(["dataset", "block"], sort=False):
         post = block == "postactivation"
@@ -116,22 +121,25 @@ def exponents_over_clock(
         name = f"{TITLES[str(dataset)]}{', post-activation' if post else ''}"
         lines[name] = (part, {**style, "markerfacecolor": "none"} if post else style)
     lines["MNIST, few images"] = (gentle, {**DATASET_STYLE["mnist"], "linestyle": "--", "markersize": 4})
+    names = []
     for name, (part, style) in lines.items():
         table = part.sort_values("clock")
-        draw_intervals(axes, table["clock"], table["exponent"], table["low"], table["high"], elinewidth=0.8, **style)
+        places, middle = table["clock"], table["exponent"]
+        axes.plot(places, middle, **style)
+        wide = (table["low"] < span[0]) & (table["high"] > span[1])  # wider than the panel: hardly an interval
+        for which, look in ((~wide, {"elinewidth": 0.8}), (wide, {"elinewidth": 0.8, "alpha": 0.25, "capsize": 0})):
+            ends = (table[column][which] for column in ("exponent", "low", "high"))
+            draw_intervals(axes, places[which], *ends, fmt="none", ecolor=style["color"], **look)
         if "post" not in name:
-            last = table.iloc[-1]
-            aside = (7, -10 if name == "MNIST" else 5)
-            ended = (last["clock"], last["exponent"])
-            axes.annotate(name, ended, aside, textcoords="offset points", color=style["color"])
-    claimed_exponents(axes, at=11.8, side="right")
-    axes.set(xlim=(-0.4, 12), ylim=(-1.2, -0.4), xlabel=CLOCK, ylabel="exponent after training")
-    axes.set_xticks([0, 2, 5, 10])
+            names.append((name, (places.iloc[-1], middle.iloc[-1]), style["color"]))
+    axes.text(11.8, low + 0.01, "four published\nnetworks", color=PURPLE, ha="right", va="bottom")
+    name_ends(axes, names)
+    claimed_exponents(axes, 11.8, "right")
     return close(figure)
 
 
-def claimed_exponents(axes: Axes, at: float = 0, side: str = "left") -> None:
+def claimed_exponents(axes: Axes, at: float, side: str) -> None:
     """Lines at the exponents before training and of the claim, named at one end."""
-    for level, words in ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim")):
+    for level, words in CLAIMED_NAMES:
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
-        axes.annotate(words, (at, level), (2, 3), textcoords="offset points", color=INK, fontsize=10, ha=side)
+        axes.annotate(words, (at, level), (2, 3), textcoords="offset points", color=INK, ha=side)

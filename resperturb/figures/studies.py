@@ -21,11 +21,13 @@ from resperturb.figures.style import (
     MEASURE_LABEL,
     MOMENT_STYLE,
     SERIES,
+    WIDTH,
     block_axis,
     close,
     depth_axis,
     draw_intervals,
     name_end,
+    name_ends,
     slope_lines,
 )
 from resperturb.records.record import Record
@@ -34,7 +36,7 @@ from resperturb.records.record import Record
 def initial_blocks(record: Record) -> Figure:
     """Scaled perturbation over the blocks of networks of every depth before training."""
     table = record.table("blocks")[["blocks", "section", "block", "scaled"]]
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
     colours = mpl.colormaps["viridis"](np.linspace(0.1, 0.85, table["blocks"].nunique()))
     for colour, (depth, rows) in zip(colours, table.groupby("blocks"), strict=True):
         draw_blocks(axes, rows, "scaled", {"color": colour, "marker": "", "label": f"{depth} blocks"})
@@ -65,7 +67,7 @@ def draw_parts(axes: Axes, table: pd.DataFrame, over: str, parts: Sequence[str])
 def initial_figure(table: pd.DataFrame) -> Figure:
     """Averages against depth before training, a mark for each variant and depth of
     :func:`resperturb.analysis.study_tables.initial_averages`; lines are what theory gives."""
-    figure, axes = plt.subplots(figsize=(6.0, 4.4))
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     for (name, law), style in zip(initial_laws(table).items(), SERIES, strict=False):
         part = table[(table["variant"] == name) & table["finite"].astype(bool)]
         theory = part.groupby("blocks")["theory"].mean()
@@ -81,7 +83,7 @@ def initial_figure(table: pd.DataFrame) -> Figure:
 def text_figure(table: pd.DataFrame) -> Figure:
     """The mean scaled contribution per token over layers, before and after training, relative to the shallowest, named
     where it ends, between lines of slope -1/2 and -1."""
-    figure, axes = plt.subplots(figsize=(4.6, 4.6))
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     both = table[table["part"] == "both"]
     for moment, when in (("initialization", "before"), ("end", "after")):
         part = both[both["moment"] == moment]
@@ -99,7 +101,7 @@ def text_figure(table: pd.DataFrame) -> Figure:
 def counted_blocks(table: pd.DataFrame) -> Figure:
     """The average of networks of others over depth by two ways to count their blocks, relative to the shallowest, named
     where it ends, between lines of slope -1/2 and -1, from :func:`resperturb.analysis.published.published_table`."""
-    figure, axes = plt.subplots(figsize=(4.6, 4.6))
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     counts = (
         ("identity\nblocks", "blocks", "scaled", (7, 0)),
         ("transitions too", "additions", "scaled_all", (-12, -1)),
@@ -119,12 +121,13 @@ def counted_blocks(table: pd.DataFrame) -> Figure:
 def responses(table: pd.DataFrame) -> Figure:
     """The root mean square of what each addition adds, a line for each network of others, named where it ends, from
     :func:`resperturb.analysis.published.response_table`."""
-    figure, axes = plt.subplots(figsize=(4.6, 4.2))
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
+    names = []
     for style, (network, part) in zip(SERIES, table.groupby("network", sort=False), strict=False):
         axes.plot(part["addition"], part["response"], **{**style, "markersize": 3})
-        end = (part["addition"].iloc[-1], part["response"].iloc[-1])
-        name_end(axes, end, str(network), style["color"], (0, 6))
+        names.append((str(network), (part["addition"].iloc[-1], part["response"].iloc[-1]), style["color"]))
     axes.set(xlabel="addition, from input to output", ylabel="root mean square of $f$", yscale="log")
     axes.set_yticks([0.3, 0.5, 1], labels=["0.3", "0.5", "1"])
     axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+    name_ends(axes, names)
     return close(figure)

@@ -7,6 +7,7 @@ without colour as well.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -25,8 +26,13 @@ INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 PURPLE = "#aa4499"  # Okabe and Ito's is too light on white
 STYLE = "resperturb.figures.style"  # style.mplstyle, beside this file
+NUMBER = re.compile(r"(?:[\d.%±×<()+−–]|e[+−]|to|of|\s)+")  # what a column of numbers has in its cells
 LINE_LENGTH = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
 MARKED_BLOCKS = 60  # the most blocks whose markers can be told apart
+
+LINE = 13.0  # points from a line of words to the next
+WIDTH = 4.5  # inches; letters of 11 points are 11 pixels or more where the page is a phone's
+TITLE = 26  # characters of a title over one of two panels in a row
 
 DEPTH, AVERAGE = "number of blocks $L$", "average scaled perturbation"
 MEASURE_LABEL = {
@@ -69,10 +75,15 @@ def close(figure: Figure, axes: Axes | None = None, columns: int = 3) -> Figure:
     It is closed for pyplot, so that a notebook shows it once, as the value of its cell.
     """
     if axes is not None and axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2)
-    figure.tight_layout()
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
+    lay_out(figure)
     plt.close(figure)
     return figure
+
+
+def lay_out(figure: Figure) -> None:
+    """Keep panels apart; around them there is the space that a saved figure has."""
+    figure.tight_layout(pad=0.3, h_pad=1, w_pad=1)
 
 
 def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1.45) -> None:
@@ -111,8 +122,8 @@ def draw_intervals(
 def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
     """Format a table for the book: no index, numbers in the given formats, a dash where there is none.
 
-    Sweeps have their display names, minus signs are no hyphens, a few words or an interval stay on one line, and the
-    site's style sheet gives sentences room.
+    Sweeps have their display names, minus signs are no hyphens, numbers stand on the right, a few words or an interval
+    stay on one line, and the site's style sheet gives sentences room.
     """
     chosen = formats or {}
     printed: dict[Any, Any] = {
@@ -121,8 +132,17 @@ def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) 
     }
     unnumbered = table.reset_index(drop=True)
     styled = unnumbered.style.hide(axis="index").format(printed, na_rep="–")
-    styled.set_td_classes(unnumbered.map(lambda value: "words" if len(str(value)) > 2 * LINE_LENGTH else ""))
+    cells = pd.DataFrame({name: unnumbered[name].map(form, na_action="ignore") for name, form in printed.items()})
+    cells = cells.fillna("–")
+    styled.set_td_classes(cells.map(class_of))
+    numbers = [name for name in cells if all(map(NUMBER.fullmatch, cells[name]))]
+    styled.set_table_styles({name: [{"selector": "", "props": "text-align: right"}] for name in numbers})
     return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
+
+
+def class_of(cell: str) -> str:
+    """What the style sheet calls a cell of so many characters."""
+    return "short" if len(cell) <= LINE_LENGTH else "words" if len(cell) > 2 * LINE_LENGTH else ""
 
 
 def format_cell(value: Any, form: str, sweep: bool) -> str:
@@ -143,17 +163,17 @@ def style_of(sweep: Sweep) -> dict[str, Any]:
 
 
 def panels(
-    titles: Sequence[str], height: float = 2.7, *, sharex: bool = False, columns: int = 2, width: float = 6.0
+    titles: Sequence[str], height: float = 2.2, *, sharex: bool = False, columns: int = 2
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with axes of one scale under these titles, two in a row; width is of a figure with one in a row."""
+    """A figure with axes of one scale under these titles, two in a row."""
     columns = min(len(titles), columns)
     rows = math.ceil(len(titles) / columns)
-    size = (3.4 * columns if columns > 1 else width, height * rows + 0.6)
+    size = (WIDTH, height * rows + 0.6)
     figure, axes = plt.subplots(rows, columns, figsize=size, sharex=sharex, sharey=True, squeeze=False)
     for unused in axes.flat[len(titles) :]:
         unused.remove()
     for each, title in zip(axes.flat, titles, strict=False):
-        each.set_title(title)
+        each.set_title(",\n".join(title.rsplit(", ", 1)) if columns > 1 and len(title) > TITLE else title)
     return figure, list(axes.flat[: len(titles)])
 
 
@@ -179,6 +199,23 @@ def slope_lines(axes: Axes, start: float, end: float) -> None:
     axes.set(yscale="log", ylim=(low, 1.15))
     axes.set_yticks([1 / part for part in parts], labels=["1", *(f"1/{part}" for part in parts[1:])])
     axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def name_axes(figure: Figure, across: str, up: str) -> None:
+    """Write what the axes of all panels are called once, below them and beside them."""
+    size = mpl.rcParams["axes.labelsize"]
+    figure.supxlabel(across, fontsize=size, y=0)
+    figure.supylabel(up, fontsize=size, x=0)
+
+
+def name_ends(axes: Axes, names: Iterable[tuple[str, tuple[float, float], str]]) -> None:
+    """Write words to the right of places, in a colour, each at least a line above the one below; after all lines."""
+    points, below = 72 / axes.get_figure(root=True).dpi, -math.inf
+    for words, place, color in sorted(names, key=lambda name: name[1][1]):
+        height = float(axes.transData.transform(place)[1]) * points
+        lift = max(0.0, below + LINE - height)
+        axes.annotate(words, place, (7, lift - 4), textcoords="offset points", color=color)
+        below = height + lift
 
 
 def legend_of_all(figure: Figure, axes: Axes, columns: int) -> None:

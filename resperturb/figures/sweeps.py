@@ -29,11 +29,13 @@ from resperturb.figures.style import (
     MOMENT_STYLE,
     ORANGE,
     PURPLE,
+    WIDTH,
     close,
     depth_axis,
     draw_intervals,
     legend_of_all,
-    name_end,
+    name_axes,
+    name_ends,
     panels,
     slope_lines,
     style_of,
@@ -45,9 +47,6 @@ TRAINING_STYLE: tuple[dict[str, Any], ...] = (  # before training, after it, aft
     *MOMENT_STYLE.values(),
     {"color": PURPLE, "linestyle": "-.", "marker": "D"},
 )
-
-FALL_NAMES = {"cifar10": (1, -18), "mnist": (2, 32), "digits": (7, 0)}  # where nothing else is, in points
-PRODUCT_NAMES = {"cifar10": (7, 0), "mnist": (-3, 4), "digits": (-6, 1)}
 
 
 def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
@@ -67,61 +66,63 @@ def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
             line = start * (depths / depths[0]) ** power
             axes.plot(depths, line, color=INK, linestyle=(0, dots), linewidth=1, label=label)
         depth_axis(axes, depths, "", apart=1.9)
-    all_axes[0].set(ylabel=AVERAGE)
+        axes.set_xlabel("")
+    name_axes(figure, DEPTH, AVERAGE)
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
 
 def fall_with_depth(sweeps: Mapping[str, Sweep]) -> Figure:
-    """The average after training over depth, in each sweep relative to its shallowest network, named where it ends,
-    between lines of slope -1/2 and -1."""
-    figure, axes = plt.subplots(figsize=(4.6, 4.6))  # letters of 11 pixels where the page is a phone's
+    """The average after training over depth, in each sweep relative to its shallowest network, with its exponent in the
+    legend, between lines of slope -1/2 and -1."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     depths = sorted({depth for sweep in sweeps.values() for depth in sweep.depths})
     for sweep in sweeps.values():
         averages, style = averages_by_depth(sweep.records), style_of(sweep)
         low, high = averages.interval() / averages.means[0]
         means = averages.means / averages.means[0]
-        draw_intervals(axes, averages.depths, means, low, high, **style)
-        words = f"{TITLES[sweep.dataset]}\n{signed(fit_runs(sweep.records).exponent)}"
-        name_end(axes, (averages.depths[-1], means[-1]), words, style["color"], FALL_NAMES[sweep.dataset])
+        words = f"{TITLES[sweep.dataset]}, {signed(fit_runs(sweep.records).exponent)}"
+        draw_intervals(axes, averages.depths, means, low, high, **{**style, "label": words})
     depth_axis(axes, depths, "average, relative to the shallowest", apart=1.9)
     slope_lines(axes, depths[0], depths[-1])
+    axes.legend(title="exponent", loc="lower left", fontsize=11, alignment="left")  # no network falls below slope -1
     return close(figure)
 
 
 def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], columns: int = 2) -> Figure:
     """The scaled perturbation over the blocks before and after training, a panel for a finished run of each sweep."""
     titles = [f"{sweeps[name].label}, {record.blocks} blocks" for name, record in records.items()]
-    figure, all_axes = panels(titles, columns=columns, width=4.6)
-    named = len(titles) // 2 if columns == 1 else 0
+    figure, all_axes = panels(titles, columns=columns)
     for axes, record in zip(all_axes, records.values(), strict=True):
         draw_moments(axes, record, "scaled")
-        axes.set(xlabel="block $l$", yscale="log")
-    all_axes[named].set(ylabel=MEASURE_LABEL["scaled"])
+        axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    name_axes(figure, "block $l$", MEASURE_LABEL["scaled"])
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
 
 def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
     """Blocks times average after training, which is level where the average is inversely proportional to depth."""
-    figure, axes = plt.subplots(figsize=(4.6, 3.6))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    names = []
     for sweep in sweeps.values():
         averages, style = averages_by_depth(sweep.records), style_of(sweep)
         products = averages.depths * averages.means
         draw_intervals(axes, averages.depths, products, *(averages.interval() * averages.depths), **style)
-        end = (averages.depths[-1], products[-1])
-        name_end(axes, end, TITLES[sweep.dataset], style["color"], PRODUCT_NAMES[sweep.dataset])
+        names.append((TITLES[sweep.dataset], (averages.depths[-1], products[-1]), style["color"]))
     depths = [depth for sweep in sweeps.values() for depth in sweep.depths]
     depth_axis(axes, depths, r"$L \times$ average", scale="linear", apart=1.9)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    name_ends(axes, names)
     return close(figure)
 
 
 def concentration(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
     """The share of blocks that share the work evenly over depth, a panel for each data set, a line for each training of
     :func:`resperturb.analysis.profiles.concentration_table`, and what steps of 1/sqrt(l) give."""
-    figure, all_axes = panels(list(tables), 1.9, sharex=True, columns=1, width=4.6)
+    figure, all_axes = panels(list(tables), 1.9, sharex=True, columns=1)
     depths = sorted(
         {depth for trainings in tables.values() for table in trainings.values() for depth in table["blocks"]}
     )
@@ -134,8 +135,7 @@ def concentration(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
         depth_axis(axes, depths, "", scale="linear", apart=1.9)
         axes.set(ylim=(0, 1), xlabel="")
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    all_axes[-1].set_xlabel(DEPTH)
-    all_axes[len(all_axes) // 2].set_ylabel("blocks that share the work")
+    name_axes(figure, DEPTH, "blocks that share the work")
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
