@@ -127,9 +127,10 @@ def exponents_over_clock(
         places, middle = table["clock"], table["exponent"]
         axes.plot(places, middle, **style)
         wide = (table["low"] < span[0]) & (table["high"] > span[1])  # wider than the panel: hardly an interval
-        for which, look in ((~wide, {"elinewidth": 0.8}), (wide, {"elinewidth": 0.8, "alpha": 0.25, "capsize": 0})):
+        for which, alpha in ((~wide, 1.0), (wide, 0.25)):
             ends = (table[column][which] for column in ("exponent", "low", "high"))
-            draw_intervals(axes, places[which], *ends, fmt="none", ecolor=style["color"], **look)
+            look: dict[str, Any] = {"fmt": "none", "ecolor": style["color"], "elinewidth": 0.8, "alpha": alpha}
+            draw_intervals(axes, places[which], *ends, **look)
         if "post" not in name:
             names.append((name, (places.iloc[-1], middle.iloc[-1]), style["color"]))
     axes.text(11.8, low + 0.01, "four published\nnetworks", color=PURPLE, ha="right", va="bottom")

@@ -210,7 +210,7 @@ def name_axes(figure: Figure, across: str, up: str) -> None:
 
 def name_ends(axes: Axes, names: Iterable[tuple[str, tuple[float, float], str]]) -> None:
     """Write words to the right of places, in a colour, each at least a line above the one below; after all lines."""
-    points, below = 72 / axes.get_figure(root=True).dpi, -math.inf
+    points, below = 72 / axes.figure.dpi, -math.inf
     for words, place, color in sorted(names, key=lambda name: name[1][1]):
         height = float(axes.transData.transform(place)[1]) * points
         lift = max(0.0, below + LINE - height)
