@@ -1,6 +1,6 @@
 // What scrolls sideways inside itself can be scrolled by keyboard, and shows that it goes on.
 (() => {
-  const wide = "#main-content :is(table, pre, .cell_output, div.math, div.math > mjx-container, .output_area)";
+  const wide = "#main-content :is(table, pre, .run-index, .cell_output, div.math, div.math > mjx-container, .output_area)";
   const sign = element => element.classList.toggle("goes-on", element.scrollLeft + element.clientWidth < element.scrollWidth - 2);
   const reach = () => document.querySelectorAll(wide).forEach(element => {
     if (element.scrollWidth <= element.clientWidth || getComputedStyle(element).overflowX === "visible") return element.classList.remove("goes-on");

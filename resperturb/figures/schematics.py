@@ -105,7 +105,7 @@ def busy_or_small(blocks: int = 12, busy: int = 3, level: float = 0.25) -> Figur
     titles = ("every block takes a small step", "a few blocks walk, the others wait")
     for axes, bars, title, color, top in zip(all_axes, heights, titles, (BLUE, ORANGE), tops, strict=True):
         bars = bars * level / bars.mean()
-        axes.bar(np.arange(1, blocks + 1), bars, color=color, width=0.7)
+        axes.bar(np.arange(1, blocks + 1), bars, color=color, edgecolor="none", width=0.7)
         axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
         axes.text(blocks + 0.9, level, "same\naverage", color=INK, va="center", fontsize=SMALL)
         axes.set(title=title, yticks=[], xticks=[], ylim=(0, top))

@@ -94,7 +94,7 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
     draw_intervals(axes, *np.array(others)[:, None], fmt="*", markersize=13, **others_style)
     axes.set_xscale("symlog", linthresh=1e-4)
     axes.set(xlim=(-3e-5, None), xlabel="weight decay", ylim=(-1.2, -0.35), ylabel="exponent after training")
-    claimed_exponents(axes, 0.0, "left")
+    claimed_exponents(axes, (0.06, "right"), (0.0, "left"))  # where no marker is
     legend_of_all(figure, axes, 2)
     return close(figure)
 
@@ -133,14 +133,18 @@ def exponents_over_clock(
             draw_intervals(axes, places[which], *ends, **look)
         if "post" not in name:
             names.append((name, (places.iloc[-1], middle.iloc[-1]), style["color"]))
-    axes.text(11.8, low + 0.01, "four published\nnetworks", color=PURPLE, ha="right", va="bottom")
+    furthest, end = max(place for _, place, _ in names)
+    at = (11.8, low + 0.005, "bottom")  # the name of the band, where no line ends
+    if furthest > 7:
+        at = (furthest - 0.35, low + 0.005, "bottom") if end > (low + high) / 2 else (11.8, high - 0.01, "top")
+    axes.text(*at[:2], "four published\nnetworks", color=PURPLE, ha="right", va=at[2])
     name_ends(axes, names)
-    claimed_exponents(axes, 11.8, "right")
+    claimed_exponents(axes, (11.8, "right"), (11.8, "right"))
     return close(figure)
 
 
-def claimed_exponents(axes: Axes, at: float, side: str) -> None:
-    """Lines at the exponents before training and of the claim, named at one end."""
-    for level, words in CLAIMED_NAMES:
+def claimed_exponents(axes: Axes, *ends: tuple[float, str]) -> None:
+    """Lines at the exponents before training and of the claim; their names stand at these places, by that side."""
+    for (level, words), (at, side) in zip(CLAIMED_NAMES, ends, strict=True):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
         axes.annotate(words, (at, level), (2, 3), textcoords="offset points", color=INK, ha=side)

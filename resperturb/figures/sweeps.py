@@ -35,7 +35,7 @@ from resperturb.figures.style import (
     draw_intervals,
     legend_of_all,
     name_axes,
-    name_ends,
+    name_end,
     panels,
     slope_lines,
     style_of,
@@ -105,17 +105,16 @@ def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], 
 def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
     """Blocks times average after training, which is level where the average is inversely proportional to depth."""
     figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
-    names = []
     for sweep in sweeps.values():
         averages, style = averages_by_depth(sweep.records), style_of(sweep)
         products = averages.depths * averages.means
         draw_intervals(axes, averages.depths, products, *(averages.interval() * averages.depths), **style)
-        names.append((TITLES[sweep.dataset], (averages.depths[-1], products[-1]), style["color"]))
+        end, beside = (averages.depths[-1], products[-1]), (-5, 4) if sweep.dataset == "mnist" else (7, 0)
+        name_end(axes, end, TITLES[sweep.dataset], style["color"], beside)  # the line of the digits runs past MNIST's
     depths = [depth for sweep in sweeps.values() for depth in sweep.depths]
     depth_axis(axes, depths, r"$L \times$ average", scale="linear", apart=1.9)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    name_ends(axes, names)
     return close(figure)
 
 
