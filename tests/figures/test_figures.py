@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import re
 from pathlib import Path
 
 import matplotlib as mpl
@@ -173,6 +174,7 @@ def test_a_table_prints_words_a_reader_would_write() -> None:
     assert cells[0] == ["MNIST,\u00a0post-activation", "−0.50", "does\u00a0not\u00a0hold"]
     assert cells[1] == ["digits,\u00a0no\u00a0decay", "–", "a verdict of so many more words than stand on a line"]
     assert [cell.get_text() for cell in printed.find_all(class_="words")] == [cells[1][2]]
+    assert re.findall(r"(col\d) \{\s*text-align: right", str(printed.style)) == ["col1"]  # numbers alone
 
 
 def test_the_style_sheet_has_the_palette_and_gives_the_same_file_for_the_same_numbers(records: list[Record]) -> None:
@@ -230,6 +232,23 @@ def test_short_trainings_are_drawn_on_shared_depths_and_usual_ones_on_all() -> N
     drawn = {line.get_markersize(): line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 1}
     assert {drawn[4.0], drawn[10.0]} == {-0.7, -0.9}
     assert drawn[4.0] == -0.7
+
+
+def test_the_headline_has_names_apart_and_faint_intervals_where_they_are_wider_than_it() -> None:
+    columns = ["dataset", "block", "clock", "exponent", "low", "high"]
+    rows = [
+        ["mnist", "preactivation", 5.0, -0.98, -1.09, -0.87],
+        ["cifar10", "preactivation", 2.0, -0.72, -0.77, -0.67],
+    ]
+    rows.append(["cifar10", "preactivation", 9.75, -0.8, -0.86, -0.74])
+    gentle = pd.DataFrame({"clock": [0.0, 5.0], "exponent": [-0.6, -0.92], "low": [-0.7, -2.0], "high": [-0.5, 0.2]})
+    figure = figures.exponents_over_clock(pd.DataFrame(rows, columns=columns), gentle, (1e-4, -0.81, -0.88, -0.73))
+    (axes,) = figure.axes
+    bars = {(bar.get_segments()[0][0, 1], bar.get_alpha()) for bar in axes.collections if len(bar.get_segments())}
+    assert {low: alpha for low, alpha in bars if alpha < 1}.keys() == {-2.0}
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not [one for one, other in itertools.combinations(boxes, 2) if one.overlaps(other)]
 
 
 def test_exponents_over_training_have_a_panel_for_each_group(records: list[Record]) -> None:
