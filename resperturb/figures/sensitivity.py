@@ -105,7 +105,8 @@ def exponents_over_clock(
     """The headline: the exponent after training over time under weight decay, lines named where they end.
 
     Args:
-        usual: dataset, block, clock, exponent, low and high of trainings on all images, a row a condition.
+        usual: dataset, block, epochs, clock, exponent, low and high of trainings on all images, a row a condition.
+            Those of more epochs than the shortest of their data set are another recipe, and not joined to them.
         gentle: :func:`resperturb.analysis.clock.forgetting_table`.
         others: weight decay, exponent, low and high of the networks of others, a band, since their T is not on file.
     """
@@ -115,10 +116,12 @@ def exponents_over_clock(
     low, high = others[2:]
     axes.axhspan(low, high, alpha=0.15, linewidth=0, color=PURPLE)
     lines: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
-    for (dataset, block), part in usual.groupby(["dataset", "block"], sort=False):
-        post = block == "postactivation"
+    usual = usual.sort_values("epochs")
+    for (dataset, block, epochs), part in usual.groupby(["dataset", "block", "epochs"], sort=False):
+        post, first = block == "postactivation", TITLES[str(dataset)]
         style = {**DATASET_STYLE[str(dataset)], "linestyle": "none" if post else "-", "markersize": 7}
-        name = f"{TITLES[str(dataset)]}{', post-activation' if post else ''}"
+        name = f"{first}, post-activation" if post else first
+        name = f"{name}, {epochs} epochs" if name in lines else name
         lines[name] = (part, {**style, "markerfacecolor": "none"} if post else style)
     lines["MNIST, few images"] = (gentle, {**DATASET_STYLE["mnist"], "linestyle": "--", "markersize": 4})
     names = []
@@ -131,13 +134,11 @@ def exponents_over_clock(
             ends = (table[column][which] for column in ("exponent", "low", "high"))
             look: dict[str, Any] = {"fmt": "none", "ecolor": style["color"], "elinewidth": 0.8, "alpha": alpha}
             draw_intervals(axes, places[which], *ends, **look)
-        if "post" not in name:
+        if "epochs" in name:
+            axes.text(11.8, table["high"].iloc[-1] + 0.01, name, color=style["color"], ha="right", va="bottom")
+        elif "post" not in name:
             names.append((name, (places.iloc[-1], middle.iloc[-1]), style["color"]))
-    furthest, end = max(place for _, place, _ in names)
-    at = (11.8, low + 0.005, "bottom")  # the name of the band, where no line ends
-    if furthest > 7:
-        at = (furthest - 0.35, low + 0.005, "bottom") if end > (low + high) / 2 else (11.8, high - 0.01, "top")
-    axes.text(*at[:2], "four published\nnetworks", color=PURPLE, ha="right", va=at[2])
+    axes.text(11.8, low + 0.005, "four published\nnetworks", color=PURPLE, ha="right", va="bottom")
     name_ends(axes, names)
     claimed_exponents(axes, (11.8, "right"), (11.8, "right"))
     return close(figure)

@@ -235,17 +235,19 @@ def test_short_trainings_are_drawn_on_shared_depths_and_usual_ones_on_all() -> N
 
 
 def test_the_headline_has_names_apart_and_faint_intervals_where_they_are_wider_than_it() -> None:
-    columns = ["dataset", "block", "clock", "exponent", "low", "high"]
+    columns = ["dataset", "block", "epochs", "clock", "exponent", "low", "high"]
     rows = [
-        ["mnist", "preactivation", 5.0, -0.98, -1.09, -0.87],
-        ["cifar10", "preactivation", 2.0, -0.72, -0.77, -0.67],
+        ["mnist", "preactivation", 6, 5.0, -0.98, -1.09, -0.87],
+        ["cifar10", "preactivation", 20, 2.0, -0.72, -0.77, -0.67],
+        ["cifar10", "preactivation", 20, 5.0, -0.75, -0.85, -0.65],
+        ["cifar10", "preactivation", 100, 9.75, -0.66, -0.72, -0.6],  # another recipe, not joined to the others
     ]
-    rows.append(["cifar10", "preactivation", 9.75, -0.8, -0.86, -0.74])
     gentle = pd.DataFrame({"clock": [0.0, 5.0], "exponent": [-0.6, -0.92], "low": [-0.7, -2.0], "high": [-0.5, 0.2]})
     figure = figures.exponents_over_clock(pd.DataFrame(rows, columns=columns), gentle, (1e-4, -0.81, -0.88, -0.73))
     (axes,) = figure.axes
     bars = {(bar.get_segments()[0][0, 1], bar.get_alpha()) for bar in axes.collections if len(bar.get_segments())}
     assert {low: alpha for low, alpha in bars if alpha < 1}.keys() == {-2.0}
+    assert sorted(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "^") == [1, 2]
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not [one for one, other in itertools.combinations(boxes, 2) if one.overlaps(other)]
