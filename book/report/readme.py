@@ -6,6 +6,8 @@ import hashlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
@@ -24,7 +26,8 @@ SHOWN = {  # subjects of the second table, by a part of their names, and the cla
     "clock-steps": ("exponent-none", "exponent-most", "steps", "forgotten"),
     "mechanism-": ("hits",),
 }
-FIGURE = Path("book/_static/headline.svg")
+FIGURE, CARD = Path("book/_static/headline.svg"), Path("book/_static/card.png")
+TITLE = "Do residual\nnetworks learn\na perturbation\nfrom identity?"
 
 
 def shipped(root: Path) -> dict[str, Sweep]:
@@ -86,15 +89,33 @@ def headline_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return usual[usual["trained"]], gentle_trainings(root / "results")
 
 
-def draw_headline(root: Path, path: Path) -> None:
-    import matplotlib as mpl
+def draw_headline(root: Path, path: Path, **saved: Any) -> None:
+    """Draw the headline figure into a file; what it shows stands in the file as a digest."""
+    from matplotlib import style
 
     from resperturb import figures
 
     tables = headline_tables(root)
-    with mpl.style.context(figures.STYLE):
+    with style.context(figures.STYLE):
         figure = figures.exponents_over_clock(*tables, published_networks(root / "results"))
-        figure.savefig(path, format="svg", metadata={"Date": None, "Description": digest(tables)})
+        date = {"Date": None} if path.suffix == ".svg" else {}
+        figure.savefig(path, metadata={**date, "Description": digest(tables)}, **saved)
+
+
+def draw_card(root: Path, path: Path) -> None:
+    """Draw the picture that stands for the site where a link to it is shown: the title beside the headline figure."""
+    import matplotlib.pyplot as plt
+
+    with TemporaryDirectory() as folder:
+        headline = Path(folder) / "headline.png"
+        draw_headline(root, headline, dpi=130)
+        card, drawn = plt.figure(figsize=(12, 6.3), dpi=100, facecolor="white"), plt.imread(headline)
+    card.text(0.05, 0.5, TITLE, fontsize=31, fontweight="bold", color="#222832", va="center", linespacing=1.5)
+    axes = card.add_axes((0.5, 0.02, 0.49, 0.96))
+    axes.imshow(drawn)
+    axes.set_axis_off()
+    card.savefig(path, metadata={"Description": digest(headline_tables(root))})
+    plt.close(card)
 
 
 def main() -> int:
@@ -103,6 +124,7 @@ def main() -> int:
     readme = root / "README.md"
     readme.write_text(with_results(readme.read_text(encoding="utf-8"), sweeps, root), encoding="utf-8")
     draw_headline(root, root / FIGURE)
+    draw_card(root, root / CARD)
     return 0
 
 
