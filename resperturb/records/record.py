@@ -115,7 +115,7 @@ class Record:
         return self.samples[column].to_numpy()
 
     def at(self, moment: str) -> pd.DataFrame:
-        """The rows of :attr:`perturbations` at "initialization" or "end"; shared, so copy to change it."""
+        """The rows of `perturbations` at "initialization" or "end"; shared, so copy to change it."""
         return self._by_moment.get(moment, self.perturbations[:0])
 
     def blocks_at(self, moment: str) -> pd.DataFrame:
