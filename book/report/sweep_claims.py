@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,50 +32,48 @@ from resperturb.analysis.conditions import BARS, accuracy_by_depth, bar_met, run
 from resperturb.analysis.power_law import fit_power_law, stopping_depth
 from resperturb.analysis.sensitivity import shared_slopes
 from resperturb.analysis.slope_tests import CLAIMED, LEVEL, SMALLEST, Slope, difference, fit_runs
-from resperturb.analysis.summaries import clock_words, exponent_words, interval, signed
+from resperturb.analysis.summaries import clock_words, depth_table, exponent_words, interval, signed
 from resperturb.analysis.theory import VARIANTS, theory_ratios
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, differences, main_sweeps
 
-MISSED = "networks miss their bar"  # so that they answer nothing about usual training
-FEWEST_RUNS = 8  # a test of fewer that rejects nothing says nothing
-SMALL = 0.1  # a scaled perturbation below this is small beside the state; the paper names no number
-FACTOR = 1.25  # a predicted number this near the measured one is near it
+FEWEST_RUNS = 8  # fewer runs are too few to conclude from a test that rejects nothing
+SMALL = 0.1  # scaled perturbations below this are small; the paper names no number
+FACTOR = 1.25  # a prediction is near if it is off by at most this factor
 LONGER = 5  # times as many epochs
-RECORDS = "scaling#what-the-records-say"
-PER_BLOCK = "per_block#what-the-records-say"
+
+claim_scaling = partial(claim, source=OURS, shown="scaling#what-the-records-say")
+claim_blocks = partial(claim, source=OURS, shown="per_block#what-the-records-say")
+claim_depth = partial(claim, source=OURS, shown="practice#how-deep-to-go")
+claim_change = partial(claim, source=OURS, about="sensitivity")
 
 
 def if_trained(found: Finding, *sweeps: Sweep) -> Finding:
-    """A finding about usual training; open where networks miss their bar of accuracy."""
+    """The finding; open where networks miss the bar of accuracy of their data set."""
     if all(bar_met(sweep.records) for sweep in sweeps):
         return found
-    return Finding(f"{found.value}, but {MISSED}", OPEN, found.interval)
+    return Finding(f"{found.value}, but networks miss their bar", OPEN, found.interval)
 
 
 def tests_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> dict[str, Any]:
-    """The plan's tests of one main sweep, corrected together with the others."""
-    table = sweep_conditions(main_sweeps(sweeps)).set_index("sweep")
-    return {str(name): value for name, value in table.loc[sweep.name].items()}
+    """The plan's tests of one main sweep, with p-values corrected over all main sweeps."""
+    return dict(sweep_conditions(main_sweeps(sweeps)).set_index("sweep").loc[sweep.name])
 
 
-@claim(
+@claim_scaling(
     "exponent-end",
-    HAUSER,
-    "After training, the average scaled perturbation is inversely proportional to the number of blocks.",
-    shown=RECORDS,
+    source=HAUSER,
+    sentence="After training, the average scaled perturbation is inversely proportional to the number of blocks.",
 )
 def inverse_proportion(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
     slope, tests = fit_runs(sweep.records), tests_of(sweep, sweeps)
     return if_trained(Finding(exponent_words(slope), ANSWERS[tests["answer"]], interval(slope)), sweep)
 
 
-@claim(
+@claim_scaling(
     "one-power",
-    OURS,
-    f"After training, one power of the depth describes the averages: of {FEWEST_RUNS} runs or more, tests at "
+    sentence=f"After training, one power of the depth describes the averages: of {FEWEST_RUNS} runs or more, tests at "
     f"{LEVEL:.0%} find no bend and no lack of fit.",
-    shown=RECORDS,
 )
 def one_power(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding | None:
     tests = tests_of(sweep, sweeps)
@@ -87,12 +86,10 @@ def one_power(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding | None:
     return Finding(value, NOT if rejected else OPEN if len(sweep.finished) < FEWEST_RUNS else HOLDS)
 
 
-@claim(
+@claim_scaling(
     "trained",
-    OURS,
-    "The networks are trained as the plan asks: accurate enough at every depth, hardly less accurate when deeper, and "
-    "no depth is lost to divergence.",
-    shown=RECORDS,
+    sentence="The networks are trained as the plan asks: accurate enough at every depth, hardly less accurate when "
+    "deeper, and no depth is lost to divergence.",
 )
 def trained_as_planned(sweep: Sweep) -> Finding:
     accuracy = accuracy_by_depth(sweep.records)
@@ -102,45 +99,41 @@ def trained_as_planned(sweep: Sweep) -> Finding:
     return Finding(value, truth(bar_met(sweep.records)))
 
 
-@claim("alive", OURS, "Every block is alive: what it adds depends on the image.", shown=RECORDS)
+@claim_scaling("alive", sentence="Every block is alive: what it adds depends on the image.")
 def every_block_alive(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
-    share = tests_of(sweep, sweeps)["alive"]
+    return all_alive(tests_of(sweep, sweeps)["alive"])
+
+
+def all_alive(share: float) -> Finding:
+    """The finding on "every block is alive", from the smallest share of live blocks in a network."""
     return Finding(f"at least {share:.0%}" if share < 1 else "100%", truth(share == 1))
 
 
-@claim(
-    "smaller",
-    OURS,
-    "In the deepest network, training makes the average smaller.",
-    shown=RECORDS,
-)
+@claim_scaling("smaller", sentence="In the deepest network, training makes the average smaller.")
 def smaller_than_before(sweep: Sweep) -> Finding:
-    deepest = [record for record in sweep.finished if record.blocks == sweep.depths[-1]]
-    before, after = (
-        float(np.mean([record.run["averages"][m]["scaled"] for record in deepest])) for m in ("initialization", "end")
-    )
-    return Finding(f"{after:.3f} after {before:.3f} at {sweep.depths[-1]}", truth(after < before))
+    deepest = depth_table(sweep.records).iloc[-1]
+    before, after = deepest["scaled_initialization"], deepest["scaled_end"]
+    found = Finding(f"{after:.3f} after {before:.3f} at {sweep.depths[-1]}", truth(after < before))
+    return if_trained(found, sweep)
 
 
-@claim(
+@claim_scaling(
     "exponent-initialization",
-    AFTER_DE_SMITH,
-    "Before training, the average scaled perturbation falls as 1/√L.",
-    shown=RECORDS,
+    source=AFTER_DE_SMITH,
+    sentence="Before training, the average scaled perturbation falls as 1/√L.",
 )
 def root_before_training(sweep: Sweep) -> Finding:
     return exponent_is(fit_runs(sweep.records, "initialization"), -0.5)
 
 
-@claim(
+@claim_scaling(
     "initial-curve",
-    OURS,
-    "Before training, the average at every depth is within a tenth of what theory predicts from the first block.",
-    shown=RECORDS,
+    sentence="Before training, the average at every depth is within a tenth of what theory predicts from the first "
+    "block.",
 )
 def initial_curve(sweep: Sweep) -> Finding | None:
     if sweep.block != "preactivation":
-        return None  # the theory is of a stream that nothing is done to
+        return None  # the theory holds where nothing but blocks changes the stream
     ratios = []
     for record in sweep.finished:
         blocks = record.blocks_at("initialization")["scaled"].to_numpy()
@@ -148,22 +141,13 @@ def initial_curve(sweep: Sweep) -> Finding | None:
     return Finding(f"{min(ratios):.2f} to {max(ratios):.2f} times", truth(0.9 <= min(ratios) <= max(ratios) <= 1.1))
 
 
-@claim(
-    "sections",
-    OURS,
-    f"Every section has the exponent of the whole network, within {SMALLEST}.",
-    shown=RECORDS,
-)
+@claim_scaling("sections", sentence=f"Every section has the exponent of the whole network, within {SMALLEST}.")
 def one_for_all_sections(sweep: Sweep) -> Finding:
-    slopes, whole = section_slopes(sweep), fit_runs(sweep.records)
+    numbers, whole = profiles.section_numbers(sweep.records), fit_runs(sweep.records)
+    slopes = [profiles.fit_measure(sweep.records, section=number) for number in numbers]
     words = {within(*difference(slope, whole), SMALLEST) for slope in slopes}
     word = NOT if NOT in words else OPEN if OPEN in words else words.pop()
     return Finding(", ".join(map(exponent_words, slopes)), word, "; ".join(map(interval, slopes)))
-
-
-def section_slopes(sweep: Sweep) -> list[Slope]:
-    """The exponent of each section, over the depth of the whole network."""
-    return [profiles.fit_measure(sweep.records, section=section) for section in profiles.section_numbers(sweep.records)]
 
 
 @claim(
@@ -180,34 +164,26 @@ def conventions_agree(sweep: Sweep) -> Finding:
     return Finding(f"{value}; {far} of {len(table) - 1} by more", truth(far == 0))
 
 
-@claim(
-    "largest",
-    OURS,
-    f"In the deepest network every block adds less than {SMALL} of the size of its state.",
-    shown=PER_BLOCK,
+@claim_blocks(
+    "largest", sentence=f"In the deepest network every block adds less than {SMALL} of the size of its state."
 )
 def small_everywhere(sweep: Sweep) -> Finding:
     largest = profiles.concentration_table(sweep.records)["largest"].iloc[-1]
     return Finding(f"{largest:.2g} at {sweep.depths[-1]}", truth(largest < SMALL))
 
 
-@claim(
-    "half",
-    OURS,
-    "Training concentrates the work: half of the sum over blocks comes from fewer blocks than before.",
-    shown=PER_BLOCK,
+@claim_blocks(
+    "half", sentence="Training concentrates the work: half of the sum over blocks comes from fewer blocks than before."
 )
 def concentrated(sweep: Sweep) -> Finding:
     before, after = (profiles.concentration_table(sweep.records, m)["half"].iloc[-1] for m in ("initialization", "end"))
     return Finding(f"{after:.3g} of {sweep.depths[-1]}; before training {before:.3g}", truth(after < before))
 
 
-@claim(
+@claim_blocks(
     "idle",
-    OURS,
-    "With depth, the median block shrinks faster than the mean, and the largest block more slowly (exponents: largest, "
-    "mean, median).",
-    shown=PER_BLOCK,
+    sentence="With depth, the median block shrinks faster than the mean, and the largest block more slowly "
+    "(exponents: largest, mean, median).",
 )
 def idle_majority(sweep: Sweep) -> Finding:
     table = profiles.concentration_table(sweep.records)
@@ -216,12 +192,10 @@ def idle_majority(sweep: Sweep) -> Finding:
     return Finding(listed((largest, mean, median)), truth(largest > mean > median))
 
 
-@claim(
+@claim_blocks(
     "along",
-    OURS,
-    "After training, perturbations point along the state: their mean cosine is positive in every section of the "
-    "deepest networks.",
-    shown=PER_BLOCK,
+    sentence="After training, perturbations point along the state: their mean cosine is positive in every section of "
+    "the deepest networks.",
     column="cosine",
 )
 def in_every_section(sweep: Sweep, column: str) -> Finding:
@@ -231,22 +205,15 @@ def in_every_section(sweep: Sweep, column: str) -> Finding:
     return Finding(listed(values), truth(positive == len(values), positive > len(values) / 2))
 
 
-claim(
+claim_blocks(
     "successive",
-    OURS,
-    "After training, successive blocks push the same way: the mean cosine is positive in every section of the deepest "
-    "networks.",
-    shown=PER_BLOCK,
+    sentence="After training, successive blocks push the same way: the mean cosine is positive in every section of the "
+    "deepest networks.",
     column="successive",
 )(in_every_section)
 
 
-@claim(
-    "transitions",
-    OURS,
-    "Relative to the state, transitions add more than any block does.",
-    shown=PER_BLOCK,
-)
+@claim_blocks("transitions", sentence="Relative to the state, transitions add more than any block does.")
 def transitions_are_large(sweep: Sweep) -> Finding | None:
     table = profiles.transition_table(sweep.records)
     if table.empty:
@@ -257,11 +224,9 @@ def transitions_are_large(sweep: Sweep) -> Finding | None:
     return Finding(value, truth(there.min() > largest, there.max() > largest))
 
 
-@claim(
+@claim_blocks(
     "absolute-after",
-    OURS,
-    f"After training, the absolute perturbation has the exponent of the scaled one, within {SMALLEST}.",
-    shown=PER_BLOCK,
+    sentence=f"After training, the absolute perturbation has the exponent of the scaled one, within {SMALLEST}.",
 )
 def absolute_as_scaled_after(sweep: Sweep) -> Finding:
     absolute, scaled = (profiles.fit_measure(sweep.records, column) for column in ("perturbation_norm", "scaled"))
@@ -269,12 +234,10 @@ def absolute_as_scaled_after(sweep: Sweep) -> Finding:
     return Finding(f"{signed(absolute.exponent)} against {signed(scaled.exponent)}", word, interval(absolute))
 
 
-@claim(
+@claim_depth(
     "left-out-beyond",
-    OURS,
-    "From the other depths, the stopping rule predicts the shallowest and the deepest one, within a factor of "
+    sentence="From the other depths, the stopping rule predicts the shallowest and the deepest one, within a factor of "
     f"{FACTOR}.",
-    shown="practice#how-deep-to-go",
 )
 def left_out(sweep: Sweep) -> Finding:
     table = curves.leave_one_out(sweep.records)
@@ -283,12 +246,10 @@ def left_out(sweep: Sweep) -> Finding:
     return Finding(f"{ratios.min():.2f} to {ratios.max():.2f} times", truth(all(near), sum(near) > len(near) / 2))
 
 
-@claim(
+@claim_depth(
     "accuracy-beyond",
-    OURS,
-    "The stopping rule can decide the depth: once the average is half of the shallowest network's, more blocks gain no "
-    "more than a point of accuracy.",
-    shown="practice#how-deep-to-go",
+    sentence="The stopping rule can decide the depth: once the average is half of the shallowest network's, more "
+    "blocks gain no more than a point of accuracy.",
 )
 def no_better_beyond(sweep: Sweep) -> Finding | None:
     averages = fit_power_law(sweep.records, replicates=2).averages
@@ -304,11 +265,9 @@ def no_better_beyond(sweep: Sweep) -> Finding | None:
     return Finding(value, truth(deeper.max() - there <= POINT))
 
 
-@claim(
+@claim_scaling(
     "kind",
-    OURS,
-    f"{{kind}} blocks have the exponent of {{usual}} blocks after training, within {SMALLEST}.",
-    shown=RECORDS,
+    sentence=f"{{kind}} blocks have the exponent of {{usual}} blocks after training, within {SMALLEST}.",
     about="kind",
 )
 @claim(
@@ -320,47 +279,58 @@ def no_better_beyond(sweep: Sweep) -> Finding | None:
 )
 def same_exponent(sweep: Sweep, base: Sweep) -> Finding | None:
     slopes = shared_slopes(sweep, base)
-    if slopes is None or set(differences(sweep, base)) == {"weight_decay"} or trained_longer(sweep, base):
-        return None  # each has a claim of its own, below
-    value = " against ".join(map(exponent_words, slopes))
+    if slopes is None or change_of(sweep, base) != "another":
+        return None
     moved, low, high = difference(*slopes)
+    value = " against ".join(map(exponent_words, slopes))
     ends = f"moved by {low:+.2f} to {high:+.2f}".replace("-", "−")
     return if_trained(Finding(value, within(moved, low, high, SMALLEST), ends), sweep, base)
 
 
-@claim(
+def change_of(sweep: Sweep, base: Sweep) -> str:
+    """What a sweep changes in its main sweep: "decay" (another weight decay alone), "longer" (five times the epochs of
+    CIFAR-10 alone), or "another"; claims of their own cover the first two."""
+    fields = differences(sweep, base)
+    if fields.keys() == {"weight_decay"}:
+        return "decay"
+    usual = base.identity["epochs"]
+    return "longer" if sweep.dataset == "cifar10" and fields == {"epochs": (LONGER * usual, usual)} else "another"
+
+
+def decayed_more(sweep: Sweep, base: Sweep) -> bool:
+    """Whether a larger weight decay is all that a sweep changes."""
+    return change_of(sweep, base) == "decay" and sweep.identity["weight_decay"] > base.identity["weight_decay"]
+
+
+@claim_change(
     "decay",
-    OURS,
-    f"In the main recipe, the usual decay moves the exponent by more than {SMALLEST} compared with none, on the depths "
-    "of both (test 4 of the plan).",
+    sentence=f"In the main recipe, the usual decay moves the exponent by more than {SMALLEST} compared with none, on "
+    "the depths of both (test 4 of the plan).",
     shown="decay#what-the-records-say",
-    about="sensitivity",
 )
 def decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
     slopes = shared_slopes(sweep, base)
-    if slopes is None or differences(sweep, base).keys() != {"weight_decay"} or sweep.identity["weight_decay"]:
+    if slopes is None or change_of(sweep, base) != "decay" or sweep.identity["weight_decay"]:
         return None
     return if_trained(matters(slopes[1], slopes[0], quantities(base)["clock"]), sweep, base)
 
 
-@claim(
+@claim_change(
     "more-decay",
-    HAUSER,
-    "With more weight decay in the main recipe, the average is inversely proportional to the number of blocks.",
+    source=HAUSER,
+    sentence="With more weight decay in the main recipe, the average is inversely proportional to the number of "
+    "blocks.",
     shown="scaling#more-time-under-decay",
-    about="sensitivity",
 )
 def proportion_with_more_decay(sweep: Sweep, base: Sweep) -> Finding | None:
     return proportion_at_its_clock(sweep) if decayed_more(sweep, base) else None
 
 
-@claim(
+@claim_change(
     "more-moves",
-    OURS,
-    f"More decay in the main recipe moves the exponent by more than {SMALLEST} compared with the usual decay, on the "
-    "depths of both (test 4 of the plan).",
+    sentence=f"More decay in the main recipe moves the exponent by more than {SMALLEST} compared with the usual decay, "
+    "on the depths of both (test 4 of the plan).",
     shown="scaling#more-time-under-decay",
-    about="sensitivity",
 )
 def more_decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
     slopes = shared_slopes(sweep, base)
@@ -369,44 +339,34 @@ def more_decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
     return if_trained(matters(*slopes, quantities(sweep)["clock"]), sweep, base)
 
 
-def decayed_more(sweep: Sweep, base: Sweep) -> bool:
-    """Whether a sweep differs from its base in a larger weight decay alone."""
-    given, usual = (each.identity["weight_decay"] for each in (sweep, base))
-    return differences(sweep, base).keys() == {"weight_decay"} and given > usual
-
-
-@claim(
+@claim_change(
     "long",
-    HAUSER,
-    "In CIFAR-10 trainings five times as long, with the usual decay, the average is inversely proportional to the "
-    "number of blocks.",
+    source=HAUSER,
+    sentence="In CIFAR-10 trainings five times as long, with the usual decay, the average is inversely proportional to "
+    "the number of blocks.",
     shown="scaling#longer-training",
-    about="sensitivity",
 )
 def proportion_in_longer_training(sweep: Sweep, base: Sweep) -> Finding | None:
-    return proportion_at_its_clock(sweep) if trained_longer(sweep, base) else None
+    return proportion_at_its_clock(sweep) if change_of(sweep, base) == "longer" else None
 
 
-@claim(
+@claim_change(
     "long-moves",
-    OURS,
-    f"Training five times as long makes the exponent steeper by more than {SMALLEST}, on the depths of both.",
+    sentence=f"Training five times as long makes the exponent steeper by more than {SMALLEST}, on the depths of both.",
     shown="scaling#longer-training",
-    about="sensitivity",
 )
 def longer_training_moves_it(sweep: Sweep, base: Sweep) -> Finding | None:
     slopes = shared_slopes(sweep, base)
-    if slopes is None or not trained_longer(sweep, base):
+    if slopes is None or change_of(sweep, base) != "longer":
         return None
-    moved, low, high = difference(*slopes)
+    return if_trained(steeper(*slopes), sweep, base)
+
+
+def steeper(slope: Slope, other: Slope) -> Finding:
+    """The finding on "the first exponent is steeper than the second by more than the smallest difference"."""
+    moved, low, high = difference(slope, other)
     word = HOLDS if high < -SMALLEST else NOT if low > -SMALLEST else OPEN
-    return if_trained(Finding(signed(moved), word, f"{signed(low)} to {signed(high)}"), sweep, base)
-
-
-def trained_longer(sweep: Sweep, base: Sweep) -> bool:
-    """Whether a sweep of CIFAR-10 was trained five times as long as its base, with all else alike."""
-    usual = base.identity["epochs"]
-    return sweep.dataset == "cifar10" and differences(sweep, base) == {"epochs": (LONGER * usual, usual)}
+    return Finding(signed(moved), word, f"{signed(low)} to {signed(high)}")
 
 
 def proportion_at_its_clock(sweep: Sweep) -> Finding:
@@ -416,23 +376,21 @@ def proportion_at_its_clock(sweep: Sweep) -> Finding:
     return if_trained(Finding(value, found.verdict, found.interval), sweep)
 
 
-@claim(
+@claim_scaling(
     "shifted",
-    OURS,
-    "A shifted inverse c/(L + b), which becomes 1/L in deep networks, describes the averages as well as a power of L "
-    "does (AICc larger by less than 2).",
-    shown=RECORDS,
+    sentence="A shifted inverse c/(L + b), which becomes 1/L in deep networks, describes the averages as well as a "
+    "power of L does (AICc larger by less than 2).",
 )
 def shifted_inverse(sweep: Sweep) -> Finding | None:
     return as_good_as_a_power(sweep.finished)
 
 
 def as_good_as_a_power(records: Sequence[Record]) -> Finding | None:
-    """The finding on "c/(L + b) describes the averages as well as a power"; None where AICc has too few runs."""
+    """The finding on "c/(L + b) describes the averages as well as a power"; None with too few runs for AICc."""
     runs = run_table(records)
     table = curves.compare(runs["blocks"].to_numpy(), runs["after"].to_numpy()).set_index("curve")
-    criterion = table["aicc"].to_dict()
+    criterion, shift = table["aicc"].to_dict(), table["shift"].to_dict()["c/(L+b)"]
     if not math.isfinite(criterion["c/(L+b)"]):
         return None
-    apart, shift = criterion["c/(L+b)"] - criterion["power of L"], table["shift"].to_dict()["c/(L+b)"]
+    apart = criterion["c/(L+b)"] - criterion["power of L"]
     return Finding(f"AICc {apart:+.1f} beside a power, b = {shift:.1f}".replace("-", "−"), truth(apart < 2))

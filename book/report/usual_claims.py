@@ -1,4 +1,4 @@
-"""Claims about weight decay, networks that others trained, and networks without blocks."""
+"""Claims about weight decay, published networks, and networks without blocks."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pandas as pd
 
 from report.claims import ANSWERS, HAUSER, HOLDS, NOT, OPEN, OURS, POINT, Finding, claim, exponent_is, matters, truth
 from report.study_claims import Records
-from report.sweep_claims import as_good_as_a_power
+from report.sweep_claims import all_alive, as_good_as_a_power, steeper
 from resperturb.analysis.conditions import accuracy_by_depth, alive, condition_table, run_table
 from resperturb.analysis.power_law import stopping_depth
 from resperturb.analysis.published import COUNTS, published_slopes, published_table, response_table
-from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs, fit_slope, mean_difference
+from resperturb.analysis.slope_tests import SMALLEST, fit_runs, fit_slope, mean_difference
 from resperturb.analysis.summaries import clock_words, exponent_words, interval, signed
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import TITLES, Sweep
 
 DECAY = ("block", "weight_decay")
-USUAL = 2e-3  # a weight decay up to this one is one that people use
+USUAL = 2e-3  # the largest weight decay that counts as little
 PEOPLE_USE = 5e-4
 STRONG = "the decay that takes T to 5"
 INVERSE = "inversely proportional to the number of blocks"
 EPSILON = 0.05  # of the stopping rule; the paper names none
 
 
-# ------------------------------------------------------------------------------------------- networks of others
+# ------------------------------------------------------------------------------------------- published networks
 
 claim_published = partial(claim, shown="others#what-the-records-say", about="published")
 
@@ -60,8 +60,7 @@ def counting_moves_little(records: Records) -> Finding:
 
 @claim_published("alive", OURS, "Every block of these networks is alive: what it adds depends on the image.")
 def published_alive(records: Records) -> Finding:
-    share = published_table(records)["alive"].min()
-    return Finding(f"{share:.0%}", truth(share == 1))
+    return all_alive(published_table(records)["alive"].min())
 
 
 @claim_published(
@@ -82,20 +81,21 @@ claim_decay = partial(claim, shown="decay#what-the-records-say", about=FOLDERS)
 
 
 def by_decay(records: Records) -> pd.DataFrame:
-    """The plan's tests of each decay, pre-activation blocks; the strongest decay is the last row."""
+    """The plan's tests of each decay with pre-activation blocks, strongest decay last."""
     table = condition_table(run_table(records, DECAY), DECAY)
     return table[table["block"] == "preactivation"].sort_values("weight_decay", ignore_index=True)
 
 
 def runs_at(records: Records, decay: float) -> Records:
-    """The runs with pre-activation blocks and one decay."""
+    """The runs of one decay with pre-activation blocks."""
     there = (r for r in records if r.run["training"]["weight_decay"] == decay)
     return [r for r in there if r.experiment.block == "preactivation"]
 
 
 def at_depths_of(others: Records, records: Records) -> Records:
-    """The runs at depths that others have too."""
-    return [record for record in records if record.blocks in {other.blocks for other in others}]
+    """The runs at the depths of others."""
+    depths = {other.blocks for other in others}
+    return [record for record in records if record.blocks in depths]
 
 
 def strongest(records: Records) -> float:
@@ -143,9 +143,7 @@ def strong_decay_shifted(records: Records) -> Finding | None:
 @claim_decay("moves", OURS, f"Compared with none, {STRONG} makes the exponent steeper by more than {SMALLEST}.")
 def decay_moves_it(records: Records) -> Finding:
     strong, none = (runs_at(records, decay) for decay in (strongest(records), 0.0))
-    moved, low, high = difference(fit_runs(at_depths_of(none, strong)), fit_runs(none))
-    word = HOLDS if high < -SMALLEST else NOT if low > -SMALLEST else OPEN
-    return Finding(signed(moved), word, f"{signed(low)} to {signed(high)}")
+    return steeper(fit_runs(at_depths_of(none, strong)), fit_runs(none))
 
 
 @claim_decay(
@@ -168,8 +166,7 @@ def strong_decay_over_live_blocks(records: Records) -> Finding:
 
 @claim_decay("alive", OURS, f"With {STRONG}, every block adds something that depends on the image.")
 def alive_under_strong_decay(records: Records) -> Finding:
-    share = by_decay(records)["alive"].iloc[-1]
-    return Finding(f"at least {share:.0%}" if share < 1 else "100%", truth(share == 1))
+    return all_alive(by_decay(records)["alive"].iloc[-1])
 
 
 @claim_decay("accurate", OURS, f"At every depth, networks without decay are at least as accurate as with {STRONG}.")

@@ -48,6 +48,13 @@ def test_no_statement_is_made_twice_and_each_is_said_of_every_sweep_it_can(rows:
         assert {f"{sweep}/{name}" for sweep in ("digits", "mnist", "cifar10")} <= set(rows)
 
 
+def test_networks_below_their_bar_answer_nothing_about_usual_training(rows: dict[str, claims.LedgerRow]) -> None:
+    below = {row.subject for row in rows.values() if row.name == "trained" and row.verdict == NOT}
+    assert below
+    for sweep in below:
+        assert {rows[f"{sweep}/{name}"].verdict for name in ("exponent-end", "smaller")} == {OPEN}
+
+
 def test_the_paper_is_asked_all_that_its_abstract_claims() -> None:
     hauser = {claim.name for claim in CLAIMS if claim.source.startswith("Hauser")}
     assert {"exponent-end", "more-decay", "usual", "strong"} <= hauser
