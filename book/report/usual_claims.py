@@ -160,7 +160,7 @@ def usual_decay_moves_it(records: Records) -> Finding | None:
 @claim_decay("strong-live", HAUSER, f"With {STRONG}, the average over live blocks alone is {INVERSE}.")
 def strong_decay_over_live_blocks(records: Records) -> Finding:
     runs = runs_at(records, strongest(records))
-    averages = [record.blocks_at("end")["scaled"][alive(record)].mean() for record in runs]
+    averages = [record.blocks_at("end")["scaled"][alive(record.blocks_at("end"))].mean() for record in runs]
     return exponent_is(fit_slope([record.blocks for record in runs], averages), -1.0)
 
 

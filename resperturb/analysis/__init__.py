@@ -1,1 +1,1 @@
-"""What records say: averages, fits over depth, tables. Nothing here needs PyTorch."""
+"""Averages, fits over depth and tables, computed from records without PyTorch."""

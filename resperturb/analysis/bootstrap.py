@@ -1,4 +1,4 @@
-"""Hierarchical bootstrap: the average scaled perturbation by depth, resampled over the seeds and images of a sweep."""
+"""Hierarchical bootstrap of the average scaled perturbation by depth, over the seeds and images of a sweep."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from resperturb.errors import ScalingError
 
-CONFIDENCE = 0.95  # of every interval
-REPLICATES = 2000  # of every bootstrap
-TABLE_REPLICATES = 500  # of the bootstraps of tables with many fits
+TAILS = (0.025, 0.975)  # the quantiles that bound a 95 % interval
+REPLICATES = 2000  # default number of bootstrap replicates
+TABLE_REPLICATES = 500  # fewer, for tables with many fits
 
 
 class Run(Protocol):
-    """The part of a run that a fit reads; :class:`resperturb.records.record.Record` has it."""
+    """The attributes of a run that a fit needs; :class:`resperturb.records.record.Record` has them."""
 
     @property
     def blocks(self) -> int: ...
@@ -27,20 +27,20 @@ class Run(Protocol):
     def diverged(self) -> bool: ...
 
     def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
-        """Scaled perturbation averaged over the blocks, for each measured image; shape (images,)."""
+        """Return each image's scaled perturbation, averaged over the blocks; shape (images,)."""
         ...
 
 
 @dataclass(frozen=True)
 class Averages:
-    """The average scaled perturbation by depth, with bootstrap replicates of it.
+    """The average scaled perturbation by depth, with bootstrap replicates.
 
     Attributes:
         depths: distinct numbers of blocks, increasing; shape (D,).
-        means: average over images and seeds; shape (D,).
-        replicates: the same, resampled; shape (REPLICATES, D).
-        runs: runs behind each depth; shape (D,).
-        seeds_resampled: whether some depth was run more than once, so that the replicates vary over seeds.
+        means: averages over images and seeds; shape (D,).
+        replicates: resampled averages; shape (replicates, D).
+        runs: number of runs at each depth; shape (D,).
+        seeds_resampled: whether any depth has several runs, so that replicates vary over seeds.
     """
 
     depths: np.ndarray
@@ -50,39 +50,33 @@ class Averages:
     seeds_resampled: bool
 
     def interval(self) -> np.ndarray:
-        """Lower and upper ends for each depth; shape (2, D)."""
-        return np.quantile(self.replicates, tails(), axis=0)
+        """Return the 95 % interval at each depth; shape (2, D)."""
+        return np.quantile(self.replicates, TAILS, axis=0)
 
 
 RunType = TypeVar("RunType", bound=Run)
 
 
 def finished(runs: Iterable[RunType]) -> list[RunType]:
-    """The runs that did not diverge."""
+    """Return the runs that did not diverge."""
     return [run for run in runs if not run.diverged]
 
 
-def tails(level: float = CONFIDENCE) -> tuple[float, float]:
-    """The two quantiles that bound an interval of this level."""
-    return (1 - level) / 2, (1 + level) / 2
-
-
 def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: int = REPLICATES) -> Averages:
-    """Average over images and seeds for each depth, bootstrapped over both. Diverged runs are left out.
+    """Average over images and seeds at each depth, with a bootstrap over both. Diverged runs are left out.
 
-    Images are drawn once per replicate for all runs, since all runs are measured on the same ones. What differs
-    between seeds is drawn from the deviations of all runs from their depth's mean (of the logarithm), pooled over
-    depths: a sweep has few seeds a depth, and a depth's own two or three say little. Each deviation is widened by
-    sqrt(n / (n - 1)) for the n runs its mean was taken from.
+    Images: all runs are measured on the same images, so a replicate draws one set for all runs. Seeds: a depth has two
+    or three, too few to resample. So deviations of log(average) from the mean of their depth are pooled over depths,
+    each multiplied by sqrt(n / (n - 1)) for the n runs of its depth.
 
     Raises:
-        ScalingError: no run is left.
+        ScalingError: every run diverged, or there is none.
     """
     by_depth: dict[int, list[np.ndarray]] = {}
     for run in finished(runs):
         by_depth.setdefault(run.blocks, []).append(np.asarray(run.scaled_per_sample(moment), dtype=float))
     if not by_depth:
-        raise ScalingError("there is no run to average: give at least one that has not diverged.")
+        raise ScalingError("there is no run to average; give at least one that has not diverged.")
     depths = tuple(sorted(by_depth))
     groups = tuple(tuple(values.tobytes() for values in by_depth[depth]) for depth in depths)
     return bootstrapped(depths, groups, replicates)
@@ -90,19 +84,19 @@ def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: i
 
 @functools.lru_cache(maxsize=1024)
 def bootstrapped(depths: tuple[int, ...], groups: tuple[tuple[bytes, ...], ...], replicates: int) -> Averages:
-    """:func:`averages_by_depth`, cached: tables and figures ask for the same averages many times.
+    """Compute :func:`averages_by_depth`, cached because many tables and figures share averages.
 
     Args:
         depths: distinct numbers of blocks, increasing.
-        groups: for each depth its runs, each the bytes of float64 values over images, which hash quickly.
-        replicates: of the bootstrap.
+        groups: the runs of each depth, each as the bytes of its float64 values over images, which hash quickly.
+        replicates: number of bootstrap replicates.
     """
     values = [[np.frombuffer(run) for run in group] for group in groups]
     counts = np.array([len(group) for group in values])
     deviations = []
     for group in values:
         if len(group) > 1:
-            with np.errstate(divide="ignore", invalid="ignore"):  # of f = 0, which no law can be fitted to
+            with np.errstate(divide="ignore", invalid="ignore"):  # f = 0 has no logarithm; the fit refuses it
                 logs = np.log([run.mean() for run in group])
                 deviations.append((logs - logs.mean()) * math.sqrt(len(group) / (len(group) - 1)))
     pooled = np.concatenate(deviations) if deviations else np.zeros(1)
@@ -118,14 +112,15 @@ def bootstrapped(depths: tuple[int, ...], groups: tuple[tuple[bytes, ...], ...],
     means = np.array([np.mean([run.mean() for run in group]) for group in values])
     found = Averages(np.array(depths), means, resampled, counts, bool(deviations))
     for array in (found.depths, found.means, found.replicates, found.runs):
-        array.flags.writeable = False  # shared
+        array.flags.writeable = False  # the cache shares them
     return found
 
 
 @functools.lru_cache(maxsize=16)
 def image_weights(sizes: tuple[int, ...], replicates: int) -> tuple[dict[int, np.ndarray], dict[str, Any]]:
-    """Share of the draws that falls on each image, by number of images, each of shape (replicates, size), and the state
-    of the generator (seed 0) after the draws. Shares make a replicate a matrix product instead of many gathers."""
+    """Draw the images of every replicate; return the weights of images by number of images, and the generator's state.
+
+    Weights have shape (replicates, images), so one matrix product averages all replicates."""
     generator = np.random.default_rng(0)
     weights = {size: generator.multinomial(size, np.full(size, 1 / size), size=replicates) / size for size in sizes}
     return weights, dict(generator.bit_generator.state)

@@ -1,7 +1,7 @@
-"""Time under weight decay: does the average depend on T alone, or on the number of steps as well?
+"""Time under weight decay T: does the average depend on T alone, or on the number of steps as well?
 
-T = sum over steps of learning rate * weight decay / (1 - momentum). Runs reach the same T with few steps and much decay
-or with many and little; if T were all that counts, they would end alike.
+T = sum over steps of learning rate * weight decay / (1 - momentum). Few steps with much decay and many steps with
+little decay reach the same T. If only T matters, both give the same average.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from resperturb.records.record import Record
 
 
 def clock_table(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a run: how it was trained, and where it ended.
+    """Tabulate runs, one per row.
 
     Returns:
-        Columns epochs, steps, clock (T), weight_decay, blocks, seed, accuracy, scaled (the average at the end) and
-        product (blocks times that).
+        Columns epochs, steps, clock (T), weight_decay, blocks, seed, accuracy, scaled (average after training) and
+        product (blocks * scaled).
     """
     rows = [
         {
@@ -42,12 +42,12 @@ def clock_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def forgetting_table(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a T that runs of three depths reached, with any number of epochs.
+    """Tabulate the exponent by T, one row for each T with runs at three depths or more.
 
     Returns:
-        Columns clock (T), runs, exponent, low and high (95 % interval, a point a run), accuracy (of the least accurate
-        run), alive (the smallest share of live blocks), memory (what is left of the initial weights of the last
-        convolutions, mean over blocks and runs) and formula, e^-T.
+        Columns clock (T), runs, exponent, low and high (95 % interval), bent, accuracy (lowest of the runs), alive
+        (smallest share of live blocks), memory (remaining part of the initial weights of the last convolutions, mean
+        over blocks and runs) and formula (e^-T).
     """
     groups: dict[float, list[Record]] = {}
     for record in records:
@@ -59,7 +59,7 @@ def forgetting_table(records: Sequence[Record]) -> pd.DataFrame:
         weights = [run.table("weights").query("moment == 'end'")["memory2"].mean() for run in runs]
         facts = {
             "accuracy": min(run.run["accuracy"] for run in runs),
-            "alive": min(float(alive(run).mean()) for run in runs),
+            "alive": min(float(alive(run.blocks_at("end")).mean()) for run in runs),
         }
         left = {"memory": float(np.mean(weights)), "formula": float(np.exp(-clock))}
         rows.append({"clock": clock, "runs": len(runs), **fit_runs(runs).columns, **facts, **left})
@@ -67,12 +67,12 @@ def forgetting_table(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def steps_effect(table: pd.DataFrame) -> Slope:
-    """d log(average) / d log(steps) at one T above 0 and one depth: 0 if T is the clock.
+    """Fit d log(average) / d log(steps) at fixed T > 0 and depth; 0 if only T matters.
 
-    Least squares over runs, with a level of its own for each T and depth.
+    Least squares over runs with one intercept for each pair of T and depth.
 
     Raises:
-        ScalingError: no T and depth was reached with different numbers of steps.
+        ScalingError: no T and depth was run with different numbers of steps.
     """
     decayed = table[table["clock"] > 0]
     y, x = np.log(decayed["scaled"]), np.log(decayed["steps"])
@@ -80,20 +80,19 @@ def steps_effect(table: pd.DataFrame) -> Slope:
     y, x = y - y.groupby(cells).transform("mean"), x - x.groupby(cells).transform("mean")
     freedom = len(decayed) - len(decayed.groupby(["clock", "blocks"])) - 1
     if freedom < 1 or not (x**2).sum():
-        raise ScalingError("no T and depth was reached with different numbers of steps.")
+        raise ScalingError("no T and depth was run with different numbers of steps; add runs of another length.")
     slope = float((x * y).sum() / (x**2).sum())
     error = float(np.sqrt(((y - slope * x) ** 2).sum() / freedom / (x**2).sum()))
     return Slope(slope, error, freedom)
 
 
 def left_out_errors(table: pd.DataFrame) -> dict[str, float]:
-    """How well T, and how well the weight decay, predicts runs of a number of epochs that was left out.
+    """Cross-validate T and weight decay as predictors of the average, leaving out one number of epochs at a time.
 
-    log(average) is fitted by a level for each depth and a parabola in log T, or in log(weight decay), on the runs of
-    all other numbers of epochs.
+    log(average) is fitted by an intercept for each depth and a parabola in log(predictor).
 
     Returns:
-        Root mean square error of log(average) over all runs left out, under "clock" and "weight_decay".
+        Root mean square error of log(average) over all left-out runs, by predictor: "clock" and "weight_decay".
     """
     decayed = table[table["clock"] > 0]
     depths = sorted(set(decayed["blocks"]))

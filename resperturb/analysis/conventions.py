@@ -1,74 +1,69 @@
-"""Conventions: what "the average" could mean, and what each meaning does to the exponent of the same records.
+"""Conventions of averaging: what each one does to the exponent of the same records.
 
-The paper fixes none of these. Every convention turns a run into one number, and a power law is fitted to those.
+The paper leaves the average open. Every convention reduces a run to one number, and a power law is fitted to those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.profiles import block_average, section_numbers
-from resperturb.analysis.slope_tests import Slope, fit_slope
+from resperturb.analysis.slope_tests import fit_slope
 from resperturb.records.record import Record, blocks_of
 from resperturb.records.sweeps import Sweep
 
 OUR_CONVENTION = "ours"
-Reduction = Callable[[Record, str], float | None]
+Reduction = Callable[[Record], float | None]
 
 
 @dataclass(frozen=True)
 class Convention:
-    """A reduction of a run, at one moment, to a number; `of` gives None where a record does not hold what it needs."""
+    """A name, its meaning in words, and a function from a trained run to a number, None where the record lacks data."""
 
     name: str
     meaning: str
-    of: Reduction
+    reduce: Reduction
 
 
 def mean_of(column: str, section: int | None = None) -> Reduction:
-    """The mean of one column over the blocks, or over those of one section."""
-    return lambda record, moment: block_average(record, column, moment, section)
+    """Average one column over the blocks, or over those of one section."""
+    return lambda record: block_average(record, column, section=section)
 
 
-def ratio_of_means(record: Record, moment: str) -> float:
-    table = record.blocks_at(moment)
+def ratio_of_means(record: Record) -> float:
+    table = record.blocks_at("end")
     return float((table["perturbation_norm"] / table["state_norm"]).mean())
 
 
-def ratio_of_sums(record: Record, moment: str) -> float:
-    table = record.blocks_at(moment)
+def ratio_of_sums(record: Record) -> float:
+    table = record.blocks_at("end")
     return float(table["perturbation_norm"].sum() / table["state_norm"].sum())
 
 
-def with_transitions(record: Record, moment: str) -> float:
-    return float(record.at(moment)["scaled"].mean())
-
-
-def blocks_under(record: Record, name: str) -> pd.DataFrame:
-    """The blocks as another convention measured them, at the end alone; from conventions.csv."""
-    table = record.conventions
-    return blocks_of(table[table["convention"] == name]) if "kind" in table else table[:0]
+def with_transitions(record: Record) -> float:
+    return float(record.at("end")["scaled"].mean())
 
 
 def mean_under(name: str, *, means_first: bool = False) -> Reduction:
-    """The mean over blocks as another convention measured them: of the ratios, or of the ratios of mean norms."""
+    """Average the ratios in conventions.csv over the blocks; `means_first`: the ratios of mean norms."""
 
-    def value(record: Record, moment: str) -> float | None:
-        table = blocks_under(record, name)
-        if moment != "end" or table.empty:
+    def value(record: Record) -> float | None:
+        table = record.conventions
+        if "kind" not in table:
             return None
+        table = blocks_of(table[table["convention"] == name])
         ratios = table["perturbation_norm"] / table["state_norm"] if means_first else table["scaled"]
-        return float(ratios.mean())
+        return float(ratios.mean()) if len(table) else None
 
     return value
 
 
 def all_conventions(sweep: Sweep) -> tuple[Convention, ...]:
-    """All conventions, ours first; one for every section."""
+    """Return all conventions, ours first, with one for each section."""
     return (
         Convention(OUR_CONVENTION, "ratio for each image, then mean over images and blocks", mean_of("scaled")),
         Convention("ratio of means", "mean norms over images first, then their ratio in each block", ratio_of_means),
@@ -90,24 +85,20 @@ def all_conventions(sweep: Sweep) -> tuple[Convention, ...]:
     )
 
 
-def fit_under(convention: Convention, records: Sequence[Record], moment: str) -> Slope | None:
-    """The exponent of a sweep under one convention; None where the records lack it."""
-    values = [(record.blocks, convention.of(record, moment)) for record in finished(records)]
-    there = [(blocks, value) for blocks, value in values if value is not None]
-    if len({blocks for blocks, _ in there}) < 2:
-        return None
-    return fit_slope(*zip(*there, strict=True))
+def convention_table(sweep: Sweep) -> pd.DataFrame:
+    """Tabulate the exponent after training by convention; conventions that the records lack have no row.
 
-
-def convention_table(sweep: Sweep, moment: str = "end") -> pd.DataFrame:
-    """One row a convention: sweep, convention, what it is, exponent with its interval over runs, and "moved by", its
-    distance from ours."""
+    Returns:
+        Columns sweep, convention, "what it is", exponent, low, high, bent, and "moved by" (exponent minus ours).
+    """
     rows: list[dict[str, object]] = []
     ours: float | None = None
     for convention in all_conventions(sweep):
-        line = fit_under(convention, sweep.records, moment)
-        if line is None:
+        values = [(record.blocks, convention.reduce(record)) for record in finished(sweep.records)]
+        there = [(blocks, value) for blocks, value in values if value is not None]
+        if len({blocks for blocks, _ in there}) < 2:
             continue
+        line = fit_slope(*zip(*there, strict=True))
         ours = line.exponent if ours is None else ours
         facts = {"sweep": sweep.name, "convention": convention.name, "what it is": convention.meaning}
         rows.append({**facts, **line.columns, "moved by": line.exponent - ours})
@@ -115,5 +106,5 @@ def convention_table(sweep: Sweep, moment: str = "end") -> pd.DataFrame:
 
 
 def largest_shift(table: pd.DataFrame) -> pd.Series:
-    """The row of a convention table that moves the exponent furthest."""
-    return table.iloc[int(table["moved by"].abs().to_numpy().argmax())]
+    """Return the row of a convention table that moves the exponent furthest."""
+    return table.iloc[int(table["moved by"].abs().argmax())]

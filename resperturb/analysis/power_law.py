@@ -1,8 +1,9 @@
-"""Power laws of the average scaled perturbation over depth, with intervals, and the stopping rule.
+"""Power laws of the average scaled perturbation over depth, and the stopping rule.
 
-The claim under test (Hauser 2019, abstract): the average scaled perturbation is "roughly inversely proportional" to
-the number of blocks, average = a L^(-p) with p = 1, and a network is deep enough where it is "less than a given
-epsilon". At initialisation theory gives p = 1/2 for batch-normalised networks (De & Smith 2020, arXiv 2002.10444).
+The claim under test (Hauser 2019, arXiv 1902.04106, abstract): the average scaled perturbation is "roughly inversely
+proportional" to the number of blocks L, so average = a L^p with p = -1. A network is deep enough if the average is
+"less than a given epsilon". At initialisation theory gives p = -1/2 with batch normalisation (De & Smith 2020, arXiv
+2002.10444).
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from resperturb.analysis.bootstrap import CONFIDENCE, REPLICATES, Averages, Run, averages_by_depth, tails
+from resperturb.analysis.bootstrap import REPLICATES, TAILS, Averages, Run, averages_by_depth
 from resperturb.errors import ScalingError
 
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """average = prefactor * L ** exponent, fitted on logarithms by least squares.
+    """The law average = prefactor * L ** exponent, fitted by least squares on logarithms.
 
-    `low` and `high` bound the exponent at the level of the fit: the outer ends of two intervals, since neither holds
-    what the other does. `sampling` is the bootstrap over seeds and images with the depths as they are. `scatter` is
-    Student's interval of the regression from the distances of the averages to the line, and stands for the choice of
-    depths; it takes those distances for chance, so where the averages bend it is a lower bound (None for two depths).
-    `residual` is the standard deviation of the logarithms about the line.
+    Attributes:
+        exponent: p.
+        low, high: 95 % interval of the exponent, the outer ends of `sampling` and `scatter`.
+        prefactor: a.
+        residual: standard deviation of log(average) about the line.
+        averages: the averages by depth.
+        sampling: bootstrap interval over seeds and images, depths fixed.
+        scatter: Student's interval from the residuals, for the choice of depths; too narrow where averages bend, None
+            for two depths.
     """
 
     exponent: float
@@ -39,16 +44,11 @@ class PowerLaw:
     scatter: tuple[float, float] | None
 
     def __call__(self, blocks: Any) -> Any:
-        """The fitted average at `blocks` (a number or an array)."""
+        """Return the fitted average at `blocks`, a number or an array."""
         return self.prefactor * np.asarray(blocks, dtype=float) ** self.exponent
 
-    @property
-    def columns(self) -> dict[str, float]:
-        """The exponent and its interval, as columns of a table."""
-        return {"exponent": self.exponent, "low": self.low, "high": self.high}
-
     def band(self, blocks: Any) -> tuple[Any, Any]:
-        """Student's prediction interval for the average of one more depth; (0, infinity) with two depths."""
+        """Return the 95 % prediction interval for the average at another depth; (0, infinity) with two depths."""
         x, count = np.log(self.averages.depths), len(self.averages.depths)
         if count < 3:
             return np.zeros_like(self(blocks)), np.full_like(self(blocks), np.inf)
@@ -59,17 +59,16 @@ class PowerLaw:
 
 @dataclass(frozen=True)
 class StoppingDepth:
-    """The depth at which the average scaled perturbation is below epsilon.
+    """The smallest depth whose average scaled perturbation is below epsilon.
 
     Attributes:
         epsilon: the threshold.
-        depth: number of blocks: the smallest measured depth below epsilon, or where the power law goes below it.
-        low, high: bounds of `crossing`: from the bootstrap, and, extrapolated, also from where the law's band meets
-            epsilon. `high` is infinite where that may never happen.
-        measured: True where the sweep has a depth below epsilon and one above; False where the law was extrapolated.
-        above: the largest measured depth that is not yet below epsilon, or None.
-        crossing: where the line through the two measured depths on either side meets epsilon (not a whole number),
-            or, extrapolated, where the law does.
+        depth: number of blocks, measured or extrapolated.
+        low, high: 95 % interval of `crossing`, from the bootstrap; extrapolated, also from the prediction interval of
+            the law. `high` is infinite if the average may never reach epsilon.
+        measured: whether the sweep has depths on both sides of epsilon; if not, the power law is extrapolated.
+        above: the largest measured depth before the average falls below epsilon, or None.
+        crossing: where the average equals epsilon, by interpolation or by the power law; not a whole number.
     """
 
     epsilon: float
@@ -81,19 +80,25 @@ class StoppingDepth:
     crossing: float
 
 
-def student(freedom: int, level: float = CONFIDENCE) -> float:
-    """The factor on a standard error in Student's two-sided interval."""
-    from scipy.special import stdtrit  # here, since importing it takes longer than a fit
+def student(freedom: int) -> float:
+    """Return the factor on a standard error in Student's two-sided 95 % interval."""
+    from scipy.special import stdtrit  # the import takes longer than a fit
 
-    return float(stdtrit(freedom, tails(level)[1]))
+    return float(stdtrit(freedom, TAILS[1]))
 
 
 def power_law(
     depths: Sequence[float] | np.ndarray, averages: np.ndarray, runs: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares of log(average) on log(depth): exponents and prefactors (...,) from averages (..., D).
+    """Fit log(average) on log(depth) by least squares.
 
-    A depth counts as often as it has `runs` (D,), or once.
+    Args:
+        depths: shape (D,).
+        averages: shape (..., D).
+        runs: weight of each depth, shape (D,); None: equal weights.
+
+    Returns:
+        Exponents and prefactors, each of shape (...,).
     """
     x = np.log(np.asarray(depths, dtype=float))
     y = np.log(np.asarray(averages, dtype=float))
@@ -104,24 +109,31 @@ def power_law(
 
 
 def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int = REPLICATES) -> PowerLaw:
-    """Fit average = a L^p over the depths of a sweep, with an interval over seeds, images and choice of depths.
+    """Fit average = a L^p over the depths L of a sweep.
 
-    The runs are records of one experiment at several depths; the moment is "end" or "initialization".
+    Args:
+        runs: records of one experiment at two depths or more; diverged runs are left out.
+        moment: "end" or "initialization".
+        replicates: number of bootstrap replicates for the interval.
+
+    Returns:
+        The exponent p, with an interval over seeds, images and choice of depths, and the averages.
 
     Raises:
-        ScalingError: fewer than two depths, or an average that is zero (a branch that starts at f = 0 has no
-            logarithm).
+        ScalingError: fewer than two depths, or an average of zero, which has no logarithm.
     """
     averages = averages_by_depth(runs, moment=moment, replicates=replicates)
     if len(averages.depths) < 2:
         raise ScalingError(
-            f"a power law needs at least two depths, but the runs have {len(averages.depths)}: "
-            f"{', '.join(map(str, averages.depths))}."
+            f"a power law needs at least two depths, but all runs have {averages.depths[0]} blocks; add runs of "
+            "another depth."
         )
     if not (averages.replicates > 0).all():
-        raise ScalingError(f"an average of the scaled perturbation at {moment} is zero: a power law cannot be fitted.")
+        raise ScalingError(
+            f"an average at {moment} is zero and has no logarithm; fit only runs whose averages are not."
+        )
     exponent, prefactor = power_law(averages.depths, averages.means, averages.runs)
-    low, high = map(float, np.quantile(power_law(averages.depths, averages.replicates, averages.runs)[0], tails()))
+    low, high = map(float, np.quantile(power_law(averages.depths, averages.replicates, averages.runs)[0], TAILS))
     x = np.log(averages.depths)
     distances = np.log(averages.means) - np.log(prefactor) - exponent * x
     freedom = len(x) - 2
@@ -135,11 +147,11 @@ def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int =
 
 
 def crossing(depths: np.ndarray, averages: np.ndarray, epsilon: float) -> tuple[int | None, float]:
-    """Find the depth at which averages over increasing depths first go below epsilon.
+    """Find where averages over increasing depths first fall below epsilon.
 
     Returns:
-        The position of the first depth below epsilon, and where a straight line on logarithms from the depth before
-        it meets epsilon. (None, inf) where none is below; (0, the first depth) where the first one is.
+        The position of the first depth below epsilon, and the depth of crossing, interpolated linearly in logarithms.
+        (None, inf) if no depth is below; (0, first depth) if the first is.
     """
     below = np.flatnonzero(averages < epsilon)
     if not len(below):
@@ -152,21 +164,21 @@ def crossing(depths: np.ndarray, averages: np.ndarray, epsilon: float) -> tuple[
 
 
 def band_crossing(law: PowerLaw, epsilon: float, side: int) -> float:
-    """The first depth at which one end of the law's band (0: lower, 1: upper) is below epsilon; infinite beyond a
-    million blocks."""
+    """Find the first depth at which one end of the law's band (0: lower, 1: upper) is below epsilon; infinite beyond
+    a million blocks."""
     depths = np.geomspace(1, 1e6, 20_001)
     below = np.flatnonzero(law.band(depths)[side] < epsilon)
     return float(depths[below[0]]) if len(below) else math.inf
 
 
 def law_crossing(exponents: np.ndarray, prefactors: np.ndarray, epsilon: float) -> np.ndarray:
-    """The depth at which each law is epsilon; infinite where it does not fall."""
+    """Return the depth at which each law equals epsilon; infinite if the law does not fall."""
     with np.errstate(over="ignore", divide="ignore"):
         return np.where(exponents < 0, (epsilon / prefactors) ** (1 / np.minimum(exponents, -1e-9)), np.inf)
 
 
 def replicate_crossings(averages: Averages, epsilon: float) -> list[float]:
-    """The depth at which each replicate goes below epsilon: between its depths, or, if at none, by its own law."""
+    """Return the crossing of each replicate, by interpolation, or by the replicate's power law if no depth is below."""
     laws = law_crossing(*power_law(averages.depths, averages.replicates), epsilon)
     ends = (crossing(averages.depths, row, epsilon)[1] for row in averages.replicates)
     return [
@@ -177,28 +189,33 @@ def replicate_crossings(averages: Averages, epsilon: float) -> list[float]:
 def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REPLICATES) -> StoppingDepth:
     """Find the smallest depth whose average scaled perturbation is below epsilon (Hauser 2019, abstract).
 
-    Measured where the sweep brackets epsilon; else taken from the fitted power law and marked as extrapolated.
+    The answer is measured if the sweep has depths on both sides of epsilon, else extrapolated by the fitted power law.
+
+    Args:
+        epsilon: threshold of the average, above 0.
+        runs: records of one experiment at two depths or more.
+        replicates: number of bootstrap replicates for the interval.
 
     Raises:
-        ScalingError: epsilon is not positive, there are fewer than two depths, or the fitted average does not fall
-            with depth, so that no extrapolated depth exists.
+        ScalingError: epsilon is not a positive number, a power law cannot be fitted, or the average does not fall with
+            depth and would have to be extrapolated.
     """
     if not (isinstance(epsilon, int | float) and math.isfinite(epsilon) and epsilon > 0):
         raise ScalingError(f"epsilon must be a finite number above 0, but got {epsilon!r}; a usual value is 0.05.")
     law = fit_power_law(runs, replicates=replicates)
     depths, averages = law.averages.depths, law.averages
     first, where = crossing(depths, averages.means, epsilon)
-    if first:  # neither none nor the shallowest: the sweep has a depth on either side
+    if first:  # the sweep has a depth on either side
         ends = replicate_crossings(averages, epsilon)
-        low, high = np.quantile(ends, tails(), method="nearest")
+        low, high = np.quantile(ends, TAILS, method="nearest")
         return StoppingDepth(epsilon, int(depths[first]), float(low), float(high), True, int(depths[first - 1]), where)
     if law.exponent >= 0:
         raise ScalingError(
-            f"the average does not fall with depth in these runs (exponent {law.exponent:.2f}), "
-            f"so no depth outside the sweep can be given for epsilon {epsilon:g}."
+            f"the average does not fall with depth in these runs (exponent {law.exponent:.2f}), so it cannot be "
+            f"extrapolated to epsilon {epsilon:g}; choose an epsilon between the measured averages."
         )
     reached = law_crossing(*power_law(depths, averages.replicates), epsilon)
-    ends = [*np.quantile(reached, tails(), method="nearest"), *(band_crossing(law, epsilon, side) for side in (0, 1))]
+    ends = [*np.quantile(reached, TAILS, method="nearest"), *(band_crossing(law, epsilon, side) for side in (0, 1))]
     low, high = max(min(ends), 1.0), max(max(ends), 1.0)
     where = float((epsilon / law.prefactor) ** (1 / law.exponent))
     depth = max(1, math.floor(where) + 1)  # the law is below epsilon, not at it

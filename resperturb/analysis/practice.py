@@ -1,4 +1,4 @@
-"""What follows for practice: blocks that can be removed, the depth that accuracy asks for, and what to log."""
+"""Results for practice: removable blocks, the depth chosen by validation, and quantities worth logging."""
 
 from __future__ import annotations
 
@@ -9,42 +9,51 @@ import numpy as np
 import pandas as pd
 
 from resperturb.analysis.bootstrap import TABLE_REPLICATES
-from resperturb.analysis.conditions import ALIVE, accuracy_by_depth
+from resperturb.analysis.conditions import accuracy_by_depth, alive
 from resperturb.analysis.power_law import stopping_depth
+from resperturb.analysis.profiles import participation_ratio
 from resperturb.errors import RecordError, ScalingError
-from resperturb.records.record import Record
+from resperturb.records.record import Record, blocks_of
 
-HALF = 0.5  # of the live blocks
-CLOSE = 1e-6  # accuracies that differ by less are equal; records keep five digits
+CLOSE = 1e-6  # tolerance for equal accuracies; records keep five digits
 
 
 def rank_correlation(x: pd.Series, y: pd.Series) -> float:
-    """Spearman's; NaN where either is constant."""
+    """Spearman's rank correlation; NaN if x or y is constant."""
     if min(x.nunique(), y.nunique()) < 2:
         return math.nan
     return float(x.rank().corr(y.rank()))
 
 
 def removable_share(lost: pd.Series, margin: float) -> float:
-    """The largest share of blocks that can go for at most `margin` of accuracy, if no smaller share costs more.
+    """Return the largest share of blocks whose removal costs at most `margin` of accuracy; 0 if none.
 
-    `lost`: accuracy lost, by share removed. 0 where the smallest share costs too much.
+    Args:
+        lost: accuracy lost, by share removed; every smaller share must cost at most `margin`, too.
+        margin: accuracy, as a fraction.
     """
     curve = lost.sort_index()
     return float(max(curve.index[(curve <= margin + CLOSE).cummin()], default=0.0))
 
 
 def lesion_runs(records: Iterable[Record], margin: float) -> pd.DataFrame:
-    """One row a network of the study of lesions, by depth and seed. A removal may cost `margin` of accuracy.
+    """Tabulate the networks of the lesion study, one per row.
+
+    Args:
+        records: records of the study.
+        margin: accuracy that a removal may cost, as a fraction.
 
     Returns:
-        Columns blocks, seed; accuracy (of the whole network, on the images of the removals); alive (share of blocks);
-        alone (share of live blocks whose absence alone costs at most `margin`); rank (Spearman's correlation over live
-        blocks of the scaled perturbation with the loss that their absence adds); place (the same of the block's number,
-        counted from the end); together (see :func:`removable_share`: live blocks, smallest scaled perturbation first);
-        half and half_random (accuracy lost without half of the live blocks, those of smallest scaled perturbation and
-        random ones); dead (accuracy lost without all dead blocks; NaN without any); first (share of sections whose
-        first block adds more loss by its absence than the median of the section's live blocks).
+        Columns, where the added loss of a block is that of the network without it:
+
+        - blocks, seed; accuracy (whole network, on the images of the removals); alive (share of blocks);
+        - alone: share of live blocks that cost at most `margin` alone;
+        - rank: rank correlation of scaled perturbation and added loss over live blocks;
+        - place: rank correlation of place, counted from the output, and added loss;
+        - together: :func:`removable_share` of live blocks, smallest scaled perturbation first;
+        - half, half_random: accuracy lost without half of the live blocks, smallest first or at random;
+        - dead: accuracy lost without all dead blocks, NaN without any;
+        - first: share of sections whose first block has more added loss than the median live block.
     """
     rows = []
     for record in records:
@@ -52,7 +61,7 @@ def lesion_runs(records: Iterable[Record], margin: float) -> pd.DataFrame:
         live = blocks[blocks["alive"]]
         whole = float(pruned.loc[pruned["way"] == "whole", "accuracy"].iloc[0])
         lost = {way: whole - part.groupby("share")["accuracy"].mean() for way, part in pruned.groupby("way")}
-        half = np.abs(lost["scaled"].index.to_numpy() - HALF).argmin()
+        half = np.abs(lost["scaled"].index.to_numpy() - 0.5).argmin()
         medians = live.groupby("section")["added_loss"].median()
         firsts = blocks.groupby("section")["added_loss"].first()[medians.index]
         rows.append(
@@ -75,15 +84,17 @@ def lesion_runs(records: Iterable[Record], margin: float) -> pd.DataFrame:
 
 
 def lesion_depths(records: Iterable[Record], margin: float) -> pd.DataFrame:
-    """:func:`lesion_runs`, means over seeds, by blocks."""
+    """Average :func:`lesion_runs` over seeds, by blocks."""
     return lesion_runs(records, margin).drop(columns="seed").groupby("blocks").mean()
 
 
 def validated_depth(records: Sequence[Record], margin: float | None = None) -> int:
-    """The depth that a validation curve chooses: the smallest whose accuracy is within `margin` of the best depth's.
+    """Return the smallest depth whose accuracy, mean over seeds, is within `margin` of the best depth.
 
-    Accuracies are means over seeds. Without a margin it is one standard error of the best depth's accuracy, a share of
-    its test images (the rule of Breiman et al. 1984, Classification and Regression Trees, section 3.4.3).
+    Args:
+        records: runs of one sweep.
+        margin: accuracy, as a fraction; None: one binomial standard error of the best accuracy (Breiman et al. 1984,
+            Classification and Regression Trees, section 3.4.3).
     """
     accuracy = accuracy_by_depth(records)
     best = float(accuracy.max())
@@ -94,12 +105,12 @@ def validated_depth(records: Sequence[Record], margin: float | None = None) -> i
 
 
 def depth_choices(records: Sequence[Record], epsilons: Iterable[float], margin: float) -> dict[str, object]:
-    """What the stopping rule and a validation curve choose for the same runs.
+    """Compare the depths that the stopping rule and validation choose for the same runs.
 
     Returns:
-        "rule <epsilon>" (the depth, NaN where the average does not fall) and "measured <epsilon>" (False where it was
-        extrapolated), for each epsilon; depths best, one_error and margin of :func:`validated_depth`; and accuracy, of
-        the best depth.
+        For each epsilon "rule <epsilon>" (depth, NaN if the average does not fall) and "measured <epsilon>" (False if
+        extrapolated); "best", "one_error" and "margin" (:func:`validated_depth` with margin 0, None and `margin`); and
+        "accuracy" (of the best depth).
     """
     row: dict[str, object] = {}
     for epsilon in epsilons:
@@ -124,17 +135,17 @@ LOGGED = {
     "cosine": "cosine of successive steps",
     "memory": "initial weights left",
 }
-"""The five quantities that are worth logging, by column of :func:`logged`."""
+"""Labels of the quantities worth logging, by column of :func:`logged`."""
 
 
 def logged(record: Record) -> pd.DataFrame:
-    """What is worth logging during training, one row a snapshot of a run.
+    """Tabulate the quantities worth logging during training, one snapshot per row.
 
     Returns:
-        Columns share (of the epochs); average (mean of the blocks' scaled perturbations s); alive (share of blocks);
-        sharing (how many blocks would share the work evenly, over all: (sum of s)² / (L · sum of s²)); cosine (mean of
-        that of successive perturbations); memory (mean over blocks of W · W_0 / ‖W_0‖² of both convolutions, drawn as
-        W_0; NaN where the record has none, or where all W_0 are zero).
+        Columns share (of the epochs); average (scaled perturbation s, mean over blocks); alive (share of blocks);
+        sharing (participation ratio over blocks, (sum of s)² / (L * sum of s²)); cosine (of successive perturbations,
+        mean); memory (W · W_0 / ‖W_0‖² for weights W drawn as W_0, mean over blocks and convolutions; NaN if the
+        record has no weights, or W_0 = 0).
     """
     every = record.perturbations
     try:
@@ -143,14 +154,13 @@ def logged(record: Record) -> pd.DataFrame:
     except (RecordError, KeyError):  # a record older than that table, or its column
         memory = pd.Series(math.nan, index=every["snapshot"].unique())
     rows = []
-    for snapshot, blocks in every[every["kind"] == "identity"].groupby("snapshot"):
-        scaled = blocks["scaled"]
+    for snapshot, blocks in blocks_of(every).groupby("snapshot"):
         rows.append(
             {
                 "share": blocks["epoch"].iloc[0] / record.run["experiment"]["epochs"],
-                "average": scaled.mean(),
-                "alive": (blocks["perturbation_norm_std"] >= ALIVE * blocks["perturbation_norm"]).mean(),
-                "sharing": scaled.sum() ** 2 / ((scaled**2).sum() or math.nan) / len(blocks),
+                "average": blocks["scaled"].mean(),
+                "alive": alive(blocks).mean(),
+                "sharing": participation_ratio(blocks["scaled"].to_numpy()) / len(blocks),
                 "cosine": blocks["successive_cosine"].mean(),
                 "memory": memory[snapshot],
             }

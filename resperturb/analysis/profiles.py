@@ -1,4 +1,4 @@
-"""Profiles of runs over blocks, sections and transitions, and the measures that describe a block."""
+"""Profiles of runs over blocks, sections and transitions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEASURE_NAMES = {"scaled": "scaled", "perturbation_norm": "absolute", "state_nor
 
 
 def block_average(record: Record, column: str = "scaled", moment: str = "end", section: int | None = None) -> float:
-    """The mean of a column over the blocks of a run, or over those of one section (from 1)."""
+    """Average a column over the blocks of a run, or over those of one section (from 1)."""
     table = record.blocks_at(moment)
     return float((table if section is None else table[table["section"] == section])[column].mean())
 
@@ -24,16 +24,16 @@ def block_average(record: Record, column: str = "scaled", moment: str = "end", s
 def fit_measure(
     records: Iterable[Record], column: str = "scaled", moment: str = "end", section: int | None = None
 ) -> Slope:
-    """The exponent of a :func:`block_average` over the depth of the network, one point a run."""
+    """Fit the exponent of a :func:`block_average` over the depth of the network, one point per run."""
     kept = finished(records)
     return fit_slope([r.blocks for r in kept], [block_average(r, column, moment, section) for r in kept])
 
 
 def exponents_over_training(records: Iterable[Record]) -> pd.DataFrame:
-    """The exponent at every snapshot of runs that are alike but for depth and seed.
+    """Fit the exponent at every snapshot of runs that differ only in depth and seed.
 
     Returns:
-        Columns share (of the steps of training), clock (T until then), exponent, low, high, bent.
+        Columns share (of the training steps), clock (T so far), exponent, low, high, bent.
     """
     rows = [
         {"snapshot": snapshot, "share": step / record.run["training"]["steps"], "clock": clock, "blocks": record.blocks}
@@ -49,36 +49,36 @@ def exponents_over_training(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def section_numbers(records: Iterable[Record]) -> list[int]:
-    """The numbers of the sections, from 1."""
+    """Return the numbers of the sections, from 1."""
     return list(range(1, next(iter(records)).experiment.sections + 1))
 
 
 def mean_over_seeds(rows: list[dict[str, Any]], *keys: str) -> pd.DataFrame:
-    """A row for each combination of the keys, with the mean of every other column."""
+    """Average every other column over rows with the same keys."""
     return pd.DataFrame(rows).groupby(list(keys), as_index=False).mean()
 
 
 def blocks_for_share(scaled: np.ndarray, share: float) -> int:
-    """The smallest number of blocks whose scaled perturbations make up `share` of the sum over all blocks."""
+    """Return the smallest number of blocks whose scaled perturbations make up `share` of the sum over all blocks."""
     largest_first = np.sort(scaled)[::-1].cumsum()
     return int(np.searchsorted(largest_first, share * largest_first[-1] * (1 - 1e-12)) + 1)
 
 
 def participation_ratio(scaled: np.ndarray) -> float:
-    """How many blocks share the work evenly: (sum of s)^2 / sum of s^2 over the blocks' scaled perturbations s."""
-    return float(scaled.sum() ** 2 / (scaled**2).sum())
+    """Return (sum of s)² / sum of s² of scaled perturbations s; equal blocks give their number, zeros give NaN."""
+    return float(scaled.sum() ** 2 / ((scaled**2).sum() or np.nan))
 
 
 def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
-    """Concentration of the average over the blocks: one row a depth, mean over seeds.
+    """Tabulate by depth how the perturbation spreads over blocks, means over seeds.
 
-    An average that falls as 1/L can come from L blocks that each do less, or from as many busy blocks at every depth
-    among ever more idle ones. The mean does not tell these apart; the median and the largest block do.
+    An average falls as 1/L if all blocks do less, or if a fixed number of busy blocks is joined by idle ones. The mean
+    cannot tell these apart; the median and the largest block can.
 
     Returns:
-        Columns blocks; mean, median and largest (of the blocks' scaled perturbations); half and nine_tenths (the
-        fewest blocks with that share of their sum); shared (the participation ratio, as a share of all blocks) and
-        rooted (what it is where block l adds 1/sqrt(l) of its state, as in theory before training).
+        Columns blocks; mean, median and largest (scaled perturbation over blocks); half and nine_tenths (fewest blocks
+        with that share of the sum); shared (:func:`participation_ratio` / blocks) and rooted (the same for
+        perturbations 1/sqrt(l), the theory before training).
     """
     rows = []
     for record in finished(records):
@@ -100,12 +100,12 @@ def concentration_table(records: Iterable[Record], moment: str = "end") -> pd.Da
 
 
 def section_summary(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
-    """One row a depth and section, mean over seeds.
+    """Tabulate sections by depth, means over seeds.
 
     Returns:
-        Columns blocks; section (from 1); count (its blocks); scaled (their average); share (of the sum of the scaled
-        perturbations over all blocks); path (of the sum of the absolute ones, transitions included in the sum);
-        cosine (mean of cos(f, x)); successive (mean of cos(f_l, f_(l-1))).
+        Columns blocks; section (from 1); count (blocks in it); scaled (average); share (of the sum of scaled
+        perturbations over all blocks); path (share of the sum of absolute perturbations, transitions included); cosine
+        (mean of cos(f, x)); successive (mean of cos(f_l, f_(l-1))).
     """
     rows = []
     for record in finished(records):
@@ -126,17 +126,17 @@ def section_summary(records: Iterable[Record], moment: str = "end") -> pd.DataFr
     return mean_over_seeds(rows, "blocks", "section")
 
 
-def transition_table(records: Iterable[Record], moment: str = "end") -> pd.DataFrame:
-    """One row a depth and transition between two sections, mean over seeds.
+def transition_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Tabulate transitions after training by depth, means over seeds.
 
     Returns:
-        Columns blocks; into (the section that begins); projected (norm of the projected state over that of the state of
-        the block before); scaled (‖f‖ over the norm of the projected state); cosine (of f and the projected state);
-        after (norm of the state of the block that follows over that of the block before).
+        Columns blocks; into (section that begins); projected (norm of the projected state over that of the previous
+        block's state); scaled (‖f‖ over the norm of the projected state); cosine (of f and the projected state); after
+        (norm of the next block's state over that of the previous block's state).
     """
     rows = []
     for record in finished(records):
-        table = record.at(moment)  # rows are in the order of the network
+        table = record.at("end")  # rows are in the order of execution
         for place in np.flatnonzero(table["kind"] == "transition"):
             before, here, after = (table.iloc[int(place) + step] for step in (-1, 0, 1))
             rows.append(
@@ -154,7 +154,7 @@ def transition_table(records: Iterable[Record], moment: str = "end") -> pd.DataF
 
 
 def measure_table(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a moment and measure: columns moment; measure; exponent, low, high (over depth), bent."""
+    """Tabulate exponents before and after training: columns moment, measure, exponent, low, high, bent."""
     kept = finished(records)
     return pd.DataFrame(
         {"moment": moment, "measure": name, **fit_measure(kept, column, moment).columns}

@@ -1,4 +1,4 @@
-"""Networks that others trained: one row a network, and the exponent by each way to count their blocks."""
+"""Tables and exponents of published networks, with different ways to count their blocks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from resperturb.analysis.conditions import ALIVE
+from resperturb.analysis.conditions import alive
 from resperturb.analysis.slope_tests import Slope, fit_slope
-from resperturb.records.record import Record
+from resperturb.records.record import Record, blocks_of
 
-# What L counts, and what is averaged: columns of published_table.
+# Ways to count: the columns of published_table for L and for the average.
 COUNTS = {
     "blocks, averaged over blocks": ("blocks", "scaled"),
     "additions, averaged over blocks": ("additions", "scaled"),
@@ -19,13 +19,17 @@ COUNTS = {
 
 
 def published_table(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a network: network; blocks (identity additions) and additions (transitions counted); accuracy; scaled
-    (mean over blocks) and scaled_all (over additions); largest and median block; alive (share of blocks); apart (the
-    largest relative difference from the explicit forward pass)."""
+    """Tabulate published networks, one per row.
+
+    Returns:
+        Columns network; blocks (identity additions); additions (transitions too); accuracy; scaled (mean over blocks);
+        scaled_all (mean over additions); largest and median (block); alive (share of blocks); apart (largest relative
+        difference from the explicit forward pass).
+    """
     rows = []
     for record in records:
         table = record.table("blocks")
-        blocks = table[table["kind"] == "identity"]
+        blocks = blocks_of(table)
         rows.append(
             {
                 "network": record.parameters["network"],
@@ -36,7 +40,7 @@ def published_table(records: Iterable[Record]) -> pd.DataFrame:
                 "scaled_all": table["scaled"].mean(),
                 "largest": blocks["scaled"].max(),
                 "median": blocks["scaled"].median(),
-                "alive": (blocks["perturbation_norm_std"] >= ALIVE * blocks["perturbation_norm"]).mean(),
+                "alive": alive(blocks).mean(),
                 "apart": (table["scaled"] / table["explicit"] - 1).abs().max(),
             }
         )
@@ -44,19 +48,18 @@ def published_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def published_slopes(table: pd.DataFrame) -> dict[str, Slope]:
-    """The exponent by each way to count of :data:`COUNTS`."""
+    """Fit the exponent for each way to count in :data:`COUNTS`."""
     return {
         name: fit_slope(table[depth].to_numpy(), table[average].to_numpy()) for name, (depth, average) in COUNTS.items()
     }
 
 
 def response_table(records: Iterable[Record]) -> pd.DataFrame:
-    """He et al. (2015), figure 7, for what blocks add: one row a network and addition.
+    """Compute the response of every addition, after figure 7 of He et al. (2015).
 
     Returns:
-        Columns network, blocks (identity additions), addition (from 1), response: the root mean square of f over
-        values and images, which is the standard deviation of the last layer of the branch about zero. A section of
-        these networks holds half as many values as the one before, the first 16 channels of 32 x 32.
+        Columns network, blocks (identity additions), addition (from 1), response (root mean square of f over values and
+        images). A state has 16 channels of 32 x 32 values in the first section, and half as many in each next one.
     """
     tables = []
     for record in records:
@@ -67,7 +70,7 @@ def response_table(records: Iterable[Record]) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "network": record.parameters["network"],
-                    "blocks": int((table["kind"] == "identity").sum()),
+                    "blocks": len(blocks_of(table)),
                     "addition": range(1, len(table) + 1),
                     "response": (squares / values) ** 0.5,
                 }

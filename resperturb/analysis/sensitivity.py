@@ -1,4 +1,4 @@
-"""Sensitivity: the exponent of sweeps that vary one choice, beside the main sweep that they vary."""
+"""Sensitivity of the exponent to choices: sweeps that vary one choice beside their main sweep."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from resperturb.records.words import choice_words
 
 
 def shared_slopes(sweep: Sweep, base: Sweep, moment: str = "end") -> tuple[Slope, Slope] | None:
-    """The exponents of two sweeps on the depths that both have; None where those are fewer than two, or an average is
-    zero."""
+    """Fit the exponents of two sweeps on the depths of both; None with fewer than two depths or an average of zero."""
     shared = set(sweep.depths) & set(base.depths)
     with contextlib.suppress(ScalingError):
         first, second = (fit_runs([r for r in s.finished if r.blocks in shared], moment) for s in (sweep, base))
@@ -25,13 +24,13 @@ def shared_slopes(sweep: Sweep, base: Sweep, moment: str = "end") -> tuple[Slope
 
 
 def sensitivity_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
-    """One row a sweep that varies a choice, on the depths that it shares with its main sweep.
+    """Tabulate sweeps that vary a choice, on the depths shared with their main sweep.
 
     Returns:
-        Columns sweep, base; varied (in words); runs; accuracy (the lowest of its depths); trained (whether it reaches
-        the bar of its data set); before (exponent at initialisation, NaN where branches start at zero); exponent, low,
-        high (after training); usual (the main sweep's exponent); moved, moved_low, moved_high (the difference, with
-        Welch's interval).
+        Columns sweep, base; varied (in words); runs; accuracy (lowest over depths); trained
+        (:func:`~resperturb.analysis.conditions.bar_met`); before (exponent at initialisation, NaN if branches start at
+        zero); exponent, low, high, bent (after training); usual (exponent of the main sweep); moved, moved_low,
+        moved_high (difference with Welch's interval).
     """
     rows = []
     for name, (sweep, base, fields) in sensitivity_sweeps(sweeps).items():

@@ -1,4 +1,4 @@
-"""Tables of studies: the records of one study together, over depths, variants and seeds."""
+"""Tables of studies over depths, variants and seeds."""
 
 from __future__ import annotations
 
@@ -14,25 +14,22 @@ from resperturb.records.record import Record, concat_tables
 
 
 def fit_column(table: pd.DataFrame, depth: str, column: str) -> Slope:
-    """The exponent of one column over depth, one row a depth and seed.
-
-    Raises:
-        ScalingError: fewer than two depths, or a value that is not positive.
-    """
+    """Fit the exponent of one column over another; raises the errors of
+    :func:`resperturb.analysis.slope_tests.points`."""
     return fit_slope(table[depth].to_numpy(), table[column].to_numpy())
 
 
 def initial_averages(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a variant, seed and depth, those included where activations overflowed."""
+    """Tabulate averages by variant, seed and depth, with a row where activations overflowed."""
     return concat_tables(records, "averages", "variant")
 
 
 def initial_laws(table: pd.DataFrame) -> dict[str, Slope]:
-    """The law of every variant whose average is above zero, over the depths at which it is finite in every seed."""
+    """Fit the exponent of each variant with an average above zero, over the depths that are finite for all seeds."""
     laws = {}
     for variant, rows in table.groupby("variant"):
         if VARIANTS[str(variant)].exponent is None:
-            continue  # branches that start at zero have no logarithm
+            continue  # averages are zero
         finite = rows.groupby("blocks")["finite"].transform("all")
         try:
             laws[str(variant)] = fit_column(rows[finite], "blocks", "scaled")
@@ -42,10 +39,12 @@ def initial_laws(table: pd.DataFrame) -> dict[str, Slope]:
 
 
 def variant_table(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a variant: exponent with interval, what theory gives, and how the state grows.
+    """Tabulate variants, one per row.
 
-    `overflow` is the smallest depth at which activations were no longer finite in float32; `growth` the factor on the
-    norm of the state from the first block to the last, in the deepest network that is finite.
+    Returns:
+        Columns variant; exponent, low, high, bent; theory (its exponent); source; deepest (largest finite depth);
+        "average there" and growth (last norm of the state over the first) at that depth; overflow (smallest depth with
+        activations that are not finite in float32).
     """
     laws = initial_laws(table)
     rows = []
@@ -73,7 +72,8 @@ def variant_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def text_averages(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a depth, seed, moment and part ("both", "attention", "mlp"): the mean scaled contribution per token."""
+    """Tabulate the mean scaled perturbation per token: columns layers, seed, moment, part ("both", "attention", "mlp"),
+    scaled."""
     rows = []
     for record in records:
         for moment, part in record.table("blocks").groupby("moment"):
@@ -85,7 +85,7 @@ def text_averages(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def text_laws(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a moment and part: the exponent over layers, with its interval."""
+    """Fit the exponent over layers by moment and part: columns moment, part, exponent, low, high, bent."""
     rows = []
     for (moment, part), there in table.groupby(["moment", "part"]):
         law = fit_column(there, "layers", "scaled")
@@ -94,7 +94,7 @@ def text_laws(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def text_losses(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a number of layers: held-out loss in nats a character before and after training, over seeds."""
+    """Average loss (held out, nats per character), parameters and seconds over seeds, by number of layers."""
     every = concat_tables(records, "network", "layers")
     columns = ["loss_initialization", "loss", "parameters", "training_seconds"]
     return every.groupby("layers", as_index=False)[columns].mean()

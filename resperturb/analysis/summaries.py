@@ -1,15 +1,11 @@
-"""Tables of sweeps: averages by depth, fitted laws before and after training, and stopping depths.
-
-Hauser (2019) reports that after training the average scaled perturbation is "roughly inversely proportional" to the
-number of blocks (exponent -1); theory gives -1/2 at initialisation with batch normalisation (De & Smith 2020).
-"""
+"""Tables of sweeps and their numbers in words: averages by depth, exponents, stopping depths."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -20,30 +16,27 @@ from resperturb.analysis.slope_tests import Slope
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record, summary
 
-CLAIMED_EXPONENTS = {"initialization": -0.5, "end": -1.0}
-SOURCE = {"initialization": "De & Smith 2020", "end": "Hauser 2019"}
+SOURCE = {"initialization": "De & Smith 2020", "end": "Hauser 2019"}  # of the exponents -1/2 and -1
 
 
 def signed(value: float) -> str:
-    """A number with two digits after the point and a minus sign that is no hyphen."""
+    """Format a number with two decimals and a proper minus sign."""
     return f"{value:.2f}".replace("-", "−")
 
 
 def clock_words(clock: float) -> str:
-    """A time under weight decay, with at most two digits after the point."""
+    """Format a time under weight decay with at most two decimals."""
     return f"T = {clock:.2f}".rstrip("0").rstrip(".")
 
 
 def exponent_words(slope: Slope) -> str:
-    """An exponent as the plan prints it: where no single power describes the runs it is called a mean slope, with the
-    local exponents at the shallow and at the deep end."""
+    """Format an exponent; one that is bent is called a mean slope, with the exponents at both ends."""
     ends = " and ".join(map(signed, slope.ends))
     return signed(slope.exponent) + (f" (mean slope, at the ends {ends})" if slope.bent else "")
 
 
 def exponent_cells(table: pd.DataFrame, suffix: str = "") -> list[str]:
-    """Exponents of a table with the reach of their intervals, from its columns exponent, high and bent, each with a
-    suffix."""
+    """Format the columns exponent, high and bent of a table (each name with the suffix) as "exponent ± half-width"."""
     columns = [f"{name}{suffix}" for name in ("exponent", "high", "bent")]
     return [
         f"{signed(exponent)} ± {high - exponent:.2f}" + (" (mean slope)" if bent else "")
@@ -52,8 +45,8 @@ def exponent_cells(table: pd.DataFrame, suffix: str = "") -> list[str]:
 
 
 def curve_cells(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row each sweep and a column each curve of :func:`resperturb.analysis.curves.compare`: how much larger AICc is
-    than that of the best, and the p-value of lack of fit where there is one."""
+    """Format results of :func:`resperturb.analysis.curves.compare` by sweep: a column for each curve, with its AICc
+    above the best and the p-value of lack of fit in brackets."""
 
     def cell(difference: float, p_fit: float) -> str:
         if not math.isfinite(difference):
@@ -69,22 +62,27 @@ def curve_cells(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def interval(law: Slope | PowerLaw) -> str:
-    """The exponent's interval in words, with enough digits to tell its ends apart."""
+    """Format an exponent's interval, with a third decimal if it is narrow."""
     digits = 2 if law.high - law.low >= 0.02 else 3
     return f"{law.low:.{digits}f} to {law.high:.{digits}f}".replace("-", "−")
 
 
-def laws_by_moment(records: Sequence[Record], fit: Callable[..., PowerLaw] = fit_power_law) -> dict[str, PowerLaw]:
-    """Fit the power laws before and after training, by moment; branches that start at f = 0 have none before."""
+def laws_by_moment(records: Sequence[Record]) -> dict[str, PowerLaw]:
+    """Fit the power laws before and after training, by moment; branches that start at zero have none before."""
     laws = {}
-    for moment in CLAIMED_EXPONENTS:
+    for moment in SOURCE:
         with contextlib.suppress(ScalingError):
-            laws[moment] = fit(records, moment=moment)
+            laws[moment] = fit_power_law(records, moment=moment)
     return laws
 
 
 def depth_table(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a depth: means over seeds of averages, blocks x average, and accuracy (diverged runs left out)."""
+    """Tabulate a sweep by depth, means over seeds; diverged runs are left out.
+
+    Returns:
+        Columns blocks, runs, accuracy, scaled_ and absolute_ averages before ("initialization") and after training
+        ("end"), product_end (blocks * scaled_end), clock (T) and seconds (of a run).
+    """
     table = (
         summary(finished(records))
         .groupby("blocks")
@@ -104,9 +102,9 @@ def depth_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.DataFrame:
-    """One row an epsilon: the depth, its interval, whether measured, and the accuracy at that depth.
+    """Tabulate :func:`resperturb.analysis.power_law.stopping_depth` by epsilon, with the accuracy at measured depths.
 
-    An epsilon without an answer (the average does not fall, and no measured depth is below) has no row.
+    An epsilon without an answer has no row.
     """
     accuracy = depth_table(records).set_index("blocks")["accuracy"]
     rows = []
@@ -131,7 +129,7 @@ def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.D
 
 
 def epsilons_of(records: Sequence[Record]) -> list[float]:
-    """Thresholds for a sweep, the largest first, of one digit each: between the measured averages, and one below."""
+    """Choose thresholds of one digit for a sweep, largest first: between the measured averages, and one below all."""
     averages = depth_table(records)["scaled_end"].to_numpy()
     between = {float(f"{(a * b) ** 0.5:.1g}") for a, b in itertools.pairwise(averages)}
     return sorted({*between, float(f"{averages[-1] / 2:.1g}")}, reverse=True)

@@ -1,4 +1,4 @@
-"""What theory says of networks at initialisation, for each way to initialise that is studied."""
+"""Theory of the scaled perturbation at initialisation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to initialise, and what theory says of it.
+    """A kind of initialisation with the exponent that theory gives.
 
     Attributes:
-        norm, start: as :class:`resperturb.models.residual.ResidualNetwork` takes them.
+        norm, start: `norm` and `initialization` of :class:`resperturb.models.residual.ResidualNetwork`.
         power: the branch scale is L ** power.
-        exponent: of the mean scaled perturbation over depth; None where it is zero.
-        source: of the exponent.
-        label: what figures and tables call it.
+        exponent: exponent of the average over depth; None if the average is zero.
+        source: source of the exponent.
+        label: name in figures and tables.
     """
 
     norm: str
@@ -37,7 +37,7 @@ VARIANTS = {
 
 
 def theory_ratios(variant: Variant, depth: int, first: float) -> np.ndarray:
-    """Scaled perturbation at each block of one section by theory, shape (depth,), from that of the first block."""
+    """Predict the scaled perturbation of each block of one section from that of the first; shape (depth,)."""
     if variant.start == "zero":
         return np.zeros(depth)
     if variant.norm == "batch":  # ‖x_l‖² = ‖x_1‖² + (l - 1) ‖f‖²

@@ -1,4 +1,4 @@
-"""Conditions: live blocks, participation, and the plan's answer on records with known numbers."""
+"""Conditions: live blocks, and the plan's answer on records with known numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from resperturb.analysis.conditions import (
     condition_table,
     largest_loss,
     on_shared_depths,
-    participation,
     run_table,
 )
 
@@ -52,7 +51,7 @@ def test_each_condition_gets_the_answer_that_was_drawn() -> None:
     assert table["falls"].tolist() == pytest.approx([0.02] * 3)
 
 
-def test_diverged_runs_are_counted_and_left_out_and_depths_beyond_the_deepest_decide_nothing() -> None:
+def test_diverged_runs_are_counted_and_left_out() -> None:
     runs = drawn(-0.7, 0.0)
     lost = runs["seed"] == 2
     runs.loc[lost, "diverged"] = True
@@ -60,8 +59,6 @@ def test_diverged_runs_are_counted_and_left_out_and_depths_beyond_the_deepest_de
     row = condition_table(runs, BY).iloc[0]
     assert (row["runs"], row["diverged"]) == (12, 4)
     assert row["exponent"] == pytest.approx(-0.7, abs=0.03)
-    deeper = pd.concat([drawn(-0.7, 0.0), drawn(-0.7, 0.0).assign(blocks=400, after=5.0)], ignore_index=True)
-    assert condition_table(deeper, BY, deepest=96)["exponent"].item() == pytest.approx(-0.7, abs=0.03)
 
 
 def test_conditions_are_compared_on_the_depths_that_all_of_one_kind_have() -> None:
@@ -84,9 +81,9 @@ def test_the_exponent_of_a_bent_law_is_marked() -> None:
 def test_the_deepest_network_on_the_digits_is_mostly_dead_and_those_on_cifar10_alive() -> None:
     digits = [r for r in load_records(RESULTS / "decay-digits") if r.experiment.weight_decay is None]
     deepest = max(digits, key=lambda record: record.blocks)
-    assert alive(deepest).mean() < 0.3
-    assert alive(deepest, "initialization").all()
-    assert all(alive(record).all() for record in load_records(RESULTS / "decay-cifar10")[:3])
+    assert alive(deepest.blocks_at("end")).mean() < 0.3
+    assert alive(deepest.blocks_at("initialization")).all()
+    assert all(alive(record.blocks_at("end")).all() for record in load_records(RESULTS / "decay-cifar10")[:3])
 
 
 def test_the_bar_asks_for_accuracy_at_every_depth_and_for_none_lost() -> None:
@@ -99,13 +96,6 @@ def test_the_bar_asks_for_accuracy_at_every_depth_and_for_none_lost() -> None:
     assert accuracy.loc[6] == pytest.approx(np.mean([r.run["accuracy"] for r in usual if r.blocks == 6]))
     assert largest_loss(pd.Series([0.9, 0.95, 0.93], index=[6, 12, 24])) == pytest.approx(0.02)
     assert largest_loss(pd.Series([0.9, 0.95], index=[6, 12])) == pytest.approx(-0.05)
-
-
-def test_participation_is_the_number_of_equal_blocks() -> None:
-    record = load_records(RESULTS / "shipped-digits")[0]
-    scaled = record.blocks_at("end")["scaled"]
-    assert 1 <= participation(record) <= record.blocks
-    assert participation(record) == pytest.approx(scaled.sum() ** 2 / (scaled**2).sum())
 
 
 def test_networks_without_blocks_have_no_row() -> None:

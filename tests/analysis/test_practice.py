@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from resperturb.analysis.conditions import alive, participation
+from resperturb.analysis.conditions import alive
 from resperturb.analysis.practice import (
     depth_choices,
     lesion_depths,
@@ -20,6 +20,7 @@ from resperturb.analysis.practice import (
     removable_share,
     validated_depth,
 )
+from resperturb.analysis.profiles import participation_ratio
 from resperturb.records.record import load_records
 
 RESULTS = ROOT / "results"
@@ -94,8 +95,10 @@ def test_what_is_logged_is_what_the_record_says_elsewhere() -> None:
     assert (log["share"].iloc[0], log["share"].iloc[-1]) == (0, 1)
     for row, moment in ((log.iloc[0], "initialization"), (log.iloc[-1], "end")):
         assert row["average"] == pytest.approx(record.run["averages"][moment]["scaled"], rel=1e-3)
-        assert row["alive"] == alive(record, moment).mean()
-        assert row["sharing"] == pytest.approx(participation(record, moment) / record.blocks)
+        assert row["alive"] == alive(record.blocks_at(moment)).mean()
+        assert row["sharing"] == pytest.approx(
+            participation_ratio(record.blocks_at(moment)["scaled"].to_numpy()) / record.blocks
+        )
     assert log["memory"].isna().all()  # older than that column
 
 
