@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from resperturb.errors import ResperturbError
+from resperturb.experiment.cost import DAY
 from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.parameters import results_folder
 from resperturb.experiment.presets import load_preset, preset_names
 
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
@@ -41,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--preset", help=f"start from a preset: {', '.join(preset_names())}, or a YAML file of your own")
     run.add_argument("--results", help="folder for the record (default: results/<preset>, or results/runs without one)")
     run.add_argument("--again", action="store_true", help="run even if the record is there already")
+    run.add_argument("--yes", action="store_true", help="run even if it is estimated to take more than a day")
     group = run.add_argument_group("experiment", "fields of the experiment; they override the preset's")
     for field in dataclasses.fields(Experiment):
         default = UNSET.get(field.name, "the data set's own") if field.default is None else field.default
@@ -85,7 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError) as error:  # every error of ours is a ValueError
-        print(f"resperturb {options.command}: {error}", file=sys.stderr)
+        print(f"resperturb {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:  # PyTorch has a RuntimeError for it
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        print(
+            f"resperturb {options.command}: memory ran out; choose a smaller network, batch or image", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         after = "; the next run continues from the checkpoint" if options.command == "run" else ""
@@ -109,19 +119,21 @@ def run_command(options: argparse.Namespace) -> int:
         for field in dataclasses.fields(Experiment)
         if (text := getattr(options, field.name)) is not None
     }
-    if options.preset:
+    if options.preset is not None:
         preset = load_preset(options.preset)
         experiment = preset.experiment_at(
             changes.pop("blocks", preset.depths[0]), changes.pop("seed", preset.seeds[0]), **changes
         )
-        results = options.results or f"results/{preset.name}"
+        results = f"results/{preset.name}"
     else:
         experiment = Experiment.from_mapping(changes)
-        results = options.results or "results/runs"
+        results = "results/runs"
+    folder = results_folder(results if options.results is None else options.results)
 
     from resperturb.studies.run import run
 
-    record = run(experiment, results, again=options.again, report=lambda line: print(line, flush=True))
+    longest = math.inf if options.yes else DAY
+    record = run(experiment, folder, again=options.again, longest=longest, report=lambda line: print(line, flush=True))
     end = record.run["averages"].get("end")
     if end is None:
         print(f"{record.folder}: diverged")
@@ -142,12 +154,13 @@ def measure_command(options: argparse.Namespace) -> int:
     device = device_of(options.device)
     check_targets(options.csv, options.figure)
     model = load_model(options.spec, options.size)
-    if options.weights:
+    if options.weights is not None:
         load_weights(model, options.weights)
     pictures = load_pictures(
         options.data, model, samples=options.samples, batch_size=options.batch_size, size=options.size
     )
-    form = "×".join(map(str, pictures.dataset[0].shape))
+    with one_sentence(f"preparing images of {options.data}"):
+        form = "×".join(map(str, pictures.dataset[0].shape))
     doing = f"measuring {options.spec} on images of {form} on {device}"
     with one_sentence(doing, options.spec.rpartition(":")[0]), progress(pictures) as batches:
         table = measure(model.to(device), batches, device=device, sequences=options.sequences)
@@ -165,9 +178,9 @@ def measure_command(options: argparse.Namespace) -> int:
         f"{len(scaled)} {'block' if len(scaled) == 1 else 'blocks'}, {average}, blocks x average {scaled.sum():.4g}; "
         f"x + f is the sum to within {table['reconstruction_error'].max():.0e}"
     )
-    if options.csv:
+    if options.csv is not None:
         table.to_csv(options.csv, index=False, float_format="%.9g")
-    if options.figure:
+    if options.figure is not None:
         from resperturb.figures.networks import save_figure
 
         save_figure({options.spec: table}, options.figure)
@@ -176,9 +189,10 @@ def measure_command(options: argparse.Namespace) -> int:
 
 def check_targets(csv: str | None, figure: str | None) -> None:
     """Refuse a file that could not be written before anything is computed."""
-    for path in map(Path, filter(None, (csv, figure))):
-        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise ResperturbError(f"{path} cannot be written; name a file in a folder that can be written to.")
+    for name in (csv, figure):
+        path = Path(name or "")
+        if name is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+            raise ResperturbError(f"{name!r} cannot be written; name a file in a folder that can be written to.")
     if figure and Path(figure).suffix.lower() not in FIGURE_SUFFIXES:
         raise ResperturbError(f"--figure must end in {', '.join(FIGURE_SUFFIXES)}, but got {figure!r}.")
     if figure and importlib.util.find_spec("matplotlib") is None:

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import reprlib
+from typing import Any
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it: long ones, and lists within lists, cut short."""
+    return SHORT.repr(value)
+
 
 class ResperturbError(ValueError):
     """A request that cannot be met; the message names the bad value, what is allowed and what to do."""

@@ -18,6 +18,8 @@ import numpy as np
 from resperturb.analysis.bootstrap import REPLICATES, TAILS, Averages, Run, averages_by_depth
 from resperturb.errors import ScalingError
 
+DEEPEST = 1e9  # blocks that a stopping depth may have
+
 
 @dataclass(frozen=True)
 class PowerLaw:
@@ -213,6 +215,11 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
         raise ScalingError(
             f"the average does not fall with depth in these runs (exponent {law.exponent:.2f}), so it cannot be "
             f"extrapolated to epsilon {epsilon:g}; choose an epsilon between the measured averages."
+        )
+    if math.log(epsilon / law.prefactor) / law.exponent > math.log(DEEPEST):
+        raise ScalingError(
+            f"epsilon must be one that the power law reaches within {DEEPEST:.0e} blocks, but got {epsilon:g}; "
+            "choose a larger one."
         )
     reached = law_crossing(*power_law(depths, averages.replicates), epsilon)
     ends = [*np.quantile(reached, TAILS, method="nearest"), *(band_crossing(law, epsilon, side) for side in (0, 1))]

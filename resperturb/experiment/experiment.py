@@ -11,7 +11,7 @@ import numbers
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from resperturb.errors import ExperimentError
+from resperturb.errors import ExperimentError, shown
 from resperturb.experiment.parameters import Parameters
 from resperturb.experiment.validation import finite, one_of, whole_number
 
@@ -88,8 +88,8 @@ class Experiment(Parameters):
         one_of("dataset", self.dataset, DATASETS)
         if self.block not in BLOCK_KINDS and isinstance(self.block, numbers.Number):
             raise ExperimentError(
-                f"block is the kind of block, one of {', '.join(BLOCK_KINDS)}, but got {self.block!r}; "
-                f"the number of residual blocks is called blocks: use blocks={self.block!r}."
+                f"block is the kind of block, one of {', '.join(BLOCK_KINDS)}, but got {shown(self.block)}; "
+                f"the number of residual blocks is called blocks: use blocks={shown(self.block)}."
             )
         if self.sections is None:
             few = isinstance(self.blocks, int) and 1 <= self.blocks < 3
@@ -126,11 +126,11 @@ class Experiment(Parameters):
         if self.threads is not None:
             object.__setattr__(self, "threads", whole_number("threads", self.threads, 1))
         if not isinstance(self.checkpointing, bool):
-            raise ExperimentError(f"checkpointing must be true or false, but got {self.checkpointing!r}.")
+            raise ExperimentError(f"checkpointing must be true or false, but got {shown(self.checkpointing)}.")
         for name, low_exclusive in (("branch_scale", None), ("learning_rate", 0.0), ("norm_epsilon", 0.0)):
             object.__setattr__(self, name, finite(name, getattr(self, name), above=low_exclusive))
         for name in ("momentum", "clock", "weight_decay"):
-            if getattr(self, name) is not None:
+            if name != "weight_decay" or self.weight_decay is not None:
                 object.__setattr__(self, name, finite(name, getattr(self, name), at_least=0.0))
         self._check_together()
 
@@ -160,6 +160,11 @@ class Experiment(Parameters):
         if self.measured_images > self.test_size:  # type: ignore[operator]
             raise ExperimentError(
                 f"measured_images must be at most test_size ({self.test_size}), but got {self.measured_images}."
+            )
+        most = max(self.epochs or 0, type(self).snapshots)
+        if self.snapshots > most:
+            raise ExperimentError(
+                f"snapshots must be at most {most}, since they are made between epochs, but got {self.snapshots}."
             )
         side = IMAGE_SIDE[self.dataset]
         if self.stem_stride > side:  # type: ignore[operator]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-from resperturb.errors import ExperimentError
+from resperturb.errors import ExperimentError, shown
 from resperturb.experiment.validation import reject_unknown
 
 # What a kernel itself defines; names with a leading underscore are left out anyway.
@@ -69,13 +69,13 @@ def read_parameters(kind: type[P], namespace: Mapping[str, Any]) -> tuple[P, Pat
     given = notebook_parameters(namespace, *kind.field_names(), "results", "again")
     results, again = results_folder(given.pop("results", None)), given.pop("again", False)
     if not isinstance(again, bool):
-        raise ExperimentError(f"again must be True or False, but got {again!r}.")
+        raise ExperimentError(f"again must be True or False, but got {shown(again)}.")
     return kind.from_mapping(given), results, again
 
 
 def results_folder(value: Any) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ExperimentError(f"results must be the name of a folder, but got {value!r}.")
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise ExperimentError(f"results must be the name of a folder, but got {shown(value)}.")
     return Path(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from resperturb.errors import ExperimentError
+from resperturb.errors import ExperimentError, shown
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.validation import one_of, reject_unknown, whole_number
 
@@ -51,7 +52,7 @@ def branch_scale_at(value: Any, blocks: int) -> Any:
     if not isinstance(value, str):
         return value
     one_of("branch_scale", value, tuple(BRANCH_SCALES))
-    return float(blocks ** BRANCH_SCALES[value])
+    return float(whole_number("blocks", blocks, 1) ** BRANCH_SCALES[value])
 
 
 def preset_folder() -> Path:
@@ -78,7 +79,7 @@ def load_preset(name: str | Path) -> Preset:
         ExperimentError: there is no such preset, or the file does not describe one.
     """
     path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
+    if not is_yaml(path):
         if str(name) not in sweep_names():
             one_of("preset", str(name), preset_names())  # the main ones are enough to choose from
         path = preset_folder() / ("" if str(name) in preset_names() else SENSITIVITY) / f"{name}.yaml"
@@ -88,9 +89,13 @@ def load_preset(name: str | Path) -> Preset:
     reject_unknown(content, KEYS)
     shallow = content.get("shallow", {"deepest": 0, "seeds": []})
     if not isinstance(shallow, dict) or set(shallow) != {"deepest", "seeds"}:
-        raise ExperimentError(f"shallow in {path} must have the keys deepest and seeds, but got {shallow!r}.")
+        raise ExperimentError(f"shallow in {path} must have the keys deepest and seeds, but got {shown(shallow)}.")
     if not isinstance(content["experiment"], dict):
-        raise ExperimentError(f"experiment in {path} must be a mapping, but got {content['experiment']!r}.")
+        raise ExperimentError(f"experiment in {path} must be a mapping, but got {shown(content['experiment'])}.")
+    if of_run := {"blocks", "seed"} & set(content["experiment"]):
+        raise ExperimentError(
+            f"experiment in {path} must not have {' and '.join(sorted(of_run))}; depths and seeds stand beside it."
+        )
     return Preset(
         path.stem,
         whole_numbers(f"depths in {path}", content["depths"], 1),
@@ -101,14 +106,31 @@ def load_preset(name: str | Path) -> Preset:
     )
 
 
+def is_yaml(path: Path) -> bool:
+    """Whether a preset is named by its file.
+
+    Raises:
+        ExperimentError: it is, but the file's name cannot be that of a folder of results.
+    """
+    if path.suffix not in (".yaml", ".yml"):
+        return False
+    if not re.fullmatch(r"\w[\w.-]*", path.stem):
+        raise ExperimentError(
+            f"a preset's file must have a name of letters, digits, -, _ and points, but got {shown(path.name)}; "
+            "its records lie in results/ under that name."
+        )
+    return True
+
+
 def read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ExperimentError(f"the preset {path} cannot be read ({str(error).splitlines()[0]}).") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise ExperimentError(f"the preset {path} cannot be read ({reason}); name a YAML file as in config/.") from None
 
 
 def whole_numbers(name: str, values: Any, low: int) -> tuple[int, ...]:
     if not isinstance(values, list) or not values:
-        raise ExperimentError(f"{name} must be a list of whole numbers, but got {values!r}.")
+        raise ExperimentError(f"{name} must be a list of whole numbers, but got {shown(values)}.")
     return tuple(whole_number(name, value, low) for value in values)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import math
 import numbers
+import sys
 from collections.abc import Iterable
 from typing import Any
 
-from resperturb.errors import ExperimentError
+from resperturb.errors import ExperimentError, shown
+
+LARGEST = 2**63 - 1  # what a seed or a size may be in PyTorch and NumPy
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -25,23 +27,25 @@ def reject_unknown(names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in names:
         if name not in known:
-            near = nearest(name, known)
+            near = nearest(str(name), known)
             hint = f"did you mean {near}?" if near else f"the parameters are {', '.join(known)}."
-            raise ExperimentError(f"unknown parameter {name}; {hint}")
+            said = shown(name).strip("'")
+            raise ExperimentError(f"unknown parameter {said}; {hint}")
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, n=1)
+        near = difflib.get_close_matches(value, allowed, n=1) if isinstance(value, str) else []
         hint = f"; did you mean {near[0]}?" if near else "."
-        raise ExperimentError(f"{name} must be one of {', '.join(allowed)}, but got {value!r}{hint}")
+        raise ExperimentError(f"{name} must be one of {', '.join(allowed)}, but got {shown(value)}{hint}")
 
 
 def whole_number(name: str, value: Any, low: int) -> int:
     """`value` as an int if it is a whole number (3, 3.0 or NumPy's), at least `low`."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value != int(value) or value < low:
-        raise ExperimentError(f"{name} must be a whole number of at least {low}, but got {value!r}.")
+    if not real or not low <= value <= LARGEST or value != int(value):  # NaN is in no range
+        most = f" and at most {LARGEST}" if real and value > LARGEST else ""
+        raise ExperimentError(f"{name} must be a whole number of at least {low}{most}, but got {shown(value)}.")
     return int(value)
 
 
@@ -51,9 +55,9 @@ def finite(name: str, value: Any, *, above: float | None = None, at_least: float
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if (
         not real
-        or not math.isfinite(value)
+        or not abs(value) <= sys.float_info.max  # math.isfinite fails where a whole number is larger
         or (above is not None and value <= above)
         or (at_least is not None and value < at_least)
     ):
-        raise ExperimentError(f"{name} must be a finite number{bound}, but got {value!r}.")
+        raise ExperimentError(f"{name} must be a finite number{bound}, but got {shown(value)}.")
     return float(value)

@@ -35,7 +35,7 @@ def one_sentence(action: str, file: str = "") -> Iterator[None]:
         yield
     except ResperturbError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [
             f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == Path(file).name
         ]
@@ -155,6 +155,8 @@ def read_weights(path: Path) -> Any:
     if not isinstance(weights, Mapping):
         return weights
     weights = next((weights[key] for key in NESTED if isinstance(weights.get(key), Mapping)), weights)
+    if not all(isinstance(name, str) for name in weights):
+        raise ExternalError(f"{path} must hold tensors by the names of parameters; save model.state_dict().")
     for prefix in WRAPPERS:
         nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, prefix)
     return weights

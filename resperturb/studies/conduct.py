@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from resperturb.errors import RecordError
+from resperturb.errors import ExperimentError, RecordError
 from resperturb.records.freshness import source_hash
 from resperturb.records.provenance import git_commit, machine, peak_memory, versions
 from resperturb.records.record import FORMAT, Record, check_writable, read_record, write_record
 from resperturb.studies.base import Report, Study, Tables
 from resperturb.training.precision import native
 
+MOST_THREADS = 1024  # PyTorch crashes where it cannot start them
 Work = Callable[[], tuple[dict[str, Any], Tables]]
 
 
@@ -47,6 +48,8 @@ def compose(
     if not again and (there := fresh_record(folder)) is not None:
         report(f"{folder.name} is recorded already; nothing was computed (again=True does it once more)")
         return there
+    if threads > MOST_THREADS:
+        raise ExperimentError(f"threads must be at most {MOST_THREADS}, but got {threads}; use one for each core.")
     check_writable(folder.parent)
     device = device or torch.device("cpu")
     begun, clock = datetime.now(UTC), time.perf_counter()

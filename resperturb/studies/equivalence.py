@@ -28,7 +28,7 @@ from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.presets import sweep_names
 from resperturb.records.freshness import EQUIVALENT, PACKAGE, SIZE_PARAMETERS, read_comparisons, settings_hash
-from resperturb.records.provenance import versions
+from resperturb.records.provenance import ask_git, versions
 from resperturb.records.record import records_in
 from resperturb.studies.plan import load_plan, study_class, study_names
 from resperturb.training.data import data_folder
@@ -58,6 +58,8 @@ def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None
 def parameters_in(results: Path) -> Iterator[Case]:
     """Kind and parameters of every record on file, of every run in a preset, and of a run with checkpointing."""
     yield "run", Experiment(checkpointing=True).settings
+    if not results.is_dir():
+        raise ExperimentError(f"results must be the folder of all sweeps, but {str(results)!r} is no folder.")
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):
         yield from ((record.kind, record.settings) for record in records_in(folder))
     for plan in map(load_plan, (*sweep_names(), *study_names())):
@@ -92,10 +94,11 @@ def checkout(revision: str, folder: Path) -> Path:
     """The code of a commit, in a folder of its own."""
     folder.mkdir()
     archive = folder / "code.tar"
-    command = ["git", "archive", "--output", str(archive), revision, *CODE]
-    done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
-    if done.returncode:
-        raise ExperimentError(f"{revision} is no commit to compare with ({done.stderr.strip()}).")
+    commit = ask_git(PACKAGE, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    if not commit:
+        raise ExperimentError(f"{revision} is no commit to compare with; name one that git log lists in a checkout.")
+    command = ["git", "archive", "--output", str(archive), commit, *CODE]
+    subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, check=True)
     with tarfile.open(archive) as members:
         members.extractall(folder, filter="data")
     return folder

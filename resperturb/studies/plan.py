@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resperturb.errors import ExperimentError
+from resperturb.errors import ExperimentError, shown
 from resperturb.experiment.experiment import Experiment
-from resperturb.experiment.presets import Preset, load_preset, preset_folder, preset_names, read_yaml, sweep_names
+from resperturb.experiment.presets import (
+    Preset,
+    is_yaml,
+    load_preset,
+    preset_folder,
+    preset_names,
+    read_yaml,
+    sweep_names,
+)
 from resperturb.experiment.validation import one_of, reject_unknown
 from resperturb.records.freshness import deciding_files
 
@@ -31,6 +40,7 @@ STUDIES = {
 }
 """Notebook and module of each study, and the class in it."""
 STUDY_KEYS = ("about", "notebook", "parameters", "vary")
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ def study_names() -> tuple[str, ...]:
 def load_plan(name: str | Path) -> Plan:
     """The plan of a preset by its name, or of the YAML file of that path."""
     path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
+    if not is_yaml(path):
         if str(name) not in study_names():
             one_of("preset", str(name), (*sweep_names(), *study_names()))
             return plan_of_sweep(load_preset(name))
@@ -89,11 +99,15 @@ def parameter_grid(path: Path, parameters: Any, vary: Any) -> Iterator[dict[str,
     """Every combination of the lists in `vary`, with the shared parameters."""
     grids = vary if isinstance(vary, list) else [vary]
     if not isinstance(parameters, dict) or not all(isinstance(grid, dict) for grid in grids):
-        raise ExperimentError(f"parameters and vary in {path} must be mappings, but got {parameters!r} and {vary!r}.")
+        raise ExperimentError(
+            f"parameters and vary in {path} must be mappings, but got {shown(parameters)} and {shown(vary)}."
+        )
     for grid in grids:
         for name, values in grid.items():
             if not isinstance(values, list) or not values:
-                raise ExperimentError(f"{name} under vary in {path} must be a list of values, but got {values!r}.")
+                raise ExperimentError(f"{name} under vary in {path} must be a list of values, but got {shown(values)}.")
+        if (count := math.prod(map(len, grid.values()))) > MOST_RUNS:
+            raise ExperimentError(f"vary in {path} must give at most {MOST_RUNS} runs, but gives {count}; vary less.")
         for values in itertools.product(*grid.values()):
             yield {**parameters, **dict(zip(grid, values, strict=True))}
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resperturb.errors import ExperimentError
+from resperturb.experiment.cost import check_cost, machine_memory
 from resperturb.experiment.experiment import Experiment
 from resperturb.measurement.measure import measurement
 from resperturb.measurement.model_state import preserve_state
@@ -33,7 +34,7 @@ def device_of(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # the device meta has no values
     except (RuntimeError, AssertionError, TypeError):  # each device has its own way to say no
         here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise ExperimentError(f"device must be auto or one of {', '.join(here)}, but got {name!r}.") from None
@@ -45,6 +46,7 @@ def run(
     results: Path | str = "results/runs",
     *,
     again: bool = False,
+    longest: float = math.inf,
     report: Callable[[str], None] = print,
 ) -> Record:
     """Train a network, measure it at the start, on the way and at the end, and write the record.
@@ -53,22 +55,29 @@ def run(
         experiment: what to run.
         results: the sweep's folder; the record becomes results/<experiment.name>/.
         again: run even where a record of this experiment, made by the present sources, is there already.
+        longest: seconds; a run on processors that is estimated to take longer is refused.
         report: takes one line of progress at a time.
 
     Returns:
         The record. A run whose loss or activations were no finite numbers is recorded as diverged, without an end.
 
     Raises:
-        ExperimentError: no such device, unusable data (DataError) or results folder (RecordError).
+        ExperimentError: no such device, a network that its memory cannot hold, a run of more than the `longest` time,
+            unusable data (DataError) or results folder (RecordError).
     """
     device = device_of(experiment.device)
     folder = Path(results) / experiment.name
     checkpoint = folder.with_name(f".{folder.name}.checkpoint")
     # Operations on 8x8 images are too small to share out (benchmarks/sweep.py measures it).
     threads = experiment.threads or (1 if experiment.dataset == "digits" else torch.get_num_threads())
+
+    def work() -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+        check_size(experiment, device, longest, report)
+        return train_and_measure(experiment, device, checkpoint, report)
+
     record = compose(
         folder,
-        lambda: train_and_measure(experiment, device, checkpoint, report),
+        work,
         kind="run",
         threads=threads,
         device=device,
@@ -77,6 +86,15 @@ def run(
     )
     checkpoint.unlink(missing_ok=True)
     return record
+
+
+def check_size(experiment: Experiment, device: torch.device, longest: float, report: Callable[[str], None]) -> None:
+    """Say what a run will need, and refuse one that the device cannot hold or that takes longer than `longest`."""
+    if device.type == "cuda":  # whose time has no estimate
+        cost = check_cost(experiment, torch.cuda.get_device_properties(device).total_memory, math.inf)
+    else:
+        cost = check_cost(experiment, machine_memory(), longest)
+    report(f"estimated: {cost}")
 
 
 def train_and_measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from resperturb.errors import ExternalError
+from resperturb.errors import ExternalError, shown
+from resperturb.experiment.cost import GIB, machine_memory
 from resperturb.experiment.experiment import DATASETS, TEST_IMAGES, Experiment
 from resperturb.training.data import load_images
 
@@ -20,6 +22,7 @@ from resperturb.training.data import load_images
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # per channel
 USUAL_SIZE = 224  # pixels
 USUAL_SAMPLES = 256
+STATES = 8  # of an image's size that a forward pass holds at once, at the least
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def load_pictures(
         side = size or own_size or images.shape[-1]
         steps, own_channels = [v2.Resize((side, side))], images.shape[1]
     else:
-        files = image_files(Path(data))
+        files = image_files(Path(data or os.devnull))  # an empty word names no folder
         count = checked_samples(samples, len(files), f"images in {data}")
         source = [files[index] for index in np.random.default_rng(0).permutation(len(files))[:count]]
         side = size or own_size or USUAL_SIZE
@@ -91,6 +94,12 @@ def load_pictures(
         crop = [v2.PILToTensor(), v2.Resize(side), v2.CenterCrop(side)]
         steps, own_channels = [*crop, v2.ToDtype(torch.float32, scale=True), standardise], 3
     channels = own_channels if convolution is None else convolution.in_channels
+    needed = STATES * 4 * min(batch_size, count) * max(channels, 3) * side**2  # bytes
+    if needed > machine_memory():
+        raise ExternalError(
+            f"size must let a batch fit into {machine_memory() / GIB:.3g} GiB of memory, but {min(batch_size, count)} "
+            f"images of size {shown(side)} do not; choose a smaller size or batch-size."
+        )
     transform = v2.Compose([*steps, lambda image: to_channels(image, channels)])
     batches = [part.tolist() for part in np.array_split(np.arange(count), -(-count // batch_size))]
     return DataLoader(Pictures(source, transform), batch_sampler=batches)
@@ -108,7 +117,10 @@ def image_files(folder: Path) -> list[Path]:
 
     if not folder.is_dir():
         raise ExternalError(f"data must be {', '.join(DATASETS)} or a folder of images, but {folder} is neither.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS and path.is_file())
+    try:
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS and path.is_file())
+    except OSError as error:
+        raise ExternalError(f"data must be a folder that can be read, but {folder} is not ({error}).") from None
     if not files:
         raise ExternalError(f"there are no images in {folder} (files ending in {', '.join(sorted(IMG_EXTENSIONS))}).")
     return files

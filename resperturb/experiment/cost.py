@@ -1,0 +1,99 @@
+"""What a run needs, estimated before it starts: parameters, memory, and time on one processor core.
+
+Each value that a pass handles takes ``SECONDS_PER_VALUE``, and each block of a step ``SECONDS_PER_CALL``, most of the
+time where images are small. Both were fitted to the records in results/. How many runs shared the machine is not
+recorded: nineteen of twenty took between a third and three times the estimate. A graphics processor is faster.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+from resperturb.errors import ExperimentError
+from resperturb.experiment.experiment import IMAGE_SIDE, TEST_IMAGES, TRAIN_IMAGES, Experiment
+
+DAY = 86400.0  # seconds
+GIB = 2**30  # bytes
+UNITS = {"years": 365 * DAY, "days": DAY, "hours": 3600.0, "minutes": 60.0}
+CHANNELS = {"digits": 1, "mnist": 1, "cifar10": 3}  # of the images
+SECONDS_PER_VALUE = 1.5e-9
+SECONDS_PER_CALL = 3e-3
+KEPT = 4  # tensors of the state's size that a block stores for the backward pass
+PROCESS = 0.85 * GIB  # Python and PyTorch before they have anything to do
+BLOCK = 28 * 2**10  # bytes of a block's modules, however narrow
+BEYOND = 10**18  # parameters of no machine
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Number of parameters, memory in bytes at the peak, and seconds on one processor core."""
+
+    parameters: int
+    memory: float
+    seconds: float
+
+    @property
+    def duration(self) -> str:
+        unit, size = next((pair for pair in UNITS.items() if self.seconds >= 2 * pair[1]), ("seconds", 1.0))
+        return f"about {self.seconds / size:.3g} {unit}"
+
+    def __str__(self) -> str:
+        return f"{self.duration} on one processor core, {self.memory / GIB:.2g} GiB of memory"
+
+
+def estimate(experiment: Experiment) -> Cost:
+    """The cost of training a network and measuring it as the experiment says."""
+    sizes = (experiment.stem_stride, experiment.epochs, experiment.train_size, experiment.test_size)
+    stride, epochs, train_size, test_size = (int(size or 0) for size in sizes)  # an experiment has filled them in
+    name, width, channels = experiment.dataset, experiment.width, CHANNELS[experiment.dataset]
+    side = -(-IMAGE_SIDE[name] // stride)
+    parameters, handled, stored = 9 * channels * width, 0.0, 0.0  # values of one image, in all states and branches
+    each, rest = divmod(experiment.blocks, experiment.sections)
+    for section in range(experiment.sections):
+        if section:
+            side, width = -(-side // 2), 2 * width
+            parameters += 14 * width**2  # two convolutions and a projection, from half the width
+        blocks = each + (section < rest)
+        parameters += 18 * width**2 * blocks
+        handled += KEPT * width * side**2 * (blocks + 1.0)
+        stored += KEPT * width * side**2 * (math.sqrt(blocks) if experiment.checkpointing else blocks + 1.0)
+        if parameters > BEYOND:
+            break
+    passes = 3.0 * epochs * train_size + epochs * min(1000, test_size) + test_size  # backward takes as long as two
+    passes += 2.0 * (experiment.snapshots + 4) * experiment.measured_images
+    calls = epochs * (train_size // experiment.batch_size) * (experiment.blocks + experiment.sections)
+    images = 3 * (TRAIN_IMAGES[name] + TEST_IMAGES[name]) + 4 * (train_size + test_size)  # bytes of a pixel
+    moments = 2 if experiment.optimizer == "adamw" else 1
+    numbers = parameters * (2 + moments) + stored * experiment.batch_size
+    memory = PROCESS + BLOCK * experiment.blocks + channels * IMAGE_SIDE[name] ** 2 * images + 4 * numbers
+    return Cost(parameters, memory, SECONDS_PER_VALUE * handled * passes + SECONDS_PER_CALL * calls)
+
+
+def check_cost(experiment: Experiment, memory: float, longest: float) -> Cost:
+    """The cost of a run, unless that is more than `memory` bytes or the `longest` seconds.
+
+    Raises:
+        ExperimentError: it is more.
+    """
+    cost = estimate(experiment)
+    if cost.memory > memory:
+        sizes = ", ".join(
+            f"{name} {getattr(experiment, name)}" for name in ("blocks", "sections", "width", "batch_size")
+        )
+        raise ExperimentError(
+            f"{sizes} need about {cost.memory / GIB:.3g} GiB of memory, but there are {memory / GIB:.3g} GiB; choose "
+            "smaller ones, or checkpointing."
+        )
+    if cost.seconds > longest:
+        raise ExperimentError(
+            f"the run takes {cost.duration} on one processor core, but {longest / 3600:g} hours are allowed; add --yes "
+            "(longest=math.inf in Python) to start it, or choose fewer blocks, epochs or images."
+        )
+    return cost
+
+
+def machine_memory() -> int:
+    """Bytes of main memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
