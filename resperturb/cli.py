@@ -1,4 +1,4 @@
-"""The command line: `resperturb run`, `measure`, `depth`, `report` and `verify`.
+"""The command line: `resperturb run`, `measure`, `depth`, `report`, `merge` and `verify`.
 
 PyTorch and pandas are imported by the command that needs them, so `resperturb --help` answers at once.
 """
@@ -71,6 +71,11 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="a table of a sweep's runs and its fitted exponents")
     report.set_defaults(action=report_command)
     report.add_argument("results", help="folder of a sweep's records")
+
+    merge = commands.add_parser("merge", help="copy records of other machines into one sweep")
+    merge.set_defaults(action=merge_command)
+    merge.add_argument("sources", nargs="+", metavar="SOURCE", help="folder of a sweep's records")
+    merge.add_argument("--results", required=True, metavar="FOLDER", help="folder that takes them: results/<sweep>")
 
     verify = commands.add_parser("verify", help="compare the numbers of the present code with those of a commit's code")
     verify.set_defaults(action=verify_command)
@@ -244,6 +249,14 @@ def report_command(options: argparse.Namespace) -> int:
             print(f"{moment}: {error}")
         else:
             print(f"{moment}: average ~ L^{law.exponent:.3f} (95 % interval {law.low:.3f} to {law.high:.3f})")
+    return 0
+
+
+def merge_command(options: argparse.Namespace) -> int:
+    from resperturb.records.merge import merge
+
+    new = merge(options.sources, results_folder(options.results))
+    print(f"{options.results}: {len(new)} {'record' if len(new) == 1 else 'records'} copied")
     return 0
 
 

@@ -8,11 +8,9 @@ hashes entered in results/equivalent.json, with the settings compared; records o
 
 from __future__ import annotations
 
-import csv
 import inspect
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -22,18 +20,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.presets import sweep_names
 from resperturb.records.freshness import EQUIVALENT, PACKAGE, SIZE_PARAMETERS, read_comparisons, settings_hash
+from resperturb.records.merge import results_in
 from resperturb.records.provenance import ask_git, versions
-from resperturb.records.record import records_in
+from resperturb.records.record import read_record, records_in
 from resperturb.studies.plan import load_plan, study_class, study_names
 from resperturb.training.data import data_folder
 
-COSTS = re.compile(r"seconds|images_per_second|peak_memory_bytes|provenance|sources")  # no results
 CODE = ("resperturb", "notebooks", "config")  # folders of a checkout
 Case = tuple[str, dict[str, Any]]  # kind of record, parameters
 
@@ -166,13 +162,7 @@ def record_facts(code: Path, number: int) -> dict[str, Any]:
     if (refusal := code / f"{number}.txt").is_file():
         return {"refused": refusal.read_text(encoding="utf-8")}
     (path,) = code.glob(f"records/{number}/*/run.json")
-    run = json.loads(path.read_text(encoding="utf-8"))
-    facts: dict[str, Any] = {str(name): repr(value) for name, value in pd.json_normalize(run).iloc[0].items()}
-    for table in path.parent.glob("*.csv"):
-        with table.open(encoding="utf-8", newline="") as lines:
-            facts |= {f"{table.name} {name}": values for name, *values in zip(*csv.reader(lines), strict=True)}
-    results = {name: fact for name, fact in facts.items() if not COSTS.search(name)}
-    return {"hash": run["provenance"]["source_hash"], **results}
+    return {"hash": read_record(path.parent).run["provenance"]["source_hash"], **results_in(path.parent)}
 
 
 def enter(results: Path, same: Mapping[tuple[str, str, str], list[str]], shown: str) -> None:
