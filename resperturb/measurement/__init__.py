@@ -1,1 +1,1 @@
-"""The measurement: every residual addition of a model, found and measured in one forward pass."""
+"""The measurement: find and measure every residual addition of a model in one forward pass."""

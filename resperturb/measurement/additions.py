@@ -1,17 +1,17 @@
-"""Find the residual additions of any eager PyTorch model by their ancestry, not by the names of modules.
+"""Residual additions of any eager PyTorch model, found by ancestry and not by names of modules.
 
-A dispatch mode sees every tensor operation below autograd. From it a graph of ancestors is built: one `Node` for each
-value that depends on the model's input, with the values it was computed from. An addition of two tensors of one shape
+A dispatch mode sees every tensor operation below autograd and builds a graph: one `Node` for each value that depends on
+the model's input, with the values it was computed from. An addition of two tensors of one shape is
 
-- is an **identity** addition if one operand (the perturbation f) was computed from the other (the state x) and a
-  weighted linear operation (convolution, matrix product, attention) lies on the path. `(x + a(x)) + b(x)` is one too:
-  its state is the stream that x has become;
-- is a **transition** if neither comes from the other but both come from one tensor, one of them (the state) by linear
-  means alone (projection, pooling, padding, normalisation) and the other by a path with weights and a nonlinearity.
+- an **identity** addition if one operand, the perturbation f, was computed from the other, the state x, along a path
+  with a weighted linear operation (convolution, matrix product, attention). In `(x + a(x)) + b(x)` the state of the
+  second addition is `x + a(x)`;
+- a **transition** if both operands come from a common tensor, one of them (the state) by linear operations alone
+  (projection, pooling, padding, normalisation), the other by a path with weights and a nonlinearity.
 
-Other additions are not residual: `x + 0.0447 x**3` and rotary embeddings have no weights on the path; position
-embeddings and masks do not come from the input; `q + k` and a low-rank adapter are sums of linear maps; the carried
-part of a highway gate, `(1 - t) * x`, is not linear in x.
+Other additions are not residual. `x + 0.0447 x**3` and rotary embeddings have no weights on the path; position
+embeddings and masks do not depend on the input; `q + k` and low-rank adapters are sums of linear maps; the carried part
+`(1 - t) * x` of a highway gate is not linear in x.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Kind = Literal["identity", "transition"]
 
 
 def depends_through_weights(node: Node, targets: set[Node]) -> bool:
-    """Whether `node` was computed from one of `targets` along a path with a weighted linear operation."""
+    """Whether `node` was computed from any of `targets` along a path with a weighted linear operation."""
     oldest = min(target.order for target in targets)
     heap = [(-node.order, node)]
-    weighted = {node: False}  # for each node met: does a path from it down to `node` pass weights?
+    weighted = {node: False}  # whether a path from the key to `node` has weights
     while heap:
         current = heapq.heappop(heap)[1]
         passed = weighted[current]
@@ -49,7 +49,7 @@ def depends_through_weights(node: Node, targets: set[Node]) -> bool:
 
 
 def latest_common_ancestor(first: Node, second: Node) -> Node | None:
-    """The latest value that both were computed from; None if there is none, or if they use different parts of it."""
+    """Return the latest value that both were computed from; None without one, or if they use different parts of it."""
     side = {first: 1, second: 2}
     children: dict[Node, list[Node]] = {}
     heap = [(-first.order, first), (-second.order, second)]
@@ -69,7 +69,7 @@ def latest_common_ancestor(first: Node, second: Node) -> Node | None:
 
 
 def is_linear_in(node: Node, ancestor: Node) -> bool:
-    """Whether `node` is linear in `ancestor`, computed from it alone."""
+    """Whether `node` was computed from `ancestor` alone, by linear operations."""
     while node is not ancestor:
         if not node.linear:
             return False
@@ -78,7 +78,7 @@ def is_linear_in(node: Node, ancestor: Node) -> bool:
 
 
 def _earlier_states(node: Node) -> set[Node]:
-    """The states whose direct sums led to `node`."""
+    """Return the states of the residual sums that `node` continues."""
     states: set[Node] = set()
     while node.summed is not None:
         node = node.summed
@@ -87,7 +87,7 @@ def _earlier_states(node: Node) -> set[Node]:
 
 
 def classify(a: Node, b: Node) -> tuple[Kind, bool] | None:
-    """(kind, whether `a` is the state) for an addition of two values; None if it is no residual addition."""
+    """Return the kind of an addition of two values and whether `a` is the state; None if it is not residual."""
     if a is b:
         return None
     a_older = a.order < b.order
@@ -112,7 +112,7 @@ def classify(a: Node, b: Node) -> tuple[Kind, bool] | None:
 
 @dataclass
 class Addition:
-    """One residual addition, as it is about to happen: `result = state_factor * state + factor * perturbation`."""
+    """A residual addition before it runs: `result = state_factor * state + factor * perturbation`."""
 
     index: int
     kind: Kind
@@ -120,34 +120,34 @@ class Addition:
     perturbation: Tensor
     state_factor: float
     factor: float
-    value: int  # identifies the state's value: equal for equal contents
-    follows: tuple[int, int] | None  # (earlier addition whose stream the state is, operations in between)
-    final: bool  # nothing closer to that addition's sum can follow
-    overwrites: Tensor | None  # the operand that the sum replaces
+    value: int  # identifies the state's contents
+    follows: tuple[int, int] | None  # (earlier addition of this stream, operations since)
+    final: bool  # whether no state nearer to the sum of that addition can follow
+    overwrites: Tensor | None  # the operand that the sum overwrites
 
 
 class Observer(Protocol):
-    """Callbacks of the finder. Tensors must be read at once: the model may write over them next."""
+    """Callbacks of the finder. They must read tensors at once, since the model may overwrite them next."""
 
     def before_addition(self, addition: Addition) -> None: ...
 
     def after_addition(self, addition: Addition, result: Tensor, value: int) -> None: ...
 
     def on_activation(self, index: int, result: Tensor, value: int, final: bool) -> None:
-        """An activation was applied to the sum of addition `index` itself (final: and replaced it)."""
+        """An activation was applied to the sum of addition `index`; `final` if the sum is gone."""
 
     def on_use(self, index: int) -> None:
-        """The sum of addition `index` itself was used by an operation other than an activation."""
+        """An operation other than an activation read the sum of addition `index`."""
 
     def on_stream_end(self, index: int) -> None:
-        """No tensor holds the stream that left addition `index` any more."""
+        """No tensor holds the stream after addition `index` any more."""
 
     def before_write(self, tensor: Tensor) -> None:
-        """An operation is about to write to this tensor's memory."""
+        """An operation is about to write to the memory of this tensor."""
 
 
 class AdditionFinder(TorchDispatchMode):
-    """Dispatch mode that reports each residual addition to an observer. One forward pass each."""
+    """Dispatch mode that reports every residual addition of one forward pass to an observer."""
 
     def __init__(self, observer: Observer, inputs: list[Tensor]) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class AdditionFinder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch._dynamo is imported, which takes seconds; nothing here is compiled
+        return False  # True would import torch._dynamo, which takes seconds
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -170,7 +170,7 @@ class AdditionFinder(TorchDispatchMode):
         kwargs = kwargs or {}
         op = operation(func)
         if op.view:
-            return func(*args, **kwargs)  # no new value: what it shows is read from its memory
+            return func(*args, **kwargs)  # a view has no value of its own
         lineage = self.lineage
         operands = tensors_in(args)
         if kwargs:
@@ -235,7 +235,7 @@ class AdditionFinder(TorchDispatchMode):
 
     @staticmethod
     def _continued(operands: list[Tensor], nodes: list[Node | None], output: Tensor) -> tuple[int, int] | None:
-        """The stream that an unweighted operation carries on: that of its operands of the output's size."""
+        """Return the stream that an unweighted operation continues: the one of its operands of the output's size."""
         found = {
             node.stream
             for operand, node in zip(operands, nodes, strict=True)
@@ -247,7 +247,7 @@ class AdditionFinder(TorchDispatchMode):
         return index, steps + 1
 
     def _present(self, index: int) -> bool:
-        """Whether the sum of an addition is still in memory, unchanged."""
+        """Whether the sum of an addition is still in memory."""
         weak, node = self._sums.get(index, (None, None))
         return weak is not None and node is not None and self.lineage.holds(weak, node)
 

@@ -1,8 +1,8 @@
-"""Graph of ancestors: which values every tensor was computed from, while a model runs.
+"""Graph of ancestors: the values that every tensor was computed from while a model runs.
 
-One :class:`Node` stands for each value that depends on the model's input. A value is the content of a stretch of
-memory, not a Python object: storages are the keys, so views, chunks and in-place operations need no cases of their own.
-Each storage has a weak reference, so its address is not reused.
+A :class:`Node` is a value that depends on the model's input: the contents of a region of memory, not a Python object.
+Keys are storages, so views, chunks and in-place operations need no special cases. A weak reference to each storage
+keeps its address from being reused.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _FILL = re.compile(r"fill|zero|normal|uniform|bernoulli|exponential|resize|set")
 
 @dataclass(frozen=True)
 class Operation:
-    """Traits of one ATen operation that the ancestry depends on."""
+    """The traits of an ATen operation that matter for ancestry."""
 
     addition: bool
     weighted: bool
-    linear: bool  # in its one tracked operand
+    linear: bool  # in its only tracked operand
     copies: bool
     activation: bool
     fills: bool
     view: bool
-    writes: tuple[int | str, ...]  # positions and names of the arguments it writes to
+    writes: tuple[int | str, ...]  # positions and names of arguments that are written to
 
 
 @cache
@@ -56,7 +56,7 @@ def operation(func: Any) -> Operation:
     base = schema.name.split("::")[-1]
     name = base if base.startswith("__") else base.rstrip("_")
     writes: list[int | str] = []
-    if "batch_norm" not in name:  # it may write its running statistics: no part of the stream
+    if "batch_norm" not in name:  # its running statistics are no part of the stream
         for position, argument in enumerate(schema.arguments):
             if argument.alias_info is not None and argument.alias_info.is_write:
                 writes += [argument.name] if argument.kwarg_only else [position, argument.name]
@@ -89,11 +89,11 @@ def tensors_in(values: Any) -> list[Tensor]:
 
 # ----------------------------------------------------------------------------------------------- memory
 
-Region = tuple[int, tuple[tuple[int, int], ...]]  # offset, then (stride, size) from the largest stride down
+Region = tuple[int, tuple[tuple[int, int], ...]]  # offset; (stride, size) by decreasing stride
 
 
 def region_of(tensor: Tensor) -> Region:
-    """The elements of its storage that a tensor covers, the same for every view of the same elements."""
+    """Return the elements of a storage that a tensor covers, equal for all views of the same elements."""
     dims: list[tuple[int, int]] = []
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True), reverse=True):
         if size == 1 or stride == 0:
@@ -106,7 +106,7 @@ def region_of(tensor: Tensor) -> Region:
 
 
 def overlaps(first: Region, second: Region) -> bool:
-    """Whether two regions of one storage share an element (exact for chunks of one tensor, else by their extents)."""
+    """Whether two regions of one storage may share an element; exact for chunks of one tensor."""
     if first[0] > second[0]:
         first, second = second, first
     distance = second[0] - first[0]
@@ -120,24 +120,24 @@ def overlaps(first: Region, second: Region) -> bool:
 
 
 class Node:
-    """One value, and the values it was computed from."""
+    """A value and the values it was computed from."""
 
     __slots__ = ("linear", "order", "parents", "piece", "stream", "summed", "weighted")
 
     def __init__(
         self, order: int, parents: tuple[Node, ...] = (), weighted: bool = False, linear: bool = False
     ) -> None:
-        self.order = order  # a parent's is always smaller: every search below is bounded by it
+        self.order = order  # parents have smaller ones, which bounds every search
         self.parents = parents
         self.weighted = weighted
         self.linear = linear and len(parents) == 1
-        self.piece = False  # part of its parents' memory (a chunk, a slice)
-        self.stream: tuple[int, int] | None = None  # (the residual addition it continues, operations since)
-        self.summed: Node | None = None  # the state, if this is a residual sum
+        self.piece = False  # whether it is a part of its parents' memory, such as a chunk
+        self.stream: tuple[int, int] | None = None  # (residual addition it continues, operations since)
+        self.summed: Node | None = None  # the state of a residual sum
 
 
 class _Memory:
-    """The values in one storage, with the regions they were written to."""
+    """The values in one storage and their regions."""
 
     def __init__(self, weak: StorageWeakRef) -> None:
         self.weak = weak
@@ -147,14 +147,14 @@ class _Memory:
 
 
 class Lineage:
-    """Map from tensors to the nodes of the values they hold now."""
+    """Map from tensors to the nodes of their present values."""
 
     def __init__(self) -> None:
         self._clock = count()
         self._memory: dict[int, _Memory] = {}
         self._sweep_at = 32
         self._holders: dict[int, list[StorageWeakRef]] = {}
-        self.integers = self.node()  # every integer that depends on the input: a root, since indices carry no stream
+        self.integers = self.node()  # all integers share one root, since indices carry no stream
 
     def node(self, parents: tuple[Node, ...] = (), **traits: bool) -> Node:
         return Node(next(self._clock), parents, **traits)
@@ -163,7 +163,7 @@ class Lineage:
         return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self._memory
 
     def read(self, tensor: Tensor) -> Node | None:
-        """The node of a tensor's value; None if it does not depend on the model's input."""
+        """Return the node of a tensor's value; None if the value does not depend on the model's input."""
         if tensor.layout is not torch.strided:
             return None
         storage = tensor.untyped_storage()
@@ -197,7 +197,7 @@ class Lineage:
         return piece
 
     def write(self, tensor: Tensor, node: Node) -> None:
-        """Set the value in a tensor's memory to `node`."""
+        """Record that a tensor's memory now holds the value `node`."""
         if tensor.layout is not torch.strided:
             return
         storage = tensor.untyped_storage()
@@ -217,14 +217,14 @@ class Lineage:
             self._holders.setdefault(node.stream[0], []).append(memory.weak)
 
     def holds(self, weak: StorageWeakRef, node: Node) -> bool:
-        """Whether a storage still exists and still holds a value."""
+        """Whether a storage still exists and holds this value."""
         memory = self._memory.get(weak.cdata)
         if memory is None or weak.expired():
             return False
         return memory.whole is node or any(n is node for _, n in memory.writes)
 
     def alive(self, index: int) -> bool:
-        """Whether any tensor still holds the stream that left residual addition `index`."""
+        """Whether any tensor still holds the stream after residual addition `index`."""
         holders = self._holders.get(index, [])
         while holders and holders[-1].expired():
             holders.pop()

@@ -1,4 +1,4 @@
-"""Compute the values of the table from the scalars of one batch; refuse values that would be wrong."""
+"""Formulas of the table's values, from the scalars of one batch, with checks that refuse wrong values."""
 
 from __future__ import annotations
 
@@ -19,12 +19,22 @@ def describe(number: int, row: RecordedAddition) -> str:
 
 
 def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples: int, per_channel: bool) -> np.ndarray:
-    """float64 [rows, VALUES, samples] of one batch; the slices of the rows refer to `scalars`.
+    """Compute the values of one batch.
 
-    With norms per channel, those of a zero state have no ratio and are left out of their sample's mean.
+    Args:
+        rows: the additions, with slices of `scalars`.
+        scalars: float64, from :class:`~resperturb.measurement.reductions.ScalarBuffer`.
+        samples: number of samples N.
+        per_channel: norms are per channel; channels with a zero state are left out of a sample's mean.
+
+    Returns:
+        float64, shape (rows, VALUES, N).
+
+    Raises:
+        MeasurementError: of the first row that :func:`row_errors` refuses.
     """
     values = np.empty((len(rows), len(VALUES), samples))
-    by_size: dict[int, list[int]] = {}  # rows of as many tokens or channels, which are computed together
+    by_size: dict[int, list[int]] = {}  # rows with equal numbers of tokens or channels are computed together
     for number, row in enumerate(rows):
         by_size.setdefault(row.xx.stop - row.xx.start, []).append(number)
 
@@ -40,7 +50,7 @@ def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples
         probe /= np.maximum(np.sqrt([scalars[row.probe.start + 1] for row in group]), np.finfo(np.float32).tiny)
         a = np.array([row.state_factor for row in group])[:, None, None]
         b = np.array([row.factor for row in group])[:, None, None]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what is not finite is refused below
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # row_errors refuses what is not finite
             size = a * a * xx + b * b * ff
             expected = size + 2 * a * b * xf  # ‖a x + b f‖²
             error = np.where(size > 0, np.abs(total - expected) / (2 * size), 0.0)
@@ -54,8 +64,8 @@ def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             state, f = np.abs(a) * np.sqrt(xx), np.abs(b) * np.sqrt(ff)
             scaled = np.where(xx > 0, f / state, np.nan)
-            cosine = np.where(ff > 0, np.sign(a * b) * xf / np.sqrt(xx * ff), np.nan)  # of a zero f: undefined
-            # 1 - cos(x, x') = (‖x' - x‖² - (‖x'‖ - ‖x‖)²) / (2 ‖x‖ ‖x'‖): exact for small steps, where 1 - x·x' is not
+            cosine = np.where(ff > 0, np.sign(a * b) * xf / np.sqrt(xx * ff), np.nan)
+            # 1 - cos(x, x') = (‖x' - x‖² - (‖x'‖ - ‖x‖)²) / (2 ‖x‖ ‖x'‖) is exact for small steps; 1 - x·x' is not
             gap = moved - (np.sqrt(after) - np.sqrt(xx)) ** 2
             influence = np.where(after > 0, gap.clip(0) / (2 * np.sqrt(xx * after)), np.nan)
             step = np.where(xx > 0, np.sqrt(np.maximum(moved, 0) / xx), np.nan)
@@ -84,7 +94,7 @@ def row_errors(
     error: np.ndarray,
     per_channel: bool,
 ) -> dict[int, MeasurementError]:
-    """The error of every row whose values cannot be reported, by the row's number."""
+    """Return the errors of rows with wrong or undefined values, by row number."""
     errors: dict[int, MeasurementError] = {}
     finite, *others = (np.isfinite(values).all((1, 2)) for values in sums)
     all_finite = np.all([finite, *others], axis=0)

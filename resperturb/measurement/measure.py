@@ -1,8 +1,8 @@
-"""Measure how far each block of a residual network moves its state, in any eager PyTorch model.
+"""Perturbations of the residual blocks of any eager PyTorch model.
 
-A block is one residual addition x + f (Hauser 2019, arXiv:1902.04106): x is the state, f the perturbation. Both are
-read at the addition itself, before the model writes over them (`additions` finds it), and compared with the sum. Norms
-are L2 norms per sample, taken in float32 over pieces of at most 16384 numbers and added up in float64.
+A block is one residual addition x + f (Hauser 2019, arXiv 1902.04106) of the state x and the perturbation f. Both are
+read at the addition, before the model overwrites them, and checked against the sum; `additions` finds it. Norms are L2
+norms per sample: float32 over pieces of at most 16384 numbers, float64 over pieces.
 """
 
 from __future__ import annotations
@@ -36,11 +36,17 @@ __all__ = ["Measurement", "MeasurementError", "measure", "measurement"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """Result of `measurement`."""
+    """The result of :func:`measurement`.
 
-    table: pd.DataFrame  # as `measure` returns it
-    scaled_per_sample: np.ndarray  # float64 [samples]: mean of ‖f‖ / ‖x‖ over the identity rows, NaN without any
-    batch_statistics: bool  # whether batch-norm layers normalised with the statistics of each batch
+    Attributes:
+        table: one row per addition, as :func:`measure` returns it.
+        scaled_per_sample: mean of ‖f‖ / ‖x‖ over blocks, float64, shape (samples,); NaN without blocks.
+        batch_statistics: whether batch-norm layers used the statistics of each batch.
+    """
+
+    table: pd.DataFrame
+    scaled_per_sample: np.ndarray
+    batch_statistics: bool
 
 
 def _selection(blocks: Sequence[int] | str | None) -> Callable[[int, str], bool]:
@@ -51,7 +57,7 @@ def _selection(blocks: Sequence[int] | str | None) -> Callable[[int, str], bool]
     wanted = set(blocks)
     if not wanted or not all(isinstance(b, (int, np.integer)) and b >= 1 for b in wanted):
         raise MeasurementError(
-            f"blocks is {blocks!r}; give block numbers from 1 up, or a pattern of names: 'layer3.*'."
+            f"blocks must be block numbers from 1 or a pattern of names such as 'layer3.*', but got {blocks!r}."
         )
     return lambda number, name: number in wanted
 
@@ -59,8 +65,8 @@ def _selection(blocks: Sequence[int] | str | None) -> Callable[[int, str], bool]
 def _check_selection(recorder: Recorder, blocks: Sequence[int] | str | None, title: str) -> None:
     if not recorder.additions:
         raise MeasurementError(
-            f"{title} ran no residual addition: no + joins a tensor of the network with something computed from it with"
-            " weights; check that this is a residual network whose blocks do not run in fused or custom code."
+            f"{title} ran no residual addition x + f(x) with weights in f; check that it is a residual network, and"
+            " that its blocks do not run in fused or custom code."
         )
     missing = (
         [] if blocks is None or isinstance(blocks, str) else sorted({*blocks} - {row.block for row in recorder.rows})
@@ -83,24 +89,24 @@ def measurement(
     channels: Literal["together", "apart"] = "together",
     successive: bool = False,
 ) -> Measurement:
-    """`measure`, with the scaled perturbation of every sample beside the table. Same errors, and two more arguments.
+    """Measure as :func:`measure` does; also return the scaled perturbation of every sample.
 
     Args:
-        channels: "apart" takes norms per channel of states [samples, channels, height, width] and averages over a
-            sample's channels, those of a zero state left out. Other states are not affected.
-        successive: add the column successive_cosine: cos(f, f of the previous identity addition) within a section;
-            one perturbation is held in memory.
+        channels: "apart" takes norms per channel of states (N, C, H, W) and averages over channels whose state is not
+            zero. Other states are not affected.
+        successive: add the column successive_cosine, cos(f, f of the previous block) within a section. One perturbation
+            stays in memory.
     """
     paths = module_paths(model)
     modules = list(paths)
     if sequences not in ("sample", "token"):
-        raise MeasurementError(f"sequences is {sequences!r}; choose 'sample' or 'token'.")
+        raise MeasurementError(f"sequences must be 'sample' or 'token', but got {sequences!r}.")
     if channels not in ("together", "apart"):
-        raise MeasurementError(f"channels is {channels!r}; choose 'together' or 'apart'.")
+        raise MeasurementError(f"channels must be 'together' or 'apart', but got {channels!r}.")
     selected, per_channel = _selection(blocks), channels == "apart"
     tensors = (t for m in modules for t in chain(m._parameters.values(), m._buffers.values()) if t is not None)
     devices = {t.device for t in tensors}
-    model_device = devices.pop() if len(devices) == 1 else None  # a model over several devices moves its own batches
+    model_device = devices.pop() if len(devices) == 1 else None  # else the model itself moves batches
     target = torch.device(device) if device is not None else None
     if target is not None and target.index is None and model_device is not None and target.type == model_device.type:
         target = model_device  # "cuda" is the model's own GPU
@@ -123,14 +129,14 @@ def measurement(
             if layout is not None and found != layout:
                 raise MeasurementError(
                     f"Batch {count + 1} ran {len(found)} residual additions and batch 1 ran {len(layout)}, or others:"
-                    " the path through the model depends on the data; measure together what takes the same path."
+                    " the path through the model depends on the data; measure batches of one path together."
                 )
             layout = found
             _check_selection(recorder, blocks, title)
             values = sample_values(recorder.rows, recorder.buffer.to_numpy(), recorder.samples, per_channel)
             moments.add(values, np.array([row.block > 0 for row in recorder.rows]))
     if recorder is None:
-        raise MeasurementError("batches is empty (or a generator that was used up); give at least one batch.")
+        raise MeasurementError("batches is empty or a used-up generator; give at least one batch.")
     rows = recorder.rows
     table = pd.DataFrame(
         {
@@ -157,52 +163,50 @@ def measure(
     batch_statistics: bool | None = None,
     sequences: Literal["sample", "token"] = "sample",
 ) -> pd.DataFrame:
-    """Measure every residual addition x + f of a model, found without naming modules and checked against its sum.
+    """Measure every residual addition x + f of a model and check it against its sum.
 
-    The model runs in evaluation mode without gradients or autocast, and is left as it was, random states included.
-    Memory above the plain forward pass: about one state, however many blocks and samples there are.
+    Additions are found without naming modules. The model runs in evaluation mode without gradients or autocast; modes,
+    buffers and random states are restored. Memory beyond a plain forward pass is about one state, for any number of
+    blocks and samples.
 
     Args:
         model: any eager PyTorch module.
-        batches: iterable of tensors, of (tensor, label) tuples or lists, or of dicts passed as keyword arguments.
-            Samples come first (second where the model is sequence-first, as `nn.TransformerEncoder` is by default).
-        device: where to move the batches; None leaves them. The model is never moved.
-        blocks: which rows: None for all, block numbers (1 to L, no transitions), or a pattern of names ("layer3.*").
-            Other rows are not computed and do not count in `scaled_per_sample`.
-        batch_statistics: normalise batch-norm layers with each batch's own statistics. None: only if the running
-            statistics of all of them were never updated, since they mean nothing yet.
-            `table.attrs["batch_statistics"]` says which.
-        sequences: "sample" takes norms over a sample's whole state, all tokens together; "token" takes them per token
-            of states [samples, tokens, features] and averages over a sample's tokens. Other states are not affected.
+        batches: iterable of tensors, (tensor, label) pairs, or dicts of keyword arguments. Samples come first; second
+            in a sequence-first model such as `nn.TransformerEncoder` by default.
+        device: device to move the batches to; None leaves them. The model is never moved.
+        blocks: rows to measure: None for all, block numbers (1 to L, without transitions), or a pattern of names such
+            as "layer3.*". Other rows are not computed.
+        batch_statistics: whether batch-norm layers use the statistics of each batch. None: only if no running
+            statistics were ever updated. `table.attrs["batch_statistics"]` has the choice.
+        sequences: "sample" takes norms over all tokens of a sample; "token" takes them per token of states (N, tokens,
+            features) and averages over tokens. Other states are not affected.
 
     Returns:
-        One row per addition, in execution order. All values are L2 norms and ratios without unit, averaged over
-        samples with equal weight. `_std` is the population standard deviation over samples; `_q05` to `_q95` are
-        quantiles over samples, exact up to 16384 of them and then over evenly spaced samples (at least 8192).
+        One row per addition, in order of execution. Values have no unit and are averaged over samples with equal
+        weight. `_std` is the population standard deviation over samples; `_q05` to `_q95` are quantiles over samples,
+        exact up to 16384 samples, then over at least 8192 evenly spaced ones.
 
         - block: 1 to L; 0 for a transition.
-        - name: path of the innermost module that did the addition (the class name for the model itself).
-        - section: 1 to S; blocks of one state shape. A transition opens a section.
-        - kind: "identity" (the state is x itself) or "transition" (a projection, pooling or rescaling of it).
-        - samples: how many were measured.
-        - state_norm: ‖x‖, of the state.
-        - perturbation_norm: ‖f‖, the absolute perturbation (Hauser 2019, arXiv:1902.04106).
-        - scaled: ‖f‖ / ‖x‖, the scaled perturbation (ibid.; Jastrzebski et al. 2018, arXiv:1710.04773, section 4).
-        - cosine: cos(f, x); over samples with f ≠ 0, NaN without any.
-        - step_scaled: ‖x_next - x‖ / ‖x‖, where x_next is the state of the next addition of this stream and shape,
-          after any activation or normalisation. Without a next one (the last block of a section): the sum after an
-          activation, if one was all that used it, else the sum.
-        - influence: 1 - cos(x, x_next) (Men et al. 2024, arXiv:2403.03853, "block influence").
-        - reconstruction_error: the largest relative difference between x + f and the tensor that the model went on
-          with: in every sample abs(‖sum‖² - ‖x + f‖²) / 2(‖x‖² + ‖f‖²), where ‖x + f‖² = ‖x‖² + 2 x·f + ‖f‖² (over a
-          scale that cancellation does not touch), and in one sample of every batch ‖sum - (x + f)‖ / ‖sum‖, number by
-          number. Always below 1e-5, or below twice the rounding step of a model in lower precision.
+        - name: path of the innermost module that runs the addition (for the model itself, its class name).
+        - section: 1 to S; blocks of one state shape. A transition starts a section.
+        - kind: "identity" (the state is x itself) or "transition" (a projection, pooling or rescaling of x).
+        - samples: number of samples.
+        - state_norm: ‖x‖.
+        - perturbation_norm: ‖f‖, the absolute perturbation (Hauser 2019, arXiv 1902.04106).
+        - scaled: ‖f‖ / ‖x‖, the scaled perturbation (Hauser 2019; Jastrzebski et al. 2018, arXiv 1710.04773, section
+          4).
+        - cosine: cos(f, x), over samples with f ≠ 0; NaN without any.
+        - step_scaled: ‖x_next - x‖ / ‖x‖, where x_next is the state of the next addition of the same stream and shape,
+          after any activation or normalisation. In the last block of a section x_next is the sum, after its activation
+          if nothing else uses the sum.
+        - influence: 1 - cos(x, x_next), the block influence of Men et al. (2024, arXiv 2403.03853).
+        - reconstruction_error: largest relative difference between x + f and the sum in the model. In every sample it
+          compares squared norms, abs(‖sum‖² - ‖x + f‖²) / 2(‖x‖² + ‖f‖²); in one sample per batch it compares numbers,
+          ‖sum - (x + f)‖ / ‖sum‖. Below 1e-5, or below twice the rounding step of lower precision.
 
     Raises:
-        MeasurementError: no residual addition or batch; 0 samples; a hidden (compiled, scripted, exported) model; model
-            and batch on different devices; a state that is zero or not finite; a sum that is not x + f.
-
-    `resperturb.measurement.additions` defines residual additions.
+        MeasurementError: no residual addition, no batch, or no sample; a compiled, scripted or exported model; model
+            and batch on different devices; a state that is zero or not finite; a sum that differs from x + f.
     """
     return measurement(
         model, batches, device=device, blocks=blocks, batch_statistics=batch_statistics, sequences=sequences

@@ -1,4 +1,4 @@
-"""Run a model under observation and leave it as it was; refuse models whose additions are hidden."""
+"""Forward passes under observation that leave the model unchanged, and checks for models that hide their additions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ from resperturb.measurement.reductions import ScalarBuffer
 
 
 def module_paths(model: Any) -> dict[nn.Module, str]:
-    """Map every module to its path (the model itself to its class); refuse models whose additions are hidden."""
+    """Map every module to its path, the model to its class name.
+
+    Raises:
+        MeasurementError: not a module, or one that is compiled, scripted, exported or parallel.
+    """
     if not isinstance(model, nn.Module):
         raise MeasurementError(
-            f"model is a {type(model).__name__}, but must be an eager torch.nn.Module; pass the module that was"
+            f"model must be an eager torch.nn.Module, but got a {type(model).__name__}; pass the module that was"
             " compiled, scripted or exported."
         )
-    dynamo = sys.modules.get("torch._dynamo.eval_frame")  # importing it costs seconds, and nobody compiled without it
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")  # the import takes seconds; no model is compiled without it
     compiled = getattr(dynamo, "OptimizedModule", ())
     paths = {module: path or type(model).__name__ for path, module in model.named_modules()}
     for module, path in paths.items():
@@ -48,14 +52,14 @@ def module_paths(model: Any) -> dict[nn.Module, str]:
             continue
         where = "The model" if module is model else f"Module {path}"
         raise MeasurementError(
-            f"{where} ({type(module).__name__}) {how}, which hides its additions and their places; pass the"
-            " original module (with the same weights) instead."
+            f"{where} ({type(module).__name__}) {how}, which hides its additions; pass the original module with the"
+            " same weights instead."
         )
     return paths
 
 
 def has_initial_statistics(norm: _BatchNorm) -> bool:
-    """Whether running statistics were never updated, also where an old checkpoint has no count of updates."""
+    """Whether running statistics were never updated; also works for checkpoints without a count of updates."""
     if norm.running_mean is None or norm.running_var is None:
         return True
     counted = norm.num_batches_tracked is not None and bool(norm.num_batches_tracked != 0)
@@ -63,13 +67,13 @@ def has_initial_statistics(norm: _BatchNorm) -> bool:
 
 
 def write_count(tensor: Tensor) -> int | None:
-    """Number of writes to a tensor; None where PyTorch does not count them."""
+    """Return the number of writes to a tensor; None if PyTorch does not count them."""
     return None if tensor.is_inference() else tensor._version
 
 
 @contextmanager
 def preserve_state(modules: Sequence[nn.Module], batch_statistics: bool) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards everything that a forward pass might change is restored."""
+    """Context in evaluation mode without gradients, which restores everything that a forward pass may change."""
     modes = [module.training for module in modules]
     norms = [m for m in modules if isinstance(m, _BatchNorm)] if batch_statistics else []
     tracks = [norm.track_running_stats for norm in norms]
@@ -83,15 +87,15 @@ def preserve_state(modules: Sequence[nn.Module], batch_statistics: bool) -> Iter
     types = {"cpu", *(t.device.type for t in held if t is not None)} - {"meta"}
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=cuda))
-        stack.enter_context(torch.inference_mode(False))  # what a model caches in its forward must stay usable
+        stack.enter_context(torch.inference_mode(False))  # tensors that a model caches must stay usable
         stack.enter_context(torch.no_grad())
         for kind in types:
             stack.enter_context(torch.autocast(kind, enabled=False))
         try:
-            torch.backends.mha.set_fastpath_enabled(False)  # its one fused operation hides the additions
+            torch.backends.mha.set_fastpath_enabled(False)  # its fused operation hides the additions
             for module in modules:
                 if module.training:  # setting an attribute of a module is slow
-                    module.training = False  # not .eval(): some modules act on it, such as merging adapters
+                    module.training = False  # not .eval(), which merges adapters in some modules
             for norm in norms:
                 norm.training, norm.track_running_stats = True, False
             yield
@@ -118,7 +122,7 @@ MODULE_CALL = nn.Module._call_impl.__code__  # runs whenever a module is called
 
 
 def innermost_path(paths: Mapping[nn.Module, str]) -> str:
-    """Path of the innermost module that runs now, read off the call stack: hooks on every module cost more."""
+    """Return the path of the innermost running module, from the call stack, which costs less than hooks."""
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_code is MODULE_CALL and (path := paths.get(frame.f_locals["self"])) is not None:
@@ -134,7 +138,13 @@ def record_forward(
     samples: int,
     options: dict[str, Any],
 ) -> Recorder:
-    """Run the model, the first of `paths`, on one batch and record its additions; `options` are the recorder's."""
+    """Run the model, which is the first of `paths`, on one batch and record its additions.
+
+    Args:
+        paths: from :func:`module_paths`.
+        args, kwargs, samples: from :func:`model_inputs`.
+        options: further arguments of the recorder.
+    """
     device = next(v.device for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
     module_path: Callable[[], str] = partial(innermost_path, paths)
     for keep_states in (False, True):
@@ -149,13 +159,13 @@ def record_forward(
 def run_under_observation(
     modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder
 ) -> None:
-    """Run the first module once; sequence-first attention tells the recorder which dimension holds the samples."""
+    """Run the first module once; sequence-first attention tells the recorder the dimension of samples."""
 
     def find_sample_axis(module: nn.Module, inputs: Any) -> None:
         if inputs and inputs[0].dim() == 3:
             steps, batch = inputs[0].shape[:2]
             if steps == recorder.samples and not recorder.additions:
-                recorder.samples = batch  # the model's input has its samples second
+                recorder.samples = batch  # samples come second in the model's input
                 recorder.probe %= batch
             recorder.sequence_first = batch == recorder.samples
 
@@ -172,7 +182,11 @@ def run_under_observation(
 def model_inputs(
     batch: Any, device: torch.device | None, model_device: torch.device | None
 ) -> tuple[tuple[Any, ...], dict[str, Any], int]:
-    """(positional arguments, keyword arguments, samples) of one batch."""
+    """Return positional arguments, keyword arguments and number of samples of one batch, moved to `device`.
+
+    Raises:
+        MeasurementError: not a batch, no sample, or a tensor that is not on the model's device.
+    """
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     if isinstance(batch, (tuple, list)) and batch:
@@ -183,23 +197,24 @@ def model_inputs(
         args, kwargs = (), dict(batch)
     else:
         raise MeasurementError(
-            f"A batch is a {type(batch).__name__}; give tensors, (tensor, label) pairs, or dicts of keyword arguments."
+            "A batch must be a tensor, a (tensor, label) pair or a dict of keyword arguments, but got a"
+            f" {type(batch).__name__}."
         )
     if device is not None:
         args = tuple(value.to(device) for value in args)
         kwargs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in kwargs.items()}
     tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
     if not any(tensor.dim() for tensor in tensors):
-        raise MeasurementError("A batch holds no tensor with a dimension of samples; put samples first.")
+        raise MeasurementError("A batch has no tensor with a dimension of samples; put samples first.")
     for tensor in tensors:
         if model_device is not None and tensor.device != model_device:
             raise MeasurementError(
-                f"The model is on {model_device}, but a batch on {tensor.device}; pass device={str(model_device)!r} to"
-                " move the batches, or move the model."
+                f"The model is on {model_device}, but a batch is on {tensor.device}; pass device={str(model_device)!r}"
+                " to move the batches, or move the model."
             )
     samples = next(len(tensor) for tensor in tensors if tensor.dim())
     if samples == 0:
         raise MeasurementError(
-            "A batch holds 0 samples; every batch needs at least one (see drop_last, or your filter)."
+            "A batch has 0 samples, but needs at least one; check drop_last or the filter of your data."
         )
     return args, kwargs, samples

@@ -1,17 +1,17 @@
-"""Accumulate mean, spread and quantiles of values per sample, batch by batch: the columns of the table."""
+"""Mean, spread and quantiles of values per sample, accumulated batch by batch: the columns of the table."""
 
 from __future__ import annotations
 
 import numpy as np
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
-QUANTILE_SAMPLES = 16384  # stored per block; beyond it only every second, fourth ... sample
+QUANTILE_SAMPLES = 16384  # stored per block; of more samples only every second, fourth ... is kept
 SPREAD = ("state_norm", "perturbation_norm", "scaled")  # columns with quantiles
 VALUES = (*SPREAD, "cosine", "step_scaled", "influence", "successive_cosine", "reconstruction_error")
 
 
 class Moments:
-    """Mean, spread and quantiles of [rows, columns, samples] arrays that come batch by batch."""
+    """Mean, spread and quantiles over samples of arrays of shape (rows, VALUES, samples), added batch by batch."""
 
     def __init__(self) -> None:
         self.samples = 0
@@ -26,7 +26,7 @@ class Moments:
         count = defined.sum(-1)
         mean = np.where(defined, values, 0).sum(-1) / np.maximum(count, 1)
         squares = (np.where(defined, values - mean[..., None], 0) ** 2).sum(-1)
-        # Chan, Golub & LeVeque 1983: join the moments of two sets without the cancellation of E x² - (E x)²
+        # Joins the moments of two sets (Chan, Golub & LeVeque 1983), without the cancellation of E x² - (E x)².
         joint = np.maximum(self._count + count, 1)
         shift = mean - self._mean
         self._squares = self._squares + squares + shift**2 * self._count * count / joint

@@ -1,4 +1,4 @@
-"""Record one forward pass: each residual addition is reduced to scalars per sample as it happens."""
+"""Recorder of one forward pass, which reduces each residual addition to scalars per sample as it runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from resperturb.measurement.reductions import (
 
 @dataclass
 class RecordedAddition:
-    """One addition of a batch; slices of the buffer hold [samples x (tokens or channels)] scalars each."""
+    """One addition of a batch. Each slice of the buffer has samples x (tokens or channels) scalars."""
 
     block: int
     name: str
@@ -33,42 +33,42 @@ class RecordedAddition:
     xx: slice  # ‖x‖²
     ff: slice  # ‖f‖²
     xf: slice  # x · f
-    total: slice  # ‖sum‖², of the sum that the model went on with
-    probe: slice  # ‖sum - (x + f)‖² and ‖sum‖² of one sample, number by number
-    step: slice | None = None  # ‖x_next - x‖²; None: x_next is the sum itself
+    total: slice  # ‖sum‖² of the model's sum
+    probe: slice  # ‖sum - (x + f)‖² and ‖sum‖² of one sample
+    step: slice | None = None  # ‖x_next - x‖²; None if x_next is the sum
     next_state: slice | None = None  # ‖x_next‖²
-    successive: slice | None = None  # f · f of the previous identity addition, in the same section
-    previous: slice | None = None  # ‖f‖² of that one
+    successive: slice | None = None  # f · f of the previous identity addition in the section
+    previous: slice | None = None  # ‖f‖² of the previous identity addition
 
 
 @dataclass
 class PendingAddition:
-    """An addition whose next state is still to come."""
+    """An addition that waits for its next state."""
 
     row: RecordedAddition
     state: Tensor | None
     shape: torch.Size
-    value: int = -1  # of its sum
-    distance: int = 1 << 30  # operations between the sum and the best next state so far
-    activated: tuple[int, slice, slice] | None = None  # value, ‖x_next - x‖², ‖x_next‖² after its activation
-    released: bool = False  # the state is no longer held because nothing can need it any more
-    used: bool = False  # another operation reads the sum itself, so an activation of it is part of a branch
+    value: int = -1  # of the sum
+    distance: int = 1 << 30  # operations between the sum and the nearest next state so far
+    activated: tuple[int, slice, slice] | None = None  # value, ‖x_next - x‖² and ‖x_next‖² after an activation
+    released: bool = False  # whether nothing can need the state any more
+    used: bool = False  # whether another operation reads the sum; then its activation belongs to a branch
 
 
 class StateReleasedError(Exception):
-    """A released state is needed; the batch must be run once more with `keep_states`."""
+    """A released state is needed; run the batch again with `keep_states`."""
 
 
 @dataclass
 class Recorder:
-    """Observer of one forward pass that reduces each addition to scalars per sample."""
+    """Observer that reduces each addition of one forward pass to scalars per sample."""
 
     samples: int
     per_token: bool
     per_channel: bool
-    successive: bool  # also compare each perturbation with the previous one
+    successive: bool  # whether to compare each perturbation with the previous one
     probe: int  # the sample whose sum is compared number by number
-    module_path: Callable[[], str]  # path of the innermost module that runs now
+    module_path: Callable[[], str]  # returns the path of the innermost running module
     selected: Callable[[int, str], bool]
     buffer: ScalarBuffer
     keep_states: bool = False
@@ -80,24 +80,24 @@ class Recorder:
     _section: int = 0
     _shape: torch.Size | None = None
     _pending: dict[int, PendingAddition] = field(default_factory=dict)
-    _expected: tuple[RecordedAddition, Tensor] | None = None  # the addition under way, and the probe's expected sum
-    # Shapes whose last sum was the next state as it stood. Their next one is assumed to be so too and its state is
-    # released: keeping it would push what the model computes with out of the cache.
+    _expected: tuple[RecordedAddition, Tensor] | None = None  # the running addition and the probe's expected sum
+    # Shapes whose last sum was the next state without change. The recorder expects the same of the next sum and
+    # releases the state: a state that it keeps would push the model's tensors out of the cache.
     _direct_shapes: set[torch.Size] = field(default_factory=set)
     _previous: tuple[RecordedAddition, Tensor] | None = None  # the previous identity addition and its perturbation
 
     def _sample_axis(self, shape: torch.Size) -> int:
         if len(shape) == 3 and shape[1] == self.samples and (self.sequence_first or shape[0] != self.samples):
             return 1
-        if shape[0] % self.samples == 0:  # more: windows or frames folded into the batch
+        if shape[0] % self.samples == 0:  # a multiple if windows or frames are folded into the batch
             return 0
         raise MeasurementError(
-            f"The addition in {self.module_path()} joins tensors of shape {tuple(shape)}, where no dimension holds"
-            f" the batch's {self.samples} samples; pass batches with the samples in the first dimension."
+            f"The addition in {self.module_path()} has tensors of shape {tuple(shape)}, where no dimension fits the"
+            f" batch's {self.samples} samples; pass batches with samples in the first dimension."
         )
 
     def _flatten(self, tensor: Tensor, like: Tensor) -> Tensor:
-        """A tensor as [samples (x tokens or channels), numbers] in `like`'s memory order: no layout needs a copy."""
+        """Return a tensor as (samples x (tokens or channels), numbers) in the memory order of `like`."""
         wide = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
         shape, axis = like.shape, self._sample_axis(like.shape)
         apart = (self.per_token and like.dim() == 3) or (self.per_channel and like.dim() == 4)
@@ -145,7 +145,7 @@ class Recorder:
         self._expected = row, torch.add(x_probe if a == 1 else a * x_probe, f_probe, alpha=b)
 
     def _compare_with_previous(self, row: RecordedAddition, addition: Addition) -> None:
-        """Take f · f of the previous identity addition, where that is of this section."""
+        """Record f · f of the previous identity addition if it is in the same section."""
         if addition.kind != "identity":
             self._previous = None
             return
@@ -169,7 +169,7 @@ class Recorder:
         self._pending[addition.index].value = value
 
     def _record_next_state(self, addition: Addition, x: Tensor) -> slice | None:
-        """Take this addition's state as the next state of the one it follows; returns its ‖x‖² where that is known."""
+        """Record this addition's state as the next state of the addition it follows; return its ‖x‖² if known."""
         index, distance = addition.follows or (-1, 0)
         pending = self._pending.get(index)
         if pending is None or pending.shape != addition.state.shape:
@@ -203,7 +203,7 @@ class Recorder:
         states = self._flatten(result, result), self._flatten(pending.state, result)
         step, squared = self._reduce(*states, squared_distances, squares)
         pending.activated = value, step, squared
-        if pending.distance > 1 and not pending.used:  # holds until an addition shows which state it takes
+        if pending.distance > 1 and not pending.used:  # until an addition shows its state
             pending.row.step, pending.row.next_state = step, squared
         if final:
             pending.state, pending.released = None, True

@@ -1,4 +1,4 @@
-"""Reduce rows of tensors to scalars, in float32 over short pieces and float64 over those, and buffer the scalars."""
+"""Reductions of tensor rows to scalars, in float32 over short pieces and float64 over pieces, and their buffer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @lru_cache(maxsize=1024)
 def _pieces(length: int, limit: int = 16384) -> int:
-    """Number of equal pieces to sum a row in: float32 sums of long rows lose digits."""
+    """Return the number of equal pieces of a row, since float32 sums of long rows lose digits."""
     wanted = -(-length // limit)
     return next((k for k in range(max(wanted, 1), 8 * wanted + 1) if length % k == 0), 1)
 
@@ -30,14 +30,21 @@ def products(x: Tensor, y: Tensor) -> Tensor:
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Norms of the difference itself: ‖x‖² - 2 x·y + ‖y‖² would lose a small step to cancellation."""
+    """Return ‖x - y‖² from the difference; ‖x‖² - 2 x·y + ‖y‖² would lose small steps to cancellation."""
     return torch.linalg.vector_norm(x - y, dim=1).square_()
 
 
 def row_sums(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
-    """Each of `sums` over every row of x and y [rows, numbers] -> float32 or float64 [rows].
+    """Compute each of `sums` over every row of x and y.
 
-    All sums of a group of rows (2 MB) are computed while it is in cache, and no temporary is larger than a group.
+    All sums of a group of rows (2 MB) are computed while it is in cache; no temporary is larger than a group.
+
+    Args:
+        x, y: shape (rows, numbers).
+        sums: functions of x and y to a value per row.
+
+    Returns:
+        One tensor of shape (rows,), float32 or float64, for each of `sums`.
     """
     rows, pieces = len(x), _pieces(x.shape[1])
     if pieces > 1:
@@ -47,15 +54,15 @@ def row_sums(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) ->
     columns = parts[0] if len(parts) == 1 else [torch.cat(column) for column in zip(*parts, strict=True)]
     if pieces == 1:
         return columns
-    wide = torch.float32 if x.device.type == "mps" else torch.float64  # that device has no float64
+    wide = torch.float32 if x.device.type == "mps" else torch.float64  # Apple GPUs have no float64
     return [column.to(wide).view(rows, pieces).sum(1) for column in columns]
 
 
 class ScalarBuffer:
-    """Scalars of one forward pass, side by side in few large tensors.
+    """Buffer of the scalars of one forward pass in few large tensors.
 
-    Small tensors that stay between the large ones of a forward pass would fragment the memory; and one transfer brings
-    all scalars from a GPU.
+    Many small tensors between the large ones of the model would fragment memory. One transfer copies all scalars from a
+    GPU.
     """
 
     def __init__(self, device: torch.device, chunk_size: int = 1 << 18) -> None:
@@ -66,7 +73,7 @@ class ScalarBuffer:
         self._end = 0
 
     def append(self, values: Tensor) -> slice:
-        """Copy values [n] into the buffer; returns where they are in `to_numpy()`."""
+        """Copy values of shape (n,) into the buffer and return their place in :meth:`to_numpy`."""
         count = values.numel()
         if not self._chunks or self._end + count - self._offsets[-1] > len(self._chunks[-1]):
             self._chunks.append(torch.empty(max(self._chunk_size, count), **self._options))  # type: ignore[call-overload]
@@ -77,7 +84,7 @@ class ScalarBuffer:
         return slice(self._end - count, self._end)
 
     def to_numpy(self) -> np.ndarray:
-        """All scalars in the order they were appended: float64 [scalars]."""
+        """Return all scalars in order, float64, shape (scalars,)."""
         ends = [*self._offsets[1:], self._end]
         used = [chunk[: end - start] for chunk, start, end in zip(self._chunks, self._offsets, ends, strict=True)]
         return torch.cat(used).cpu().double().numpy() if used else np.empty(0)
