@@ -1,4 +1,4 @@
-"""Activation checkpointing with unchanged results: activations of a section are recomputed in the backward pass."""
+"""Activation checkpointing with unchanged results: the backward pass recomputes the activations of a section."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpointed(section: nn.Module, x: Tensor) -> Tensor:
-    """section(x), storing only the states between groups of blocks for the backward pass.
+    """Compute section(x) and store only the states between groups of blocks for the backward pass.
 
-    A block stores four tensors of the state's size, so groups of half the root of the section's length need least.
+    A block stores four tensors of the state's size, so groups of √n / 2 of the n blocks need the least memory.
     """
     blocks = list(section.children())
     size = max(1, round(math.sqrt(len(blocks)) / 2))
@@ -35,7 +35,7 @@ def checkpoint_contexts(
 
 @contextlib.contextmanager
 def recomputation(group: nn.Module, modes: Sequence[TorchFunctionMode]) -> Iterator[None]:
-    """A context in which the group computes as in the first pass: in its function modes, which backward suspends."""
+    """Context that repeats the first pass of a group: with its function modes, which backward suspends."""
     with preserve_statistics(group), contextlib.ExitStack() as stack:
         for mode in modes:
             stack.enter_context(mode)
@@ -44,7 +44,7 @@ def recomputation(group: nn.Module, modes: Sequence[TorchFunctionMode]) -> Itera
 
 @contextlib.contextmanager
 def preserve_statistics(group: nn.Module) -> Iterator[None]:
-    """A context in which passes update copies of the running statistics: no batch may count twice."""
+    """Context in which passes update copies of the running statistics, so that no batch counts twice."""
     norms = [module for module in group.modules() if isinstance(module, nn.BatchNorm2d)]
     held = [dict(norm.named_buffers()) for norm in norms]
     set_buffers(norms, [{name: buffer.clone() for name, buffer in buffers.items()} for buffers in held])

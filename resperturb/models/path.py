@@ -1,11 +1,11 @@
-"""The path of the states through each section: how far it leads, how long it is, how straight.
+"""The path of states through each section: displacement, length and straightness.
 
 For the states x_1 ... x_{n+1} of a section of n blocks and its steps x_{l+1} - x_l:
 
     displacement D = ‖x_{n+1} - x_1‖,   length = sum of ‖x_{l+1} - x_l‖,   straightness S = D / length.
 
-S is 1 on a line and about 1/√n for steps in random directions. Steps of equal length s with the mean cosine c between
-two of them have D² = n s² (1 + (n - 1) c), so S² = (1 + (n - 1) c) / n.
+S is 1 on a line and about 1/√n for random directions. Steps of equal length s whose pairs have the mean cosine c give
+D² = n s² (1 + (n - 1) c), so S² = (1 + (n - 1) c) / n.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from resperturb.models.residual import ResidualNetwork, Transition
 
 @torch.no_grad()
 def section_paths(network: ResidualNetwork, images: Tensor) -> pd.DataFrame:
-    """One forward pass of images (N, C, H, W), in the network's present mode.
+    """Measure the paths of images (N, C, H, W) in one forward pass, in the network's present mode.
 
     Returns:
-        One row a section, means over images. Norms are L2 norms without unit.
+        One row per section, means over images; norms are L2 norms.
 
-        section, blocks: number of the section, from 1, and of blocks in it.
-        start, end: ‖x_1‖ and ‖x_{n+1}‖.
-        displacement, length, straightness: D, the sum of the steps' lengths, and D / length.
-        cosine: of two steps, the mean over pairs weighted by their lengths, (D² - sum s²) / (length² - sum s²); NaN for
-            a single block.
-        common: the length of the mean step over images, divided by the mean length of a step; mean over blocks. 1 where
-            a block adds the same to every image.
-        step: ‖x_{l+1} - x_l‖ / ‖x_l‖, mean over blocks.
+        - section: number, from 1; blocks: number of blocks n.
+        - start, end: ‖x_1‖ and ‖x_{n+1}‖.
+        - displacement, length, straightness: D, the sum of step lengths, and D / length.
+        - cosine: mean cosine over pairs of steps, weighted by lengths, (D² - sum s²) / (length² - sum s²); NaN for one
+          block.
+        - common: length of the mean step over images, over the mean length of a step; mean over blocks. 1 if blocks add
+          the same to every image.
+        - step: ‖x_{l+1} - x_l‖ / ‖x_l‖, mean over blocks.
     """
     rows: list[dict[str, float]] = []
     steps: list[tuple[Tensor, Tensor, Tensor]] = []

@@ -1,9 +1,9 @@
-"""CIFAR-10 networks that others trained: their architecture, and their weights by address and checksum.
+"""Published networks for CIFAR-10: architecture, and weights by address and checksum.
 
 Architecture: He et al., "Deep Residual Learning for Image Recognition" (arXiv 1512.03385), section 4.2: three sections
-of post-activation blocks, widths 16, 32 and 64, and shortcuts without parameters (option A). Weights: Y. Idelbayev,
+of post-activation blocks of widths 16, 32 and 64, with shortcuts without parameters (option A). Weights: Y. Idelbayev,
 "Proper ResNet Implementation for CIFAR10/CIFAR100 in PyTorch", github.com/akamaster/pytorch_resnet_cifar10, BSD
-2-clause; 200 epochs, weight decay 1e-4. The names of layers below are those in his files.
+2-clause; 200 epochs, weight decay 1e-4. Layers have the names of these files.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from resperturb.errors import DataError
 
 ADDRESS = "https://raw.githubusercontent.com/akamaster/pytorch_resnet_cifar10/d5489e8/pretrained_models"
 FOLDER = "checkpoints/pytorch_resnet_cifar10"  # in the data folder
-# Name: blocks in each section, transitions counted; and the first digits of the file's SHA-256.
+# By name: additions in each section, and the first digits of the file's SHA-256.
 NETWORKS = {
     "resnet20": (3, "12fca82f"),
     "resnet32": (5, "d509ac18"),
     "resnet44": (7, "014dd654"),
     "resnet56": (9, "4bfd9763"),
 }
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the inputs were standardised with ImageNet's
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, used to standardise inputs
 
 
 class PublishedBlock(nn.Module):
-    """relu(s(x) + f(x)), f two convolutions with batch norm; s the identity, or, from one section to the next, every
-    second pixel with zeros as the missing channels. (N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
+    """A post-activation block relu(s(x) + f(x)), (N, inputs, H, W) to (N, outputs, H/stride, W/stride).
+
+    The shortcut s is the identity; between sections it takes every second pixel and fills new channels with zeros.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class PublishedNetwork(nn.Module):
         self.linear = nn.Linear(64, 10)
 
     def blocks(self) -> list[PublishedBlock]:
-        """All additions in order, transitions among them."""
+        """Return all additions in order, transitions included."""
         return [block for block in self.modules() if isinstance(block, PublishedBlock)]
 
     def stem(self, images: Tensor) -> Tensor:
@@ -80,9 +82,10 @@ class PublishedNetwork(nn.Module):
 
 
 def load_published(name: str, folder: Path) -> PublishedNetwork:
-    """A network of :data:`NETWORKS` with its weights, in evaluation mode.
+    """Load a network of :data:`NETWORKS` in evaluation mode; download missing weights to `folder` and check them.
 
-    Missing weights are downloaded into the data folder and compared with their checksum.
+    Raises:
+        DataError: weights are missing and cannot be downloaded.
     """
     each, digest = NETWORKS[name]
     path = folder / FOLDER / f"{name}-{digest}.th"

@@ -1,9 +1,9 @@
 """Residual networks of any depth: a stem, sections of identity blocks joined by transitions, and a linear head.
 
-Every block is ``x + f(x)`` written as such, with nothing done in place on the stream, so the next block receives the
-sum that is measured at the addition. References: He et al., "Deep Residual Learning for Image Recognition"
-(arXiv 1512.03385; post-activation blocks, section 4.2 for the layout); He et al., "Identity Mappings in Deep Residual
-Networks" (arXiv 1603.05027; pre-activation blocks).
+Every block computes ``x + f(x)`` and changes nothing in place on the stream, so the next block receives the measured
+sum. References: He et al., "Deep Residual Learning for Image Recognition" (arXiv 1512.03385; post-activation blocks,
+layout of section 4.2); He et al., "Identity Mappings in Deep Residual Networks" (arXiv 1603.05027; pre-activation
+blocks).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def normalization(kind: str, channels: int, epsilon: float) -> nn.Module:
 
 
 def branch(inputs: int, outputs: int, stride: int, *, kind: str, norm: str, epsilon: float) -> nn.Sequential:
-    """The residual branch f: two 3x3 convolutions. Input (N, inputs, H, W), output (N, outputs, H/stride, W/stride).
+    """Build the residual branch f of two 3x3 convolutions, (N, inputs, H, W) to (N, outputs, H/stride, W/stride).
 
-    Pre-activation: norm, relu, conv, norm, relu, conv. Post-activation: conv, norm, relu, conv, norm.
-    The relus work in place on the normalisation's output, or copy without one: the stream is never changed.
+    Pre-activation: norm, relu, conv, norm, relu, conv. Post-activation: conv, norm, relu, conv, norm. A relu works in
+    place only on the output of a normalisation, never on the stream.
     """
-    bias = norm == "none"  # batch norm's shift makes a bias before it idle
+    bias = norm == "none"  # batch norm has a shift
     relu = nn.ReLU(inplace=norm != "none")
     first = convolution(inputs, outputs, 3, stride, bias=bias)
     second = convolution(outputs, outputs, 3, bias=bias)
@@ -48,9 +48,9 @@ def branch(inputs: int, outputs: int, stride: int, *, kind: str, norm: str, epsi
 
 
 class Block(nn.Module):
-    """One residual step: x + s f(x), with a relu after it in post-activation networks. (N, C, H, W) to the same.
+    """A residual block, x + s f(x), (N, C, H, W) to the same shape; post-activation blocks apply a relu to the sum.
 
-    `s` is the branch scale; the perturbation is s f(x).
+    The perturbation is s f(x) with the branch scale s.
     """
 
     def __init__(self, channels: int, *, kind: str, norm: str, epsilon: float = 1e-5, scale: float) -> None:
@@ -71,17 +71,17 @@ class Block(nn.Module):
 
 
 class Transition(nn.Module):
-    """From one section to the next: p(x) + f(x), where p is a 1x1 convolution that halves the side.
+    """A transition between sections, p(x) + f(x), (N, C, H, W) to (N, 2C, ceil(H/2), ceil(W/2)).
 
-    No block: its state is projected, so it has no identity to be a perturbation of. (N, C, H, W) to
-    (N, 2C, ceil(H/2), ceil(W/2)). The projection shortcut is He et al.'s option B.
+    The shortcut p is a 1x1 convolution of stride 2 (option B of He et al.). A transition is no block: without an
+    identity there is nothing to perturb.
     """
 
     def __init__(self, inputs: int, outputs: int, *, kind: str, norm: str, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.branch = branch(inputs, outputs, 2, kind=kind, norm=norm, epsilon=epsilon)
-        # A 1x1 convolution of stride 2 is one of every second pixel. PyTorch's own writes behind its memory where the
-        # processor has AVX2 alone and the input fewer than 8 channels, channels last (oneDNN; seen with torch 2.15).
+        # With fewer than 8 channels the input is sliced instead of strided: on processors with AVX2 only, PyTorch's
+        # channels-last convolution of stride 2 then writes beyond its memory (oneDNN, seen with torch 2.15).
         self.narrow = inputs < 8
         self.projection = convolution(inputs, outputs, 1, 1 if self.narrow else 2, bias=norm == "none")
         self.after = nn.ReLU() if kind == "postactivation" else nn.Identity()
@@ -97,33 +97,36 @@ class Transition(nn.Module):
 
 
 class ResidualStep(NamedTuple):
-    """One residual addition of a forward pass: next_state is state + perturbation, after any activation."""
+    """A residual addition of a forward pass; next_state is state + perturbation after any activation."""
 
     layer: Block | Transition
-    state: Tensor  # of a transition the projected one
+    state: Tensor  # projected in a transition
     perturbation: Tensor
     next_state: Tensor
 
 
 class ResidualNetwork(nn.Module):
-    """A residual classifier of `blocks` identity blocks.
+    """A residual image classifier of any depth, after He et al. (arXiv 1512.03385 and 1603.05027).
+
+    Maps images (N, channels, H, W) to scores (N, classes).
 
     Args:
-        blocks: depth L, at least `sections` or 0; spread over the sections as evenly as possible, earlier ones first.
-        sections: runs of blocks of one shape; the width doubles and the side halves from one to the next.
+        blocks: depth L, 0 or at least `sections`; spread evenly over the sections, earlier ones first.
+        sections: number of sections; from one to the next the width doubles and the side halves.
         width: channels of the first section.
-        kind: "preactivation" or "postactivation".
+        kind: "preactivation" or "postactivation" blocks.
         norm: "batch" or "none".
-        epsilon: what batch norm adds to the variance.
+        epsilon: constant that batch norm adds to the variance.
         channels: channels of the images.
-        classes: outputs of the head.
+        classes: number of classes.
         stem_stride: stride of the first convolution.
         branch_scale: factor on f at the addition.
-        initialization: "he" (normal, fan out) or "zero" (the same, with f = 0 at the start).
-        checkpointing: in training, store the states between groups of blocks only and compute the rest twice: memory
-            grows with the square root of the depth, at the price of a second forward pass.
+        initialization: "he" (normal, fan out) or "zero" (the same, but f = 0 at the start).
+        checkpointing: in training store only the states between groups of blocks and recompute the rest. Memory grows
+            with the square root of the depth, for a second forward pass.
 
-    Shapes: input (N, channels, H, W), output (N, classes).
+    Raises:
+        ExperimentError: `blocks` cannot be spread over `sections`.
     """
 
     def __init__(
@@ -156,7 +159,7 @@ class ResidualNetwork(nn.Module):
             nn.Sequential(*(Block(c, kind=kind, norm=norm, epsilon=epsilon, scale=branch_scale) for _ in range(count)))
             for c, count in zip(widths, counts, strict=True)
         )
-        # A pre-activation stream is never normalised on its way, so it is once before the head (arXiv 1603.05027).
+        # A pre-activation stream is normalised only here, before the head (arXiv 1603.05027).
         self.norm = nn.Identity() if post else nn.Sequential(normalization(norm, widths[-1], epsilon), nn.ReLU())
         self.head = nn.Linear(widths[-1], classes)
         self.apply(initialize)
@@ -174,17 +177,17 @@ class ResidualNetwork(nn.Module):
         return self.classify(x)
 
     def classify(self, state: Tensor) -> Tensor:
-        """Scores (N, classes) from the state behind the last block."""
+        """Compute scores (N, classes) from the state after the last block."""
         return self.head(self.norm(state).mean(dim=(2, 3)))  # average over the image
 
     def layers(self) -> list[Block | Transition]:
-        """Blocks and transitions in the order of execution."""
+        """Return blocks and transitions in order of execution."""
         joints = [[], *([transition] for transition in self.transitions)]
         groups = ((*joint, *section.children()) for joint, section in zip(joints, self.sections, strict=True))
         return [layer for layer in itertools.chain.from_iterable(groups) if isinstance(layer, Block | Transition)]
 
     def states(self, images: Tensor) -> Iterator[ResidualStep]:
-        """Run the forward pass addition by addition, up to the state that :meth:`classify` takes."""
+        """Run the forward pass and yield every addition; the last next_state is the input of :meth:`classify`."""
         x = self.stem(images)
         for layer in self.layers():
             state, f = layer.shortcut(x), layer.perturbation(x)
@@ -194,7 +197,7 @@ class ResidualNetwork(nn.Module):
 
 @torch.no_grad()
 def initialize(module: nn.Module) -> None:
-    """He et al. (arXiv 1502.01852): normal weights with variance 2 / fan out, biases zero."""
+    """Draw normal weights with variance 2 / fan out and set biases to zero (He et al., arXiv 1502.01852)."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
@@ -203,13 +206,13 @@ def initialize(module: nn.Module) -> None:
 
 @torch.no_grad()
 def zero_last_layer(layers: nn.Sequential) -> None:
-    """Make f = 0 by zeroing the branch's last weighted layer: each block starts as the identity (arXiv 1706.02677)."""
+    """Zero the last weighted layer of a branch, so that the block starts as the identity (arXiv 1706.02677)."""
     last = [layer for layer in layers if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)][-1]
     nn.init.zeros_(last.weight)
 
 
 def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> ResidualNetwork:
-    """The network an experiment describes, its weights drawn from the experiment's seed."""
+    """Build the network of an experiment, with weights drawn from the experiment's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
         return ResidualNetwork(
@@ -229,7 +232,11 @@ def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> R
 
 
 def spread(blocks: int, sections: int) -> tuple[int, ...]:
-    """Number of blocks in each section, as even as possible, earlier sections first (100 over 3 is 34, 33, 33)."""
+    """Spread blocks evenly over sections, earlier sections first: 100 over 3 is 34, 33, 33.
+
+    Raises:
+        ExperimentError: fewer blocks than sections, except for 0 blocks.
+    """
     if not 1 <= sections <= (blocks or sections):
         raise ExperimentError(f"sections must lie between 1 and blocks ({blocks}), but got {sections}.")
     each, rest = divmod(blocks, sections)

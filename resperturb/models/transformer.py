@@ -1,6 +1,6 @@
-"""A small causal transformer over characters: two residual additions a layer, attention and MLP, each a block.
+"""A small causal transformer over characters. Each layer has two blocks, attention and MLP.
 
-Layer normalisation stands before each branch and before the head (pre-norm; Xiong et al. 2020, arXiv 2002.04745).
+Layer normalisation comes before each branch and before the head (pre-norm; Xiong et al. 2020, arXiv 2002.04745).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TRANSFORMER_INITIALIZATIONS = ("plain", "scaled")
 
 
 class Attention(nn.Module):
-    """Causal self-attention. (N, tokens, width) to the same."""
+    """Causal self-attention, (N, tokens, width) to the same shape."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Attention(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + branch(norm(x)), one block. (N, tokens, width) to the same."""
+    """A block x + branch(norm(x)), (N, tokens, width) to the same shape."""
 
     def __init__(self, width: int, branch: nn.Module) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Residual(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then an MLP. (N, tokens, width) to the same."""
+    """An attention block and an MLP block, (N, tokens, width) to the same shape."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -57,10 +57,16 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Characters in, (N, tokens) int64; scores of the next character out, (N, tokens, characters).
+    """Scores of the next character, (N, tokens, characters), from characters, (N, tokens) int64.
 
-    "scaled": the weights in the last layer of every branch are drawn "plain" and divided by the square root of the
-    number of blocks (Radford et al. 2019, GPT-2).
+    Args:
+        layers: number of layers, each of two blocks.
+        characters: size of the alphabet.
+        width: features of a token.
+        heads: attention heads; a divisor of `width`.
+        context: largest number of tokens.
+        initialization: "plain", or "scaled": weights in the last layer of every branch are divided by the square root
+            of the number of blocks (Radford et al. 2019, GPT-2).
     """
 
     def __init__(
@@ -93,7 +99,7 @@ class Transformer(nn.Module):
 
 @torch.no_grad()
 def draw(module: nn.Module) -> None:
-    """Normal weights with standard deviation 0.02, biases zero (Radford et al. 2019)."""
+    """Draw normal weights with standard deviation 0.02 and set biases to zero (Radford et al. 2019)."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:
