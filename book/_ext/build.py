@@ -6,6 +6,7 @@ Sphinx sees when a chapter's text changes; it does not see records and sources, 
 from __future__ import annotations
 
 import os
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,16 @@ def use_all_cores(app: Any, config: Any) -> None:
         app.parallel = (os.cpu_count() or 1) + 1
 
 
+def end_readers(app: Any, error: Exception | None) -> None:
+    """End the processes that a failed build leaves: they survive Sphinx's SIGTERM, and the build would wait forever."""
+    if error:
+        for child in active_children():
+            child.kill()  # nbclient catches SIGTERM to shut its kernel down; a kernel ends with its parent
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Connect to the events of a build; Sphinx calls it."""
     app.connect("config-inited", use_all_cores)
     app.connect("env-get-outdated", outdated)
+    app.connect("build-finished", end_readers)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

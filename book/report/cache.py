@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock
 from joblib import Memory
 
 from resperturb.records.sweeps import Sweep
@@ -19,8 +20,10 @@ Computed = TypeVar("Computed")
 
 def cached(compute: Callable[[dict[str, Sweep]], Computed], sweeps: dict[str, Sweep]) -> Computed:
     """Call a function of all sweeps, or read what another chapter made of it since a file changed."""
-    memory = Memory(CACHE / fingerprint(RESULTS.parent)[:16], verbose=0)
-    result: Computed = memory.cache(compute, ignore=["sweeps"])(sweeps)
+    folder = CACHE / fingerprint(RESULTS.parent)[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):  # chapters run side by side, and joblib alone lets each compute the same
+        result: Computed = Memory(folder, verbose=0).cache(compute, ignore=["sweeps"])(sweeps)
     return result
 
 

@@ -143,11 +143,15 @@ def initial_curve(sweep: Sweep) -> Finding | None:
 
 @claim_scaling("sections", sentence=f"Every section has the exponent of the whole network, within {SMALLEST}.")
 def one_for_all_sections(sweep: Sweep) -> Finding:
-    numbers, whole = profiles.section_numbers(sweep.records), fit_runs(sweep.records)
-    slopes = [profiles.fit_measure(sweep.records, section=number) for number in numbers]
+    slopes, whole = section_slopes(sweep), fit_runs(sweep.records)
     words = {within(*difference(slope, whole), SMALLEST) for slope in slopes}
     word = NOT if NOT in words else OPEN if OPEN in words else words.pop()
     return Finding(", ".join(map(exponent_words, slopes)), word, "; ".join(map(interval, slopes)))
+
+
+def section_slopes(sweep: Sweep) -> list[Slope]:
+    """The exponent of each section, over the depth of the whole network."""
+    return [profiles.fit_measure(sweep.records, section=section) for section in profiles.section_numbers(sweep.records)]
 
 
 @claim(

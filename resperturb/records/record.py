@@ -119,13 +119,17 @@ class Record:
         return self._by_moment.get(moment, self.perturbations[:0])
 
     def blocks_at(self, moment: str) -> pd.DataFrame:
-        """The rows of :meth:`at` that are blocks, transitions left out."""
-        return blocks_of(self.at(moment))
+        """The rows of :meth:`at` that are blocks, transitions left out; shared, so copy to change it."""
+        return self._blocks_by_moment.get(moment, self.perturbations[:0])
 
     @functools.cached_property  # a chapter asks for the same rows hundreds of times
     def _by_moment(self) -> dict[str, pd.DataFrame]:
         groups = self.perturbations.groupby("moment", sort=False)
         return {str(moment): rows.reset_index(drop=True) for moment, rows in groups}
+
+    @functools.cached_property
+    def _blocks_by_moment(self) -> dict[str, pd.DataFrame]:
+        return {moment: blocks_of(rows) for moment, rows in self._by_moment.items()}
 
 
 def write_record(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Record:
