@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import multiprocessing.synchronize
 import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
 
+from _ext.build import end_readers
 from report import cache, chapter
 from report.claims import LedgerRow
 from report.run_facts import declared
@@ -45,6 +51,39 @@ def test_a_result_is_cached_until_a_file_behind_it_changes(book: Path) -> None:
     config.parent.mkdir()
     config.write_text("blocks: [6]\n", encoding="utf-8")
     assert [cache.cached(count, {}), cache.cached(count, {})] == [2, 2]
+
+
+def test_chapters_that_run_side_by_side_compute_once(book: Path) -> None:
+    calls = []
+
+    def count(sweeps: dict[str, Sweep]) -> int:
+        calls.append(len(sweeps))
+        time.sleep(0.2)
+        return len(calls)
+
+    with ThreadPoolExecutor(3) as chapters:
+        assert list(chapters.map(lambda _: cache.cached(count, {}), range(3))) == [1, 1, 1]
+
+
+def deaf(ready: multiprocessing.synchronize.Event) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ready.set()
+    time.sleep(60)
+
+
+def test_a_failed_build_ends_readers_that_ignore_sigterm() -> None:
+    processes = multiprocessing.get_context("fork")
+    ready = processes.Event()
+    reader = processes.Process(target=deaf, args=(ready,))
+    reader.start()
+    assert ready.wait(10)
+    end_readers(None, None)  # a build that succeeded ends nobody
+    reader.terminate()
+    reader.join(0.2)
+    assert reader.is_alive()
+    end_readers(None, RuntimeError("a chapter failed"))
+    reader.join(10)
+    assert not reader.is_alive()
 
 
 def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(
