@@ -1,4 +1,4 @@
-"""A study: a frozen dataclass of parameters, with a method that conducts it and returns tables."""
+"""Base classes of studies: frozen dataclasses of parameters with a method that returns tables."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Parameters, abc.ABC):
-    """Parameters that all studies have."""
+    """A study and the parameters that all studies share."""
 
-    kind: ClassVar[str]  # of its records; its notebook has that name too
+    kind: ClassVar[str]  # kind of its records and name of its notebook
 
     seed: int = 0  # of weights and of the order of the data
     threads: int = field(default=1, metadata={"decides": False})  # processor threads
@@ -37,47 +37,51 @@ class Study(Parameters, abc.ABC):
         self.check(("seed", 0), ("threads", 1))
 
     def check(self, *bounds: tuple[str, int]) -> None:
-        """Whole numbers of at least a bound."""
+        """Check that parameters are whole numbers and at least their bounds."""
         for name, low in bounds:
             object.__setattr__(self, name, whole_number(name, getattr(self, name), low))
 
     @abc.abstractmethod
     def conduct(self, report: Report) -> Tables:
-        """Do it; the tables become the record."""
+        """Conduct the study and return the tables of its record."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedStudy(Study):
-    """A study of one trained network: what it takes from :class:`resperturb.experiment.Experiment`."""
+    """A study of one trained network, with the parameters of its :class:`resperturb.experiment.Experiment`."""
 
     dataset: str = "digits"
     blocks: int = 30
     sections: int = 3
     block: str = "preactivation"
-    epochs: int | None = None  # None: the data set's own, as for all that follows
+    epochs: int | None = None  # None: default of the data set, here and below
     train_size: int | None = None
     test_size: int | None = None
-    measured_images: int = 256  # test images that all of it is taken on
-    clock: float = 5.0  # time under weight decay, where weight_decay is None
-    weight_decay: float | None = field(default=None, metadata={"later": True})  # None: what makes T equal `clock`
+    measured_images: int = 256  # test images
+    clock: float = 5.0  # time under weight decay T, if weight_decay is None
+    weight_decay: float | None = field(default=None, metadata={"later": True})  # None: `clock` sets it
     precision: str = "float32"  # of training
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        plain = self.experiment  # checks what it is given, and fills in
+        plain = self.experiment  # checks values and fills in defaults
         for name in ("blocks", "sections", "epochs", "train_size", "test_size", "measured_images", "clock"):
             object.__setattr__(self, name, getattr(plain, name))
-        self.check(("blocks", 1))  # a run may have none
+        self.check(("blocks", 1))  # a run may have 0
 
     @property
     def experiment(self) -> Experiment:
-        """The run that leads to the network."""
+        """The run that trains the network."""
         names = {f.name for f in dataclasses.fields(TrainedStudy)}
         return Experiment(**{name: getattr(self, name) for name in names}, snapshots=0)
 
 
 def train_network(experiment: Experiment, report: Report) -> tuple[ResidualNetwork, Images, Training]:
-    """Train a network as the experiment says; give its data and the history of its training too."""
+    """Train the network of an experiment and return it in evaluation mode, with its data and training.
+
+    Raises:
+        ExperimentError: training diverged.
+    """
     images = load_images(experiment, torch.device("cpu"))
     network = network_of(experiment, channels=images.channels)
     training = train(network, images, experiment, lambda moment: None, report=report)
@@ -90,6 +94,6 @@ def train_network(experiment: Experiment, report: Report) -> tuple[ResidualNetwo
 
 
 def accuracy_row(network: nn.Module, images: Images, training: Training, precision: str) -> dict[str, float]:
-    """How well a network does on all test images, and what it took."""
+    """Evaluate a network on all test images: accuracy, loss, clock (T) and training_seconds."""
     loss, accuracy = evaluate(network, images.test_images, images.test_labels, precision)
     return {"accuracy": accuracy, "loss": loss, "clock": training.clock, "training_seconds": training.seconds}

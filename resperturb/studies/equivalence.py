@@ -1,9 +1,9 @@
-"""Whether changed code still gives the same numbers: old code and present code, compared bit for bit on one machine.
+"""Equivalence of old and present code: do both give the same numbers, bit for bit, on one machine?
 
-A record is stale when the code that decides it has changed since, and most changes (a faster sum, another name) change
-no result. So every setting of runs and studies, on file or in a preset, is shrunk to seconds and conducted by both.
-Training amplifies the smallest difference: equal numbers have been computed alike. Only where all agree is the pair of
-hashes entered in results/equivalent.json, with the settings compared; records of other settings stay stale.
+A change of deciding code makes records stale, but most changes, such as a new name, change no result. So both codes
+conduct every setting of runs and studies, on file or in a preset, at a size of seconds. Training amplifies the smallest
+difference, so equal numbers were computed alike. If all settings agree, results/equivalent.json gets the pair of hashes
+with these settings; records of other settings stay stale.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ Case = tuple[str, dict[str, Any]]  # kind of record, parameters
 
 
 def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None] = print) -> bool:
-    """Compare the present code with that of commits; enter each commit where nothing differs. True if nothing does."""
+    """Compare the present code with the code of commits, and enter each commit without differences.
+
+    Returns:
+        Whether no commit differs.
+
+    Raises:
+        ExperimentError: no such commit, or code that cannot run.
+    """
     cases = {(kind, settings_hash(given)): (kind, shrink(given)) for kind, given in parameters_in(results)}
     with tempfile.TemporaryDirectory() as place:
         codes = [checkout(revision, Path(place, f"code-{number}")) for number, revision in enumerate(revisions)]
@@ -43,16 +50,16 @@ def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None
         for folder in CODE:
             shutil.copytree(PACKAGE.parent / folder, codes[-1] / folder)
         processes = [start_cases(code, list(cases.values())) for code in codes]
-        failures = [process.wait() for process in processes]  # all of them, before the folder goes
+        failures = [process.wait() for process in processes]  # all, before their folder is deleted
         if any(failures):
-            raise ExperimentError("the code of one of the commits cannot be run; its error stands above.")
+            raise ExperimentError("the code of a commit cannot run; see its error above.")
         old = zip(revisions, codes[:-1], strict=True)
         alike = [compare_codes(revision, code, codes[-1], list(cases), results, report) for revision, code in old]
     return all(alike)
 
 
 def parameters_in(results: Path) -> Iterator[Case]:
-    """Kind and parameters of every record on file, of every run in a preset, and of a run with checkpointing."""
+    """Yield kind and parameters of every record on file, every run in a preset, and a run with checkpointing."""
     yield "run", Experiment(checkpointing=True).settings
     if not results.is_dir():
         raise ExperimentError(f"results must be the folder of all sweeps, but {str(results)!r} is no folder.")
@@ -67,7 +74,7 @@ def parameters_in(results: Path) -> Iterator[Case]:
 
 
 def shrink(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The same settings at a size of seconds: two epochs of two steps, sections of unequal length, few images."""
+    """Shrink settings to seconds: two epochs of two steps, few images, sections of unequal length."""
     batch = parameters.get("batch_size", 64)
     sizes = {
         "blocks": parameters.get("sections", 1) + 2 if parameters.get("blocks") else 0,
@@ -87,7 +94,7 @@ def shrink(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checkout(revision: str, folder: Path) -> Path:
-    """The code of a commit, in a folder of its own."""
+    """Extract the code of a commit into a new folder."""
     folder.mkdir()
     archive = folder / "code.tar"
     commit = ask_git(PACKAGE, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
@@ -101,7 +108,7 @@ def checkout(revision: str, folder: Path) -> Path:
 
 
 def start_cases(code: Path, cases: Sequence[Case]) -> subprocess.Popen[bytes]:
-    """The process in which the code of a folder conducts all cases."""
+    """Start a process that conducts all cases with the code of a folder."""
     (code / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
     settings = {"PYTHONPATH": str(code), "RESPERTURB_DATA": str(data_folder()), "MPLBACKEND": "agg"}
     environment = {**os.environ, **settings, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
@@ -110,9 +117,9 @@ def start_cases(code: Path, cases: Sequence[Case]) -> subprocess.Popen[bytes]:
 
 
 def conduct_cases() -> None:
-    """Conduct the cases in cases.json by the notebooks of the working folder, with all digits in the records.
+    """Conduct the cases of cases.json with the notebooks of the working folder, and record all digits.
 
-    Runs from its source text, in a process and with the package of another commit: it uses nothing of this module.
+    Another commit's package runs this function from its source text, so it uses nothing else of this module.
     """
     import json
     from pathlib import Path
@@ -138,7 +145,8 @@ def conduct_cases() -> None:
 def compare_codes(
     revision: str, old: Path, new: Path, cases: Sequence[tuple[str, str]], results: Path, report: Callable[[str], None]
 ) -> bool:
-    """Compare what two codes recorded, and enter it where nothing differs. A case the old one refuses is left out."""
+    """Compare the records of two codes, and enter their hashes if nothing differs; cases that the old code refuses do
+    not count."""
     same: dict[tuple[str, str, str], list[str]] = {}
     differing = 0
     for number, (kind, settings) in enumerate(cases):
@@ -158,7 +166,7 @@ def compare_codes(
 
 
 def record_facts(code: Path, number: int) -> dict[str, Any]:
-    """All that a record holds but costs, as text: numbers of run.json and columns of tables, by name."""
+    """Return all contents of a record except costs as text: values of run.json and columns of tables, by name."""
     if (refusal := code / f"{number}.txt").is_file():
         return {"refused": refusal.read_text(encoding="utf-8")}
     (path,) = code.glob(f"records/{number}/*/run.json")
@@ -166,7 +174,7 @@ def record_facts(code: Path, number: int) -> dict[str, Any]:
 
 
 def enter(results: Path, same: Mapping[tuple[str, str, str], list[str]], shown: str) -> None:
-    """Add pairs of hashes to equivalent.json; all that stands there stays."""
+    """Add pairs of hashes to equivalent.json."""
     register = read_comparisons(results)
     for (kind, old, new), settings in same.items():
         entry = {"hashes": [old, new], "settings": settings, "shown": shown, "versions": versions()}

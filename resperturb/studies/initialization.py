@@ -1,15 +1,15 @@
-"""The scaled perturbation before any training: what normalisation and branch scale make of it, at depths to 1000.
+"""The scaled perturbation before training, by normalisation and branch scale, at depths up to 1000.
 
-Theory, for a stream x_{l+1} = x_l + s f(x_l) of one section. He's initialisation gives an isolated branch the norm of
-what enters it, and batch normalisation gives it a norm that does not depend on what enters. So, with the directions of
-successive f at random:
+Theory for a stream x_{l+1} = x_l + s f(x_l) of one section with random directions of f: He initialisation gives f the
+norm of its input; batch normalisation gives f a norm that does not depend on its input.
 
-- batch normalisation: ‖f‖ stays and ‖x‖² grows by ‖f‖² a block, so the ratio at block l is 1/sqrt(l) (De & Smith 2020,
-  arXiv 2002.10444, section 3) and its mean over L blocks falls as L^(-1/2);
-- none: ‖f‖ / ‖x‖ is the same at every block (exponent 0), and ‖x‖ grows by a constant factor, without bound;
-- none, with s = 1/sqrt(L) or 1/L (Marion et al. 2022, arXiv 2206.06929): s times that ratio, exponents -1/2 and -1;
-- branches that start at zero (ReZero, SkipInit, Fixup, zero gamma): 0 at every depth, so whatever exponent a trained
-  network has, training made.
+- Batch normalisation: ‖f‖ is constant and every block adds ‖f‖² to ‖x‖². So the ratio at block l is 1/sqrt(l) (De &
+  Smith 2020, arXiv 2002.10444, section 3), and its mean over L blocks falls as L^(-1/2).
+- No normalisation: ‖f‖ / ‖x‖ is the same in every block (exponent 0), and ‖x‖ grows exponentially.
+- No normalisation and s = 1/sqrt(L) or 1/L (Marion et al. 2022, arXiv 2206.06929): s times that ratio, with exponents
+  -1/2 and -1.
+- Branches that start at zero (ReZero, SkipInit, Fixup, zero gamma): 0 at every depth, so a trained network's exponent
+  comes from training alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from resperturb.training.data import load_images
 
 @dataclass(frozen=True, kw_only=True)
 class Initialization(Study):
-    """Networks of one variant at many depths, measured as they are drawn."""
+    """Networks of one variant at many depths, measured at initialisation."""
 
     kind: ClassVar[str] = "initialization"
     name_fields: ClassVar[tuple[str, ...]] = ("dataset", "variant")
@@ -42,7 +42,7 @@ class Initialization(Study):
     dataset: str = "digits"
     variant: str = "batch-norm"
     depths: tuple[int, ...] = (6, 15, 30, 60, 100, 300, 1000)
-    sections: int = 1  # one section is the cleanest test: theory speaks of a stream of one shape
+    sections: int = 1  # theory holds for one section
     width: int = 16
     measured_images: int = 64
 
@@ -51,13 +51,16 @@ class Initialization(Study):
         one_of("variant", self.variant, tuple(VARIANTS))
         self.check(("sections", 1), ("width", 1), ("measured_images", 2))
         if not isinstance(self.depths, list | tuple) or not self.depths:
-            raise ExperimentError(f"depths must be a list of whole numbers, but got {self.depths!r}.")
+            raise ExperimentError(f"depths must be a list of whole numbers such as [6, 15], but got {self.depths!r}.")
         depths = tuple(whole_number("depths", depth, self.sections) for depth in self.depths)
         object.__setattr__(self, "depths", depths)
 
     def conduct(self, report: Report) -> Tables:
-        """averages: a row per depth. blocks: a row per block of every depth. Where activations overflow float32 the
-        depth is kept, without numbers."""
+        """Measure the networks.
+
+        Returns:
+            averages: a row per depth, without values if activations overflow float32. blocks: a row per block.
+        """
         variant = VARIANTS[self.variant]
         stride = 1 if self.dataset == "digits" else 2
         plain = Experiment(dataset=self.dataset, measured_images=self.measured_images, stem_stride=stride)

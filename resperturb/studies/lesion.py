@@ -1,8 +1,8 @@
-"""Which blocks of a trained network can be removed? Each one alone, all dead ones, and many live ones together.
+"""Lesions: which blocks of a trained network can be removed, alone or together?
 
-A residual network without a block is still a network: the state goes past the gap unchanged (Veit, Wilber and Belongie
-2016, arXiv 1605.06431). A block is dead if what it adds hardly depends on the image. Dead and live blocks are kept
-apart, and nothing is trained again after a removal.
+Without a block the state passes unchanged to the next one (Veit, Wilber and Belongie 2016, arXiv 1605.06431). A block
+is dead if its perturbation hardly depends on the image; live and dead blocks are removed apart. Networks are not
+trained again after a removal.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from resperturb.measurement.measure import measurement
 from resperturb.models.residual import Block, ResidualNetwork, Transition
 from resperturb.studies.base import Report, Tables, TrainedStudy, accuracy_row, train_network
 
-WAYS = {"scaled": "scaled", "added loss": "added_loss"}  # to choose blocks, and the column that is smallest
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the live blocks, removed together
+WAYS = {"scaled": "scaled", "added loss": "added_loss"}  # the column that orders blocks for removal, smallest first
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of live blocks that are removed together
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lesion(TrainedStudy):
-    """One trained network, without each of its blocks, without its dead ones, and without many of its live ones."""
+    """One trained network without single blocks, without dead blocks, and without many live blocks."""
 
     kind: ClassVar[str] = "lesion"
     name_fields: ClassVar[tuple[str, ...]] = ("dataset", "block", "blocks")
 
-    draws: int = 5  # random sets of live blocks for each number that is removed
-    least_variation: float = 0.02  # of a live block: standard deviation of ‖f(x)‖ over images, over its mean
+    draws: int = 5  # random orders of removal
+    least_variation: float = 0.02  # of ‖f(x)‖ over images in a live block: standard deviation over mean
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,7 +42,11 @@ class Lesion(TrainedStudy):
         object.__setattr__(self, "least_variation", finite("least_variation", self.least_variation, above=0.0))
 
     def conduct(self, report: Report) -> Tables:
-        """network: one row. blocks: a row per block, removed alone. pruning: a row per set that is removed together."""
+        """Train the network and remove blocks.
+
+        Returns:
+            network: one row. blocks: a row per block, removed alone. pruning: a row per set of removed blocks.
+        """
         network, images, training = train_network(self.experiment, report)
         x, labels = images.test_images[: self.measured_images], images.test_labels[: self.measured_images]
         table = measurement(network, [x]).table
@@ -61,7 +65,7 @@ class Lesion(TrainedStudy):
 
 @torch.no_grad()
 def scores_from(network: ResidualNetwork, x: Tensor, first: int, without: Collection[Block] = ()) -> Tensor:
-    """Scores (N, classes) of a network from the state x on that enters its layer `first`, some blocks left out."""
+    """Compute scores (N, classes) from the input x of layer number `first`, skipping the blocks in `without`."""
     for layer in network.layers()[first:]:
         if layer not in without:
             x = layer(x)
@@ -70,8 +74,16 @@ def scores_from(network: ResidualNetwork, x: Tensor, first: int, without: Collec
 
 @torch.no_grad()
 def lesion_each_block(network: ResidualNetwork, images: Tensor, labels: Tensor) -> pd.DataFrame:
-    """A row per block, in order: how much loss its absence adds, the accuracy without it, and agreement, how often the
-    answer stays that of the whole network. Images (N, C, H, W), labels (N,)."""
+    """Remove each block alone.
+
+    Args:
+        network: the trained network.
+        images: shape (N, C, H, W).
+        labels: shape (N,).
+
+    Returns:
+        A row per block: added_loss, accuracy, and agreement (share of images with an unchanged answer).
+    """
     whole = network(images)
     loss, answers = cross_entropy(whole, labels).item(), whole.argmax(1)
     rows: list[dict[str, float]] = []
@@ -92,11 +104,12 @@ def lesion_each_block(network: ResidualNetwork, images: Tensor, labels: Tensor) 
 def prune_blocks(
     network: ResidualNetwork, images: Tensor, labels: Tensor, blocks: pd.DataFrame, draws: int, seed: int
 ) -> pd.DataFrame:
-    """Accuracy without blocks that are removed together: a row per way to choose them, number and draw.
+    """Remove blocks together, dead ones and live ones apart.
 
-    Ways: "whole" (none removed), "dead" (all dead blocks); of the live blocks, dead ones left in place, those of
-    smallest "scaled" perturbation, of least "added loss" alone, and "random" ones. `share` is of the live blocks; for
-    "dead" of the dead ones.
+    Returns:
+        Columns way ("whole": none; "dead": all dead blocks; live blocks by smallest "scaled" perturbation, by smallest
+        "added loss", or "random"), removed (number), share (of live blocks; for "dead" of dead ones), draw, accuracy,
+        agreement.
     """
     stem = network.stem(images).detach()
     answers = scores_from(network, stem, 0).argmax(1)

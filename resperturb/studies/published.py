@@ -1,4 +1,4 @@
-"""Networks that others trained: measured by the package and by an explicit forward pass, side by side."""
+"""Published networks, measured by the package and by an explicit forward pass."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Published(Study):
     name_fields: ClassVar[tuple[str, ...]] = ("network",)
 
     network: str = "resnet20"  # one of resperturb.models.published.NETWORKS
-    measured_images: int = 1000  # test images the perturbations are taken on; the accuracy is taken on all
+    measured_images: int = 1000  # test images for perturbations; accuracy uses all
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,8 +35,12 @@ class Published(Study):
         self.check(("measured_images", 1))
 
     def conduct(self, report: Report) -> Tables:
-        """network: one row. blocks: a row per addition, as :func:`resperturb.measure` gives it, with the column
-        explicit: the scaled perturbation by a forward pass written out in float64."""
+        """Measure the network.
+
+        Returns:
+            network: one row. blocks: the table of :func:`resperturb.measure` with the column explicit, the scaled
+            perturbation from an explicit forward pass in float64.
+        """
         images, labels = test_images()
         network = load_published(self.network, data_folder())
         loss, accuracy = evaluate(network, images, labels)
@@ -51,7 +55,7 @@ class Published(Study):
 
 
 def test_images() -> tuple[Tensor, Tensor]:
-    """CIFAR-10's test images as these networks were trained to see them: (10000, 3, 32, 32) float32; labels."""
+    """Load the test images of CIFAR-10, standardised as in training, (10000, 3, 32, 32) float32, and their labels."""
     folder = data_folder()
     fetch("cifar10", folder)
     check_files("cifar10", folder)
@@ -63,7 +67,7 @@ def test_images() -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def explicit_ratios(network: PublishedNetwork, images: Tensor) -> np.ndarray:
-    """Mean over images of ‖f(x)‖ / ‖s(x)‖ for every addition, in float64; what `measure` must agree with."""
+    """Compute the mean of ‖f(x)‖ / ‖s(x)‖ over images for every addition, explicitly in float64; shape (additions,)."""
     wide = PublishedNetwork(len(network.blocks()) // 3).double().eval()
     wide.load_state_dict(network.state_dict())
     parts = []

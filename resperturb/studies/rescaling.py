@@ -1,4 +1,4 @@
-"""Rescaled weights: networks that compute the same function, measured before and after."""
+"""Rescaled weights: do measures change although the network computes the same function?"""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from resperturb.records.record import blocks_of
 
 @torch.no_grad()
 def rescaled(network: ResidualNetwork, factor: float, *, stream: bool) -> ResidualNetwork:
-    """A copy in which one convolution of every branch is `factor` times as large: the first, which a normalisation
-    follows; or, with `stream`, the last, and the stem: all that is written to the stream, which a pre-activation
-    network normalises wherever it reads it."""
+    """Copy a pre-activation network and multiply weights by `factor`; its outputs stay the same.
+
+    Rescales the first convolution of every branch, which a normalisation follows. With `stream` it rescales all writes
+    to the stream, the last convolutions and the stem; every read of the stream is normalised.
+    """
     changed = copy.deepcopy(network)
     branches = [module.branch for module in changed.modules() if isinstance(module, Block | Transition)]
     for layers in [*branches, changed.stem] if stream else branches:
@@ -27,10 +29,10 @@ def rescaled(network: ResidualNetwork, factor: float, *, stream: bool) -> Residu
 
 
 def rescaling_table(network: ResidualNetwork, images: Tensor, factor: float = 10.0) -> pd.DataFrame:
-    """Both measures, averaged over blocks, of a pre-activation network and of two that compute the same.
+    """Measure a pre-activation network and its two rescaled copies on images (N, C, H, W), with batch statistics.
 
-    Each batch norm takes its statistics of the images (N, C, H, W). Columns: network, absolute, scaled, output (largest
-    change of an output over the largest output).
+    Returns:
+        Columns network, absolute and scaled (averages over blocks), output (largest change over the largest output).
     """
     variants = {
         "as it is": network,
@@ -53,5 +55,5 @@ def rescaling_table(network: ResidualNetwork, images: Tensor, factor: float = 10
 
 @torch.no_grad()
 def outputs(network: ResidualNetwork, images: Tensor) -> Tensor:
-    """The network's outputs with each normalisation's statistics taken of these images."""
+    """Compute the network's outputs with the batch statistics of these images."""
     return copy.deepcopy(network).train()(images)

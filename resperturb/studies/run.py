@@ -1,4 +1,4 @@
-"""One run, composed: network, data, training, measurement, record. Nothing else knows all of them."""
+"""One run: network, data, training, measurement and record."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ from resperturb.studies.conduct import compose
 from resperturb.training.data import Images, load_images
 from resperturb.training.loop import Moment, evaluate, train
 
-MEASURED_AT_ONCE = 256  # images a batch; the statistics of an untrained batch norm are taken over as many
+MEASURED_AT_ONCE = 256  # images per batch; batch statistics at initialisation depend on it
 
 
 def device_of(name: str) -> torch.device:
-    """The device called `name`; "auto" is a GPU where there is one."""
+    """Return the device called `name`; "auto" is a GPU if there is one.
+
+    Raises:
+        ExperimentError: no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -49,17 +53,17 @@ def run(
     longest: float = math.inf,
     report: Callable[[str], None] = print,
 ) -> Record:
-    """Train a network, measure it at the start, on the way and at the end, and write the record.
+    """Train a network, measure it before, during and after training, and write the record.
 
     Args:
-        experiment: what to run.
-        results: the sweep's folder; the record becomes results/<experiment.name>/.
-        again: run even where a record of this experiment, made by the present sources, is there already.
+        experiment: the experiment to run.
+        results: folder of the sweep; the record is written to results/<experiment.name>/.
+        again: run even if there is a fresh record of the experiment.
         longest: seconds; a run on processors that is estimated to take longer is refused.
-        report: takes one line of progress at a time.
+        report: called with each line of progress.
 
     Returns:
-        The record. A run whose loss or activations were no finite numbers is recorded as diverged, without an end.
+        The record. A run with a loss or activations that are not finite has diverged: its record has no end.
 
     Raises:
         ExperimentError: no such device, a network that its memory cannot hold, a run of more than the `longest` time,
@@ -100,11 +104,11 @@ def check_size(experiment: Experiment, device: torch.device, longest: float, rep
 def train_and_measure(
     experiment: Experiment, device: torch.device, checkpoint: Path, report: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
-    """What run.json is to hold of a run, and the tables of its record."""
+    """Train and measure; return the contents of run.json and the tables of the record."""
     images = load_images(experiment, device)
     network = network_of(experiment, channels=images.channels)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    drawn = [layer.weight.detach().clone() for layer in branch_convolutions(network)]  # a resumed run draws them again
+    drawn = [layer.weight.detach().clone() for layer in branch_convolutions(network)]  # the same in a resumed run
     spent = {"seconds": 0.0}
 
     def observe(moment: Moment) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def train_and_measure(
 def observation_of(
     network: ResidualNetwork, images: Images, experiment: Experiment, moment: Moment, drawn: list[Tensor]
 ) -> dict[str, Any]:
-    """All blocks at one moment, in plain values: the tables' rows, a value per image, and the averages over blocks."""
+    """Measure all blocks at one moment; return rows of tables, a value per image and averages, in plain values."""
     result = measurement(network, batches_of(images.test_images, experiment), successive=True)
     table = result.table
     when: dict[str, Any] = {"moment": moment.name, "epoch": moment.epoch, "step": moment.step, "clock": moment.clock}
@@ -184,26 +188,33 @@ def observation_of(
 
 
 def plain(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """A table as lists, None for NaN: what a checkpoint can store."""
+    """Convert a table to lists with None for NaN, which a checkpoint can store."""
     return {
         str(name): values for name, values in table.astype(object).where(table.notna(), None).to_dict("list").items()
     }
 
 
 def branch_convolutions(network: nn.Module) -> list[nn.Conv2d]:
-    """The convolutions in the branches of all blocks, in order."""
+    """Return the convolutions in the branches of all blocks, in order."""
     blocks = (module for module in network.modules() if isinstance(module, Block))
     return [layer for block in blocks for layer in block.branch if isinstance(layer, nn.Conv2d)]
 
 
 def weights_of(network: nn.Module, drawn: list[Tensor]) -> dict[str, list[Any]]:
-    """Sizes in the branch of every block, in order. `drawn`: the weights of its convolutions as they were initialised.
+    """Measure the weights in the branch of every block, in order.
 
-    gain1, gain2 and shift1, shift2: root mean square of what the first and the second batch norm multiply by and add;
-    variance1, variance2: the mean over channels of the running variance they divide by, before epsilon is added;
-    weight1, weight2: root mean square over filters of the L2 norm of a filter of each convolution;
-    memory1, memory2: W · W_0 / ‖W_0‖² of each convolution W, drawn as W_0; None for W_0 = 0. It goes as
-    exp(-sum of lr * weight_decay / (1 - momentum)) where no gradient acts, or one that is orthogonal to W_0.
+    Args:
+        network: the network.
+        drawn: initial weights of :func:`branch_convolutions`.
+
+    Returns:
+        Columns block, and for the first and second layer of a branch:
+
+        - gain, shift: root mean square of the gains and shifts of the batch norm;
+        - variance: running variance, mean over channels, without epsilon;
+        - weight: L2 norm of a filter of the convolution, root mean square over filters;
+        - memory: W · W_0 / ‖W_0‖² of the weights W drawn as W_0; None for W_0 = 0. It falls as e^-T if gradients are
+          zero or orthogonal to W_0.
     """
     columns: dict[str, list[float | None]] = {}
     before = iter(drawn)
@@ -226,13 +237,13 @@ def weights_of(network: nn.Module, drawn: list[Tensor]) -> dict[str, list[Any]]:
 
 
 def batches_of(images: Tensor, experiment: Experiment) -> list[Tensor]:
-    """The first images, as they are measured."""
+    """Return the measured images in batches, channels last."""
     measured = images[: experiment.measured_images]
     return [batch.contiguous(memory_format=torch.channels_last) for batch in measured.split(MEASURED_AT_ONCE)]
 
 
 def conventions_of(network: nn.Module, images: Images, experiment: Experiment) -> pd.DataFrame:
-    """The trained network measured by other conventions than the record's own, one below the other."""
+    """Measure the trained network on training images and with norms per channel; one table, by convention."""
     columns = ["block", "section", "kind", "state_norm", "perturbation_norm", "scaled", "step_scaled", "cosine"]
     ways: dict[str, tuple[Tensor, Literal["together", "apart"]]] = {
         "training images": (images.train_images, "together"),
@@ -246,7 +257,7 @@ def conventions_of(network: nn.Module, images: Images, experiment: Experiment) -
 
 
 def tidy(tables: list[dict[str, list[Any]]]) -> pd.DataFrame:
-    """One table of all snapshots, numbered from 0."""
+    """Join the tables of all snapshots, numbered from 0."""
     frames = [pd.DataFrame(table) for table in tables]
     for number, frame in enumerate(frames):
         frame.insert(0, "snapshot", number)

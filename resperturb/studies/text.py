@@ -1,7 +1,7 @@
-"""Transformers: does what attention and MLP add to the stream of each token fall with depth too?
+"""Transformers: does the scaled perturbation per token fall with depth, too?
 
-The text is the reference of the language itself, the topics of Python's help, which come with the standard library
-(pydoc_data.topics); its hash is in the record, since versions of Python differ in it. The last tenth is held out.
+The text is the topics of Python's help in the standard library (pydoc_data.topics). Versions of Python differ in it, so
+the record has its hash. The last tenth is held out.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ CLIP = 1.0  # largest norm of the gradient
 
 @dataclass(frozen=True, kw_only=True)
 class TextStudy(Study):
-    """One transformer, trained and measured token by token."""
+    """One transformer, trained and measured per token."""
 
     kind: ClassVar[str] = "text"
     name_fields: ClassVar[tuple[str, ...]] = ("initialization", "layers")
 
-    layers: int = 8  # each two blocks, attention and MLP
-    width: int = 64  # of the stream
+    layers: int = 8  # of two blocks, attention and MLP
+    width: int = 64  # features of a token
     heads: int = 4
     context: int = 64  # characters
     initialization: str = "plain"
     steps: int = 400
-    batch_size: int = 16  # sequences a step
+    batch_size: int = 16  # sequences per step
     learning_rate: float = 1e-3  # peak of the one-cycle schedule
-    weight_decay: float = 0.1  # AdamW's, on all weights
+    weight_decay: float = 0.1  # of AdamW, on all parameters
     measured_sequences: int = 64  # of the held-out text
 
     def __post_init__(self) -> None:
@@ -57,15 +57,19 @@ class TextStudy(Study):
         object.__setattr__(self, "learning_rate", finite("learning_rate", self.learning_rate, above=0.0))
         object.__setattr__(self, "weight_decay", finite("weight_decay", self.weight_decay, at_least=0.0))
         if self.width % self.heads:
-            raise ExperimentError(f"heads must divide width ({self.width}), but got {self.heads}.")
+            raise ExperimentError(f"heads must divide width ({self.width}), but got {self.heads}; choose a divisor.")
 
     @property
     def blocks(self) -> int:
-        """Residual additions."""
+        """Number of residual additions."""
         return 2 * self.layers
 
     def conduct(self, report: Report) -> Tables:
-        """network: one row. blocks: a row per addition and moment. history: a row per fiftieth step."""
+        """Train and measure the transformer.
+
+        Returns:
+            network: one row. blocks: a row per addition and moment. history: a row per 50 steps.
+        """
         text, alphabet = encode_text(corpus())
         split = round(len(text) * (1 - HELD_OUT))
         seen, held = text[:split], text[split:]
@@ -96,7 +100,7 @@ class TextStudy(Study):
         return {"network": pd.DataFrame([end]), "blocks": pd.concat(parts, ignore_index=True), "history": history}
 
     def measure_blocks(self, network: Transformer, sequences: Tensor, moment: str) -> pd.DataFrame:
-        """Every addition, norms per token: a row each, with its layer and part."""
+        """Measure every addition with norms per token: a row each, with its layer and part."""
         table = measurement(network, [sequences], sequences="token").table
         table = table[["block", "name", "state_norm", "perturbation_norm", "scaled", "cosine", "influence"]].copy()
         table.insert(1, "layer", (table["block"] + 1) // 2)
@@ -105,7 +109,7 @@ class TextStudy(Study):
         return table.drop(columns="name")
 
     def train(self, network: Transformer, text: Tensor, report: Report) -> pd.DataFrame:
-        """AdamW and one cycle of the learning rate; a row per fiftieth step."""
+        """Train with AdamW and one cycle of the learning rate; return the mean loss of every 50 steps."""
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, betas=(0.9, 0.95), weight_decay=self.weight_decay, fused=True
         )
@@ -135,27 +139,27 @@ class TextStudy(Study):
 
 
 def corpus() -> str:
-    """The topics of Python's help, one below the other, in the order of their names."""
+    """Return the topics of Python's help, sorted by name, as one text."""
     from pydoc_data.topics import topics
 
     return "\n".join(topics[name] for name in sorted(topics))
 
 
 def encode_text(text: str) -> tuple[Tensor, str]:
-    """(numbers of its characters, int64 [length]; the alphabet)."""
+    """Return the characters of a text as numbers, int64 (length,), and the alphabet."""
     alphabet = "".join(sorted(set(text)))
     numbers = {character: number for number, character in enumerate(alphabet)}
     return torch.tensor([numbers[character] for character in text]), alphabet
 
 
 def windows(text: Tensor, starts: Tensor, context: int) -> tuple[Tensor, Tensor]:
-    """(sequences, what follows each character), both [starts, context]."""
+    """Return sequences and the characters that follow each of theirs, both (starts, context)."""
     places = starts[:, None] + torch.arange(context)
     return text[places], text[places + 1]
 
 
 @torch.no_grad()
 def loss_of(network: Transformer, sequences: Tensor, following: Tensor) -> float:
-    """Mean cross-entropy in nats a character."""
+    """Compute the mean cross-entropy in nats per character."""
     network.eval()
     return cross_entropy(network(sequences).flatten(0, 1), following.flatten()).item()
