@@ -6,12 +6,16 @@ import reprlib
 from typing import Any
 
 SHORT = reprlib.Repr()
-SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80  # characters
+SHORT.maxlevel = 2
 
 
 def shown(value: Any) -> str:
     """A value as a message quotes it: long ones, and lists within lists, cut short."""
-    return SHORT.repr(value)
+    try:
+        return SHORT.repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 class ResperturbError(ValueError):

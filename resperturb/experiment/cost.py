@@ -11,8 +11,9 @@ import math
 import os
 from dataclasses import dataclass
 
-from resperturb.errors import ExperimentError
+from resperturb.errors import ExperimentError, shown
 from resperturb.experiment.experiment import IMAGE_SIDE, TEST_IMAGES, TRAIN_IMAGES, Experiment
+from resperturb.experiment.parameters import Parameters
 
 DAY = 86400.0  # seconds
 GIB = 2**30  # bytes
@@ -24,6 +25,8 @@ KEPT = 4  # tensors of the state's size that a block stores for the backward pas
 PROCESS = 0.85 * GIB  # Python and PyTorch before they have anything to do
 BLOCK = 28 * 2**10  # bytes of a block's modules, however narrow
 BEYOND = 10**18  # parameters of no machine
+SIZES = ("blocks", "depths", "sections", "layers", "width", "context", "batch_size", "measured_sequences", "draws")
+"""Fields that memory grows with."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +81,27 @@ def check_cost(experiment: Experiment, memory: float, longest: float) -> Cost:
         ExperimentError: it is more.
     """
     cost = estimate(experiment)
-    if cost.memory > memory:
-        sizes = ", ".join(
-            f"{name} {getattr(experiment, name)}" for name in ("blocks", "sections", "width", "batch_size")
-        )
-        raise ExperimentError(
-            f"{sizes} need about {cost.memory / GIB:.3g} GiB of memory, but there are {memory / GIB:.3g} GiB; choose "
-            "smaller ones, or checkpointing."
-        )
+    check_memory(experiment, cost.memory, memory)
     if cost.seconds > longest:
         raise ExperimentError(
             f"the run takes {cost.duration} on one processor core, but {longest / 3600:g} hours are allowed; add --yes "
             "(longest=math.inf in Python) to start it, or choose fewer blocks, epochs or images."
         )
     return cost
+
+
+def check_memory(parameters: Parameters, needed: float, available: float) -> None:
+    """Refuse an experiment or a study that needs more bytes than there are.
+
+    Raises:
+        ExperimentError: it does; the message has its sizes.
+    """
+    if needed > available:
+        sizes = ", ".join(f"{name} {shown(getattr(parameters, name))}" for name in SIZES if hasattr(parameters, name))
+        raise ExperimentError(
+            f"{sizes} need about {needed / GIB:.3g} GiB of memory, but there are {available / GIB:.3g} GiB; choose "
+            "smaller ones."
+        )
 
 
 def machine_memory() -> int:

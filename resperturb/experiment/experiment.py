@@ -107,7 +107,7 @@ class Experiment(Parameters):
             ("schedule", SCHEDULES),
         ):
             one_of(name, getattr(self, name), allowed)
-        for part in str(self.decayed).split("+"):
+        for part in self.decayed.split("+") if isinstance(self.decayed, str) else [self.decayed]:
             one_of("decayed", part, DECAYED)
         for name, low in (
             ("blocks", 0),

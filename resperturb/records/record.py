@@ -26,11 +26,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resperturb.errors import RecordError
+from resperturb.errors import RecordError, shown
 from resperturb.experiment.experiment import Experiment
-from resperturb.records.freshness import is_fresh, settings_hash
+from resperturb.experiment.validation import one_of
+from resperturb.records.freshness import DECIDING_BESIDE, is_fresh, settings_hash
 
 FORMAT = 1
+RUN_PARTS, STUDY_PARTS = ("experiment", "averages", "training", "provenance"), ("parameters", "provenance")
+"""What run.json has by name, each with facts below it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Record:
         except FileNotFoundError:
             there = ", ".join(sorted(path.stem for path in self.folder.glob("*.csv")))
             raise RecordError(f"{self.folder} has no table {name}; it has {there}.") from None
+        except (OSError, ValueError) as error:
+            raise RecordError(f"{self.folder / name}.csv is no readable table ({error}); run it again.") from None
 
     @functools.cached_property
     def perturbations(self) -> pd.DataFrame:
@@ -111,6 +116,7 @@ class Record:
 
     def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
         """Scaled perturbation averaged over the blocks at "initialization" or "end", for each measured image."""
+        one_of("moment", moment, ("initialization", "end"))
         column = {"initialization": "snapshot_0", "end": self.samples.columns[-1]}[moment]
         return self.samples[column].to_numpy()
 
@@ -174,11 +180,17 @@ def read_record(folder: Path | str) -> Record:
     path = Path(folder) / "run.json"
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
-    if run.get("format") != FORMAT:
-        raise RecordError(f"{path} has record format {run.get('format')!r}, this version reads {FORMAT}; run it again.")
-    return Record(Path(folder), run)
+    found = run.get("format") if isinstance(run, dict) else None
+    if found != FORMAT:
+        raise RecordError(f"{path} has record format {shown(found)}, this version reads {FORMAT}; run it again.")
+    record = Record(Path(folder), run)
+    one_of(f"study in {path}", record.kind, tuple(DECIDING_BESIDE))
+    for part in RUN_PARTS if record.kind == "run" else STUDY_PARTS:
+        if not isinstance(run.get(part), dict):
+            raise RecordError(f"{path} must have {part}, by name, but got {shown(run.get(part))}; run it again.")
+    return record
 
 
 def load_records(folder: Path | str, kind: str | None = "run") -> list[Record]:

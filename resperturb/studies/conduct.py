@@ -12,10 +12,14 @@ from typing import Any
 import torch
 
 from resperturb.errors import ExperimentError, RecordError
+from resperturb.experiment.cost import BLOCK, PROCESS, check_memory, estimate, machine_memory
+from resperturb.experiment.experiment import Experiment
 from resperturb.records.freshness import source_hash
 from resperturb.records.provenance import git_commit, machine, peak_memory, versions
 from resperturb.records.record import FORMAT, Record, check_writable, read_record, write_record
-from resperturb.studies.base import Report, Study, Tables
+from resperturb.studies.base import Report, Study, Tables, TrainedStudy
+from resperturb.studies.initialization import Initialization
+from resperturb.studies.text import TextStudy
 from resperturb.training.precision import native
 
 MOST_THREADS = 1024  # PyTorch crashes where it cannot start them
@@ -26,9 +30,24 @@ def conduct(study: Study, results: Path | str, *, again: bool = False, report: R
     """Conduct a study and write its record, or read the record where there is a fresh one."""
 
     def work() -> tuple[dict[str, Any], Tables]:
+        check_memory(study, memory_of(study), machine_memory())
         return {"study": study.kind, "parameters": dataclasses.asdict(study)}, study.conduct(report)
 
     return compose(Path(results) / study.name, work, kind=study.kind, threads=study.threads, again=again, report=report)
+
+
+def memory_of(study: Study) -> float:
+    """Bytes at the peak, estimated: of the run that a study begins with, or of its largest network."""
+    if isinstance(study, TrainedStudy):
+        return estimate(study.experiment).memory + 8.0 * getattr(study, "draws", 0) * study.blocks
+    if isinstance(study, Initialization):
+        fields = {name: getattr(study, name) for name in ("dataset", "sections", "width")}
+        return estimate(Experiment(**fields, blocks=max(study.depths), batch_size=2)).memory
+    if isinstance(study, TextStudy):
+        sequence = study.context * (8 * study.width + study.heads * study.context)  # values that an addition stores
+        stored = study.batch_size * sequence * study.blocks + study.measured_sequences * sequence
+        return PROCESS + BLOCK * study.blocks + 16.0 * 12 * study.width**2 * study.layers + 4.0 * stored
+    return PROCESS
 
 
 def compose(

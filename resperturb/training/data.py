@@ -63,7 +63,10 @@ class Images:
 def data_folder() -> Path:
     """RESPERTURB_DATA, else resperturb/data in the user's cache folder (XDG_CACHE_HOME, ~/.cache)."""
     if named := os.environ.get("RESPERTURB_DATA"):
-        return Path(named).expanduser()
+        try:
+            return Path(named).expanduser()
+        except RuntimeError:
+            raise DataError(f"RESPERTURB_DATA must be a folder, but got {named!r}, whose user is unknown.") from None
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resperturb" / "data"
 
 
