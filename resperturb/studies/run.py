@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from resperturb.errors import ExperimentError
 from resperturb.experiment.cost import check_cost, machine_memory
 from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.parameters import results_folder
 from resperturb.measurement.measure import measurement
 from resperturb.measurement.model_state import preserve_state
 from resperturb.models.path import section_paths
@@ -70,7 +71,7 @@ def run(
             unusable data (DataError) or results folder (RecordError).
     """
     device = device_of(experiment.device)
-    folder = Path(results) / experiment.name
+    folder = results_folder(results) / experiment.name
     checkpoint = folder.with_name(f".{folder.name}.checkpoint")
     # Operations on 8x8 images are too small to share out (benchmarks/sweep.py measures it).
     threads = experiment.threads or (1 if experiment.dataset == "digits" else torch.get_num_threads())
