@@ -1,8 +1,8 @@
-"""Fresh or stale: whether the code that decides a result is still the code that the record was made with.
+"""Freshness of records: a record is fresh if the code that decides results has not changed since.
 
-The code is compared by its definitions: the top-level statements of the deciding files, as a set. A definition that
-moves to another file, a file that is split, merged or renamed, another import, comment, docstring or error text change
-no hash; another number, operator, default or name does.
+Code is compared by the set of its definitions, the top-level statements of the deciding files. Moved definitions, split
+or renamed files, imports, comments, docstrings and error texts change no hash. Numbers, operators, defaults and names
+do.
 """
 
 from __future__ import annotations
@@ -38,18 +38,22 @@ DECIDING_BESIDE = {
     "published": ("studies/published.py", "models/published.py", "studies/base.py"),
     "text": ("studies/text.py", "models/transformer.py", "studies/base.py"),
 }
-"""Files that decide beside them, by kind of record: a run, or a study's name."""
+"""Further deciding files by kind of record: a run, or the name of a study."""
 SIZE_PARAMETERS = (
     "blocks", "seed", "epochs", "train_size", "test_size", "measured_images", "threads", "depths",
     "layers", "steps", "measured_sequences", "network",
 )  # fmt: skip
-"""Parameters that say how much is computed: another value takes no other way through the code."""
+"""Parameters that change how much is computed, but not the path through the code."""
 
 
 def is_fresh(recorded: str, results: Path, kind: str, settings: str) -> bool:
-    """Whether code of that hash is the present code, or was shown to give the same numbers as the present code.
+    """Whether code with this hash is the present code or was shown to give the same numbers.
 
-    `results` is the folder of all sweeps; `kind` is "run", or the name of a study.
+    Args:
+        recorded: hash in the record.
+        results: folder of all sweeps.
+        kind: "run", or the name of a study.
+        settings: :func:`settings_hash` of the record.
     """
     present, reached, waiting = source_hash(kind), {recorded}, [recorded]
     comparisons = read_comparisons(results).get(kind, []) if recorded != present else []
@@ -63,10 +67,9 @@ def is_fresh(recorded: str, results: Path, kind: str, settings: str) -> bool:
 
 
 def read_comparisons(results: Path) -> dict[str, list[dict[str, Any]]]:
-    """The comparisons of code with code in equivalent.json, by kind of record.
+    """Read the comparisons of codes in equivalent.json, by kind of record.
 
-    Each has "hashes", the two that gave the same numbers; "settings", those compared (without it: all there were); and
-    "shown", how.
+    Each has "hashes" (two codes with the same numbers), "settings" (those compared; all if missing) and "shown" (how).
     """
     try:
         return dict(json.loads((results / EQUIVALENT).read_text(encoding="utf-8")))
@@ -75,37 +78,37 @@ def read_comparisons(results: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def settings_hash(parameters: Mapping[str, Any]) -> str:
-    """Six hexadecimal digits for all parameters but sizes; no block at all is a setting of its own."""
+    """Hash all parameters except sizes to six hexadecimal digits; 0 blocks is a separate setting."""
     none = {"blocks": 0} if parameters.get("blocks") == 0 else {}
     settings = {name: value for name, value in parameters.items() if name not in SIZE_PARAMETERS} | none
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
 
 
 def deciding_files(kind: str = "run") -> tuple[Path, ...]:
-    """The files whose definitions decide a run, or the study of that name."""
+    """Return the files whose definitions decide a kind of record."""
     patterns = (*DECIDING, *DECIDING_BESIDE[kind])
     return tuple(path for pattern in patterns for path in sorted(PACKAGE.glob(pattern)))
 
 
 @functools.cache
 def source_hash(kind: str = "run") -> str:
-    """SHA-256, in 16 hexadecimal digits, of the definitions that decide a run, or the study of that name."""
+    """Hash the definitions that decide a kind of record to 16 hexadecimal digits of SHA-256."""
     return hash_of(path.read_text(encoding="utf-8") for path in deciding_files(kind))
 
 
 def hash_of(sources: Iterable[str]) -> str:
-    """SHA-256, in 16 hexadecimal digits, of all definitions in Python sources, whatever their order."""
+    """Hash all definitions in Python sources, in any order, to 16 hexadecimal digits of SHA-256."""
     definitions = sorted({definition for source in sources for definition in definitions_in(source)})
     return hashlib.sha256("\0".join(definitions).encode()).hexdigest()[:16]
 
 
 def definitions_in(source: str) -> Iterator[str]:
-    """The top-level statements of Python source that can decide a number, one line each."""
+    """Yield the top-level statements of Python source that can decide a number, one line each."""
     yield from (outline(node) for node in ast.parse(source).body if decides(node))
 
 
 def decides(node: Any) -> bool:
-    """False for imports, blocks under TYPE_CHECKING, `pass`, docstrings and other strings that stand alone."""
+    """Whether a statement can decide a number: no import, TYPE_CHECKING block, `pass`, docstring or lone string."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Pass):
         return False
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -115,9 +118,9 @@ def decides(node: Any) -> bool:
 
 
 def outline(node: Any) -> str:
-    """A syntax tree in one line, alike in every version of Python; of a `raise` the class without the words.
+    """Write a syntax tree in one line, the same in every version of Python; a `raise` keeps only its class.
 
-    Empty fields are left out, since versions of Python differ in which there are.
+    Empty fields are left out, since they differ between versions of Python.
     """
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         node = ast.Raise(exc=node.exc.func, cause=node.cause)

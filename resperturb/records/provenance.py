@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, processor, commit. Nothing here names the machine or its user."""
+"""Provenance of results: versions, processor, commit. It never names the machine or its user."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "respertu
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages a result can depend on."""
+    """Return the versions of Python and of the packages that can change a result."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     import torch
 
-    found["torch"] = str(torch.__version__)  # with the build's suffix, which the installed version lacks
+    found["torch"] = str(torch.__version__)  # unlike the installed version, it names the build
     return found
 
 
 def processor() -> str:
-    """The processor's model name, as the system gives it."""
-    with suppress(OSError):  # no Linux: the platform module is all there is
+    """Return the model name of the processor."""
+    with suppress(OSError):  # not Linux
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
@@ -41,7 +41,7 @@ def processor() -> str:
 
 
 def git_commit(kind: str = "run") -> dict[str, Any]:
-    """The commit of this checkout, and whether the sources that decide a run or a study differ; {} outside of one."""
+    """Return the commit of this checkout and whether deciding files are modified; {} without a checkout."""
     if not (commit := ask_git(PACKAGE, "rev-parse", "HEAD")):
         return {}
     changed = ask_git(PACKAGE, "status", "--porcelain", "--", *map(str, deciding_files(kind)))
@@ -49,7 +49,7 @@ def git_commit(kind: str = "run") -> dict[str, Any]:
 
 
 def ask_git(folder: Path, *words: str) -> str:
-    """The answer of git in a folder; "" where there is no checkout, or no git."""
+    """Return the output of git in a folder; "" without a checkout or without git."""
     try:
         done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -58,7 +58,7 @@ def ask_git(folder: Path, *words: str) -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most this process has held since it started, on the GPU for a run there."""
+    """Return the peak memory of this process in bytes; for a run on a GPU, that of the GPU."""
     if device.type == "cuda":
         import torch
 
@@ -70,7 +70,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Processor, cores and threads; the GPU where one was used."""
+    """Return processor, cores, threads, system, and the GPU if one was used."""
     import torch
 
     return {

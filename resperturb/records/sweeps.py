@@ -1,4 +1,4 @@
-"""The sweeps in results/ by folder: what each differs in, and the records that a notebook asks for."""
+"""Sweeps in results/: their records, names and differences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resperturb.experiment.presets import BRANCH_SCALES, branch_scale_at, load_p
 from resperturb.experiment.validation import whole_number
 from resperturb.records.record import Record, load_records
 
-FEWEST_DEPTHS = 3  # a folder with fewer says nothing of depth
+FEWEST_DEPTHS = 3  # a folder with fewer is no sweep over depth
 TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 KINDS = {"preactivation": "pre-activation", "postactivation": "post-activation"}
 WORDS = {"decay": "short trainings", "lesion": "blocks removed", "mechanism": "predictions", "long": "long training"}
@@ -28,13 +28,13 @@ STUDIES = {  # folders without a data set in their names
     "mechanism-second": "MNIST, second predictions",
     "published": "four published networks",
     "text": "transformers",
+    "text-long": "transformers, long training",
     "without-blocks": "networks without blocks",
 }
 
 
 def display_name(name: str) -> str:
-    """A preset's name as a reader says it: mnist-postactivation is "MNIST, post-activation", and decay-mnist "MNIST,
-    short trainings". Names that are not listed have spaces for hyphens."""
+    """Name a preset for readers: "MNIST, post-activation" for mnist-postactivation. Unlisted words stay."""
     if name in STUDIES:
         return STUDIES[name]
     words = name.split("-")
@@ -45,14 +45,14 @@ def display_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The records a chapter rests on."""
+    """The runs of one folder of results/."""
 
     name: str
     records: list[Record]
 
     @property
     def stale(self) -> list[Record]:
-        """Records made by sources that have changed since."""
+        """Records whose deciding code has changed since."""
         return [record for record in self.records if not record.fresh]
 
     @property
@@ -67,7 +67,7 @@ class Sweep:
 
     @property
     def folder(self) -> str:
-        """Where its records lie: results/<sweep>."""
+        """The folder of its records, results/<sweep>."""
         return f"results/{self.records[0].folder.parent.name}"
 
     @property
@@ -80,24 +80,24 @@ class Sweep:
 
     @property
     def label(self) -> str:
-        """What a figure's panel is called."""
+        """Name of data set and kind of block, as in "MNIST, post-activation"."""
         return f"{TITLES[self.dataset]}, {KINDS[self.block]}"
 
     @property
     def preset(self) -> str | None:
-        """The preset that runs it again, where there is one of its name."""
+        """The preset of this name that runs it again, or None."""
         return self.name if self.name in sweep_names() else None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What decides its runs, beside depth and seed. A branch scale that goes with depth is named by its law."""
+        """The fields that decide its runs, except depth and seed; a branch scale that varies is named by its law."""
         facts = self.records[0].experiment.identity
         law = branch_law({record.blocks: record.experiment.branch_scale for record in self.records})
         return {k: v for k, v in {**facts, "branch_scale": law}.items() if k not in ("blocks", "seed")}
 
 
 def branch_law(scales: Mapping[int, float]) -> float | str:
-    """The branch scale of a sweep, by depth: a number where it is one for all, else the preset's word for it."""
+    """Return the branch scale of a sweep: a number if all depths share it, else the preset's word or "varied"."""
     if len(set(scales.values())) == 1:
         return next(iter(scales.values()))
     for word in BRANCH_SCALES:
@@ -107,7 +107,7 @@ def branch_law(scales: Mapping[int, float]) -> float | str:
 
 
 def default_sweep(results: Path | str, *, own: bool = True) -> Sweep:
-    """The reader's own sweep of the digits, if it is wanted and all of its records are there; else the shipped one."""
+    """Return the complete sweep of the digits in results/digits if there is one and `own`, else the shipped sweep."""
     folder = Path(results) / "digits"
     wanted = {experiment.name for experiment in load_preset("digits").experiments()}
     if own and all((folder / name / "run.json").is_file() for name in wanted):
@@ -116,10 +116,7 @@ def default_sweep(results: Path | str, *, own: bool = True) -> Sweep:
 
 
 def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
-    """The book's sweeps by name: folders called <data set> or <data set>-<what>, with at least three depths.
-
-    The default sweep comes first and is never left out.
-    """
+    """Load the sweeps by name: folders <data set> or <data set>-<what> with three depths or more, the default first."""
     sweeps = {"digits": default_sweep(results, own=own)}
     for dataset in DATASETS:
         for folder in sorted(Path(results).glob(f"{dataset}*")):
@@ -135,14 +132,13 @@ def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
 
 
 def differences(sweep: Sweep, base: Sweep) -> dict[str, tuple[Any, Any]]:
-    """The fields that differ between two sweeps, as (in the sweep, in the base); depths and seeds do not count."""
+    """Return the fields that differ between two sweeps except depth and seed, as (value in sweep, value in base)."""
     both = ((name, value, base.identity[name]) for name, value in sweep.identity.items())
     return {name: (value, usual) for name, value, usual in both if value != usual}
 
 
 def main_sweeps(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:
-    """The sweeps that carry the results: those called as a data set, and those that differ from one of them in the kind
-    of block alone."""
+    """Select the main sweeps: those named like a data set, and those that differ from one only in the kind of block."""
     chosen = {}
     for name, sweep in sweeps.items():
         named = sweeps.get(sweep.dataset)
@@ -152,8 +148,11 @@ def main_sweeps(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:
 
 
 def base_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> Sweep | None:
-    """The main sweep that another is compared with: of the same data set and kind of block for one that varies a
-    choice, the one called as the data set for one with another kind of block."""
+    """Return the main sweep to compare a sweep with, or None.
+
+    It has the same data set and kind of block; for a main sweep with another kind of block, it is the one named like
+    the data set.
+    """
     main = main_sweeps(sweeps)
     if sweep.name in main:
         named = sweeps.get(sweep.dataset)
@@ -163,7 +162,7 @@ def base_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> Sweep | None:
 
 
 def sensitivity_sweeps(sweeps: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep, dict[str, tuple[Any, Any]]]]:
-    """Sweeps that vary a choice: by name, with the main sweep that they vary and what differs."""
+    """Select the sweeps that vary a choice: by name, the sweep, its main sweep and their differences."""
     chosen = {}
     for name, sweep in sweeps.items():
         base = base_of(sweep, sweeps)
@@ -173,12 +172,12 @@ def sensitivity_sweeps(sweeps: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep
 
 
 def stale_words(stale: int) -> str:
-    """What a page says of records that are not those of the sources as they are; empty where there are none."""
+    """Say how many records are stale; empty for none."""
     return f"{stale} of them stale: made by sources that have changed since" if stale else ""
 
 
 def records_of(sweep: Sweep) -> str:
-    """What a figure rests on: folder, preset, kind of block, runs, and how many of them are stale."""
+    """Name the records of a sweep: folder, preset, kind of block, number of runs and of stale ones."""
     preset = f"preset {sweep.preset}" if sweep.preset else ""
     parts = (preset, KINDS[sweep.block], f"{len(sweep.records)} runs", stale_words(len(sweep.stale)))
     return f"{sweep.folder} ({', '.join(filter(None, parts))})"
@@ -192,33 +191,44 @@ def find_sweep(
     seed: int | None = None,
     shallowest: int = 1,
 ) -> Sweep:
-    """The main sweep of a data set and a kind of block: its runs of one seed, or of all, from a depth on.
+    """Find the main sweep of a data set and kind of block.
+
+    Args:
+        results: folder of all sweeps.
+        dataset, block: as in :class:`resperturb.experiment.Experiment`.
+        seed: only runs of this seed; None: all.
+        shallowest: only runs of at least this many blocks.
 
     Raises:
-        ExperimentError: a bad value, or no such records (RecordError); the message says which there are.
+        ExperimentError: a bad value.
+        RecordError: no such records.
     """
-    Experiment(dataset=dataset, block=block, seed=seed or 0)  # checks them
+    Experiment(dataset=dataset, block=block, seed=seed or 0)  # checks values
     shallowest = whole_number("shallowest", shallowest, 1)
     there = main_sweeps(load_sweeps(results_folder(results))).values()
     sweep = next((sweep for sweep in there if (sweep.dataset, sweep.block) == (dataset, block)), None)
     if sweep is None:
         named = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in there)
-        raise RecordError(f"{results} holds no sweep of {dataset} with block {block}; there is {named}.")
+        raise RecordError(f"{results} has no sweep of {dataset} with block {block}; choose from {named}.")
     records = [r for r in sweep.records if r.blocks >= shallowest and seed in (None, r.seed)]
     if not records:
         seeds = ", ".join(map(str, sorted({record.seed for record in sweep.records})))
         raise RecordError(
-            f"{sweep.folder} has no record with seed {seed} of {shallowest} blocks or more; its seeds are {seeds}, "
-            f"its depths {', '.join(map(str, sweep.depths))}."
+            f"{sweep.folder} has no record with seed {seed} of {shallowest} blocks or more; choose from seeds {seeds} "
+            f"and depths {', '.join(map(str, sweep.depths))}."
         )
     return Sweep(sweep.name, records)
 
 
 def find_record(sweep: Sweep, blocks: int | None = None) -> Record:
-    """The first run of a sweep with that many blocks; None: of the deepest network."""
+    """Return the first finished run of a sweep with `blocks` blocks; None: of the deepest network.
+
+    Raises:
+        RecordError: no such run.
+    """
     wanted = max(sweep.depths, default=0) if blocks is None else whole_number("blocks", blocks, 1)
     for record in sweep.finished:
         if record.blocks == wanted:
             return record
     depths = ", ".join(map(str, sweep.depths))
-    raise RecordError(f"{sweep.folder} has no finished run of {wanted} blocks; its depths are {depths}.")
+    raise RecordError(f"{sweep.folder} has no finished run of {wanted} blocks; choose from {depths}.")

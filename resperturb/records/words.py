@@ -1,4 +1,4 @@
-"""What a reader is told of a choice: words for the fields of an experiment and their values."""
+"""Words for the fields of an experiment and their values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELD_WORDS = {
     "snapshots": "{} snapshots",
     "precision": "training in {}",
 }
-"""A phrase for each field that decides a run; the braces take its value."""
+"""A phrase for each deciding field, with braces for its value."""
 
 VALUE_WORDS = {
     ("sections", 1): "one section",
@@ -51,23 +51,23 @@ VALUE_WORDS = {
     ("augmentation", "none"): "images as they are",
     ("augmentation", "crop-flip"): "shifted and mirrored images",
 }
-"""Values that have a phrase of their own."""
+"""Phrases for single values."""
 
 
 def choice_words(field: str, value: Any) -> str:
-    """A choice as a reader says it: a learning rate of 0.03."""
+    """Name a choice: "a learning rate of 0.03"."""
     words = VALUE_WORDS.get((field, value)) if not isinstance(value, list) else None
     return words or FIELD_WORDS.get(field, f"{field.replace('_', ' ')} {{}}").format(written(value))
 
 
 def change_words(field: str, given: Any, usual: Any) -> str:
-    """A changed choice as a reader says it: a learning rate of 0.03 in place of 0.1."""
+    """Name a changed choice: "a learning rate of 0.03 in place of 0.1"."""
     plain = not {(field, given), (field, usual)} & VALUE_WORDS.keys()
     return f"{choice_words(field, given)} in place of {written(usual) if plain else choice_words(field, usual)}"
 
 
 def written(value: Any) -> str:
-    """A value as a reader would write it."""
+    """Write a value for readers."""
     if value is None:
         return "none"
     if isinstance(value, float):

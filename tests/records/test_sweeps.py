@@ -90,7 +90,7 @@ def test_every_convention_is_what_it_says(sweeps: dict[str, Sweep]) -> None:
     record = sweeps["digits"].records[0]
     end = record.at("end")
     blocks = end[end["kind"] == "identity"]
-    of = {convention.name: convention.of(record, "end") for convention in conventions.all_conventions(sweeps["digits"])}
+    of = {convention.name: convention.reduce(record) for convention in conventions.all_conventions(sweeps["digits"])}
     assert of["ours"] == pytest.approx(record.run["averages"]["end"]["scaled"], rel=1e-4)
     assert of["ratio of means"] == pytest.approx((blocks["perturbation_norm"] / blocks["state_norm"]).mean())
     assert of["ratio of sums"] == pytest.approx(blocks["perturbation_norm"].mean() / blocks["state_norm"].mean())
@@ -200,7 +200,7 @@ def test_the_records_that_are_asked_for_are_found(tmp_path: Path) -> None:
     assert (chosen.blocks, chosen.seed) == (every.depths[0], 1)
     with pytest.raises(RecordError, match="has no finished run of 7 blocks"):
         find_record(every, 7)
-    with pytest.raises(RecordError, match=r"no sweep of mnist .*; there is digits with block preactivation"):
+    with pytest.raises(RecordError, match=r"no sweep of mnist .*; choose from digits with block preactivation"):
         find_sweep(tmp_path, "mnist")
-    with pytest.raises(RecordError, match="its seeds are 0, 1"):
+    with pytest.raises(RecordError, match="choose from seeds 0, 1"):
         find_sweep(tmp_path, seed=99)
