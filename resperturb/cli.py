@@ -11,6 +11,7 @@ import importlib.util
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -87,12 +88,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what it was asked, 2 with one sentence on standard error if it could not."""
     options = parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # end as Ctrl-C does: with a sentence, and without half a record
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         return int(options.action(options))
     except BrokenPipeError:  # the reader of our output has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError) as error:  # every error of ours is a ValueError
+    except (ValueError, OSError, ImportError) as error:  # every error of ours is a ValueError
         print(f"resperturb {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:  # PyTorch has a RuntimeError for it

@@ -23,7 +23,8 @@ def cached(compute: Callable[[dict[str, Sweep]], Computed], sweeps: dict[str, Sw
     folder = CACHE / fingerprint(RESULTS.parent)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):  # chapters run side by side, and joblib alone lets each compute the same
-        result: Computed = Memory(folder, verbose=0).cache(compute, ignore=["sweeps"])(sweeps)
+        # Compressed for the checksum that comes with it: a damaged entry is computed again.
+        result: Computed = Memory(folder, verbose=0, compress=True).cache(compute, ignore=["sweeps"])(sweeps)
     return result
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from resperturb.errors import RecordError
-from resperturb.records.record import Record, check_writable, load_records
+from resperturb.records.record import CHECKSUMS, Record, check_record, check_writable, load_records
 
 COSTS = re.compile(r"seconds|images_per_second|peak_memory|provenance|sources|resumed|threads|device|checkpointing")
 """Names of facts that are no results: what a run took, and where and how it was computed."""
@@ -64,10 +64,12 @@ def check_whole(record: Record) -> None:
         raise RecordError(f"{record.folder} is the record of another run; give it back its name, or run it again.")
     files = sorted(record.folder.iterdir())
     for path in files:
-        if path.is_symlink() or not path.is_file() or (path.name != "run.json" and path.suffix != ".csv"):
+        named = path.name in ("run.json", CHECKSUMS) or path.suffix == ".csv"
+        if path.is_symlink() or not path.is_file() or not named:
             raise RecordError(f"{path} is no file of a record, which are run.json and tables (.csv); remove it.")
     if len(files) < 2 or not all(path.read_bytes().endswith(b"\n") for path in files):
         raise RecordError(f"{record.folder} has no tables, or a part of one; copy it again.")
+    check_record(record)
 
 
 def difference(one: Path, other: Path) -> str:

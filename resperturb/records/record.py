@@ -7,16 +7,19 @@ samples.csv           a row per measured image: its scaled perturbation averaged
 history.csv           a row per epoch of training
 conventions.csv       the trained network measured by other conventions: on training images, with norms per channel
 weights.csv           a row per block and snapshot: sizes of gains, shifts, filters and the variances normalised by
+SHA256SUMS            a checksum of every other file, as `sha256sum --check` reads it
 ====================  =====================================================================================
 
-A study's has run.json, with its parameters, cost and provenance, and the tables that the study names.
+A study's has run.json, with its parameters, cost and provenance, and the tables that the study names. What is read is
+compared with its checksum; records from before there were any have none, and are read as they are.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import io
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,6 +35,7 @@ from resperturb.experiment.validation import one_of
 from resperturb.records.freshness import DECIDING_BESIDE, is_fresh, settings_hash
 
 FORMAT = 1
+CHECKSUMS = "SHA256SUMS"
 RUN_PARTS, STUDY_PARTS = ("experiment", "averages", "training", "provenance"), ("parameters", "provenance")
 """What run.json has by name, each with facts below it."""
 
@@ -87,10 +91,12 @@ class Record:
 
     def table(self, name: str) -> pd.DataFrame:
         try:
-            return pd.read_csv(self.folder / f"{name}.csv")
+            return pd.read_csv(io.BytesIO(read_file(self.folder / f"{name}.csv")))
         except FileNotFoundError:
             there = ", ".join(sorted(path.stem for path in self.folder.glob("*.csv")))
             raise RecordError(f"{self.folder} has no table {name}; it has {there}.") from None
+        except RecordError:
+            raise
         except (OSError, ValueError) as error:
             raise RecordError(f"{self.folder / name}.csv is no readable table ({error}); run it again.") from None
 
@@ -139,29 +145,52 @@ class Record:
 
 
 def write_record(target: Path, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Record:
-    """Write run.json and a CSV file for each table into the folder `target`, all of them or none.
+    """Write run.json, a CSV file for each table and their checksums into the folder `target`, all of them or none.
 
-    They are written under a temporary name beside it, which is then changed; an older record in `target` goes.
+    They are written into a temporary folder beside it and renamed; an older record in `target` goes.
     """
-    results = target.parent
-    check_writable(results)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=results))
+    check_writable(target.parent)
     try:
-        for name, table in tables.items():
-            table.to_csv(staging / f"{name}.csv", index=False, float_format="%.5g", lineterminator="\n")
-        text = json.dumps(run, indent=1, allow_nan=False)
-        (staging / "run.json").write_text(text + "\n", encoding="utf-8")
-        staging.chmod(0o755)
-        replaced = staging.with_name(f"{staging.name}-replaced")
-        if target.exists():
-            target.rename(replaced)  # a folder cannot be renamed onto one that is not empty
-        staging.rename(target)
-        shutil.rmtree(replaced, ignore_errors=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{target.name}-", dir=target.parent, ignore_cleanup_errors=True
+        ) as place:
+            new, old = Path(place, "new"), Path(place, "old")
+            new.mkdir()
+            for name, table in tables.items():
+                table.to_csv(new / f"{name}.csv", index=False, float_format="%.5g", lineterminator="\n")
+            text = json.dumps(run, indent=1, allow_nan=False)
+            (new / "run.json").write_text(text + "\n", encoding="utf-8")
+            write_checksums(new)
+            if target.exists():
+                target.rename(old)  # a folder cannot be renamed onto one that is not empty
+            new.rename(target)
     except OSError as error:
         raise RecordError(f"the record {target} cannot be written ({error.strerror or error}).") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return read_record(target)
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of all files of a record that is being made."""
+    lines = [f"{checksum(path.read_bytes())}  {path.name}\n" for path in sorted(folder.iterdir())]
+    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def checksum(content: bytes) -> str:
+    """SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file of a record, if they are those that were written.
+
+    Raises:
+        RecordError: its checksum is not that in SHA256SUMS. A record without this file is older, and not checked.
+    """
+    content = path.read_bytes()
+    sums = path.with_name(CHECKSUMS)
+    if sums.exists() and f"{checksum(content)}  {path.name}".encode() not in sums.read_bytes().splitlines():
+        raise RecordError(f"{path} is damaged: its checksum is not the one in {CHECKSUMS}; run it again.")
+    return content
 
 
 def check_writable(results: Path | str) -> None:
@@ -179,7 +208,9 @@ def check_writable(results: Path | str) -> None:
 def read_record(folder: Path | str) -> Record:
     path = Path(folder) / "run.json"
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = json.loads(read_file(path))
+    except RecordError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} is no readable record ({error}); run it again.") from None
     found = run.get("format") if isinstance(run, dict) else None
@@ -191,6 +222,21 @@ def read_record(folder: Path | str) -> Record:
         if not isinstance(run.get(part), dict):
             raise RecordError(f"{path} must have {part}, by name, but got {shown(run.get(part))}; run it again.")
     return record
+
+
+def check_record(record: Record) -> None:
+    """Compare all files of a record with their checksums, where it has any.
+
+    Raises:
+        RecordError: one is damaged or missing.
+    """
+    sums = record.folder / CHECKSUMS
+    listed = sums.read_text(encoding="utf-8", errors="replace").split()[1::2] if sums.exists() else []
+    for name in {*listed, *(path.name for path in record.folder.glob("*.csv"))}:
+        try:
+            read_file(record.folder / name)
+        except OSError as error:
+            raise RecordError(f"{record.folder / name} cannot be read ({error.strerror}); run it again.") from None
 
 
 def load_records(folder: Path | str, kind: str | None = "run") -> list[Record]:
@@ -215,11 +261,8 @@ def load_records(folder: Path | str, kind: str | None = "run") -> list[Record]:
 
 
 def records_in(folder: Path) -> list[Record]:
-    """The records of a folder; none where there are none to read."""
-    try:
-        return load_records(folder, kind=None)
-    except RecordError:
-        return []
+    """The records of a folder; none where there are none."""
+    return load_records(folder, kind=None) if any(folder.glob("[!.]*/run.json")) else []
 
 
 def summary(records: Iterable[Record]) -> pd.DataFrame:

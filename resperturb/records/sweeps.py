@@ -14,7 +14,7 @@ from resperturb.experiment.experiment import DATASETS, Experiment
 from resperturb.experiment.parameters import results_folder
 from resperturb.experiment.presets import BRANCH_SCALES, branch_scale_at, load_preset, sweep_names
 from resperturb.experiment.validation import whole_number
-from resperturb.records.record import Record, load_records
+from resperturb.records.record import Record, load_records, records_in
 
 FEWEST_DEPTHS = 3  # a folder with fewer is no sweep over depth
 TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
@@ -122,10 +122,7 @@ def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
         for folder in sorted(Path(results).glob(f"{dataset}*")):
             if folder.name == "digits" or folder.name.partition("-")[0] != dataset:
                 continue
-            try:
-                sweep = Sweep(folder.name, load_records(folder))
-            except RecordError:
-                continue
+            sweep = Sweep(folder.name, [record for record in records_in(folder) if record.kind == "run"])
             if len(sweep.depths) >= FEWEST_DEPTHS:
                 sweeps[folder.name] = sweep
     return sweeps

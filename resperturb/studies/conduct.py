@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from resperturb.errors import ExperimentError, RecordError
+from resperturb.errors import ExperimentError
 from resperturb.experiment.cost import BLOCK, PROCESS, check_memory, estimate, machine_memory
 from resperturb.experiment.experiment import Experiment
 from resperturb.records.freshness import source_hash
 from resperturb.records.provenance import git_commit, machine, peak_memory, versions
-from resperturb.records.record import FORMAT, Record, check_writable, read_record, write_record
+from resperturb.records.record import FORMAT, Record, check_record, check_writable, read_record, write_record
 from resperturb.studies.base import Report, Study, Tables, TrainedStudy
 from resperturb.studies.initialization import Initialization
 from resperturb.studies.text import TextStudy
@@ -24,6 +28,7 @@ from resperturb.training.precision import native
 
 MOST_THREADS = 1024  # PyTorch crashes where it cannot start them
 Work = Callable[[], tuple[dict[str, Any], Tables]]
+SECONDS_BETWEEN_LOOKS = 0.2  # at the lock of a record that another process makes
 
 
 def conduct(study: Study, results: Path | str, *, again: bool = False, report: Report = print) -> Record:
@@ -64,21 +69,30 @@ def compose(
 
     `work` gives what run.json is to hold of it, and the tables; `kind` is "run", or the name of a study.
     """
-    if not again and (there := fresh_record(folder)) is not None:
-        report(f"{folder.name} is recorded already; nothing was computed (again=True does it once more)")
-        return there
-    if threads > MOST_THREADS:
-        raise ExperimentError(f"threads must be at most {MOST_THREADS}, but got {threads}; use one for each core.")
-    check_writable(folder.parent)
-    device = device or torch.device("cpu")
+    there = None if again or leftovers(folder) else fresh_record(folder)
+    if there is None:
+        if threads > MOST_THREADS:
+            raise ExperimentError(f"threads must be at most {MOST_THREADS}, but got {threads}; use one for each core.")
+        check_writable(folder.parent)
+        with alone(folder, report):
+            there = None if again else fresh_record(folder)  # a process that we waited for may have made it
+            if there is None:
+                run, tables = composed(folder.name, work, kind, threads, device or torch.device("cpu"))
+                return write_record(folder, run, tables)
+    report(f"{folder.name} is recorded already; nothing was computed (again=True does it once more)")
+    return there
+
+
+def composed(name: str, work: Work, kind: str, threads: int, device: torch.device) -> tuple[dict[str, Any], Tables]:
+    """Do the work: all of run.json, and the tables."""
     begun, clock = datetime.now(UTC), time.perf_counter()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         facts, tables = work()
-        run = {
+        return {
             "format": FORMAT,
-            "name": folder.name,
+            "name": name,
             **facts,
             "wall_seconds": time.perf_counter() - clock,
             "peak_memory_bytes": peak_memory(device),
@@ -91,16 +105,55 @@ def compose(
                 **machine(device),
                 "versions": versions(),
             },
-        }
+        }, tables
     finally:
         torch.set_num_threads(before)
-    return write_record(folder, run, tables)
+
+
+@contextmanager
+def alone(folder: Path, report: Report) -> Iterator[None]:
+    """Hold the lock of a record, and remove what processes left that were killed while they made it.
+
+    A second process waits. The system frees the lock of a process that ends, however it ends.
+    """
+    path, waiting = folder.with_name(f".{folder.name}.lock"), False
+    while True:
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_nlink:  # else its holder removed it between our two calls
+                break
+        except BlockingIOError:
+            if not waiting:
+                report(f"another process is making {folder.name}; waiting for it")
+            waiting = True
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        except OSError:  # a file system without locks
+            break
+        file.close()
+    try:
+        for left in leftovers(folder):
+            if left != path:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        file.close()
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What stands beside a record while it is being made, or after its process was killed; not its checkpoint."""
+    return [path for path in folder.parent.glob(f".{folder.name}*") if path.suffix != ".checkpoint"]
 
 
 def fresh_record(folder: Path) -> Record | None:
-    """The record in a folder, where there is a readable one of code that gives the present numbers."""
+    """The record in a folder, where there is a whole one of code that gives the present numbers."""
     try:
         record = read_record(folder)
-    except RecordError:
+        if not record.fresh:
+            return None
+        check_record(record)
+    except (KeyError, TypeError, ValueError):  # damaged; every error of ours is a ValueError
         return None
-    return record if record.fresh else None
+    return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from resperturb.errors import RecordError
 from resperturb.experiment import Experiment
 from resperturb.records import record
 from resperturb.records.freshness import source_hash
-from resperturb.records.record import Record, load_records, read_record, summary, write_record
+from resperturb.records.record import Record, check_record, load_records, read_record, summary, write_record
 
 
 def facts(blocks: int = 6, seed: int = 0, **changes: Any) -> dict[str, Any]:
@@ -94,12 +95,39 @@ def test_missing_and_damaged_records_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="holds no records"):
         load_records(tmp_path / "nothing")
     record = store(tmp_path, facts())
+    (record.folder / "SHA256SUMS").unlink()  # as records from before there were checksums
     (record.folder / "run.json").write_text("{")
     with pytest.raises(RecordError, match="no readable record"):
         load_records(tmp_path)
     (record.folder / "run.json").write_text(json.dumps(facts(format=99)))
     with pytest.raises(RecordError, match="record format 99"):
         load_records(tmp_path)
+
+
+def test_what_is_not_as_it_was_written_is_refused(tmp_path: Path) -> None:
+    record = store(tmp_path, facts())
+    done = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=record.folder)
+    assert done.returncode == 0
+    path = record.folder / "history.csv"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"1", b"9"))  # another number, and a table all the same
+    with pytest.raises(RecordError, match=r"history\.csv is damaged"):
+        read_record(record.folder).table("history")
+    path.write_bytes(content)
+    (record.folder / "samples.csv").unlink()
+    with pytest.raises(RecordError, match=r"samples\.csv cannot be read"):
+        check_record(read_record(record.folder))
+    sums = record.folder / "SHA256SUMS"
+    sums.write_text("".join(sums.read_text().splitlines(keepends=True)[:-1]))  # cut short, at the end of a line
+    with pytest.raises(RecordError, match="is damaged"):
+        check_record(read_record(record.folder))
+
+
+def test_records_without_checksums_are_read_as_they_are(tmp_path: Path) -> None:
+    record = store(tmp_path, facts())
+    (record.folder / "SHA256SUMS").unlink()
+    check_record(read_record(record.folder))
+    assert read_record(record.folder).history["epoch"].tolist() == [1]
 
 
 @pytest.mark.parametrize("where", ["/proc/results", "file/results"])
