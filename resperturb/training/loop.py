@@ -6,8 +6,9 @@ T in place of the weight decay; runs of one T and different length do not end al
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ def train(
             report(f"diverged: {error}")
             state.diverged = True
 
-    if checkpoint is not None and resume(checkpoint, identity, network, optimizer, generator, state):
+    if checkpoint is not None and resume(checkpoint, identity, network, optimizer, generator, state, report):
         report(f"resumed after epoch {state.epoch} of {epochs}")
     else:
         record(Moment("initialization", 0, 0, 0.0))
@@ -153,7 +154,10 @@ def train(
         elif state.epoch in measured:
             record(Moment("training", state.epoch, state.step, state.clock))
         if checkpoint is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-            save(checkpoint, identity, network, optimizer, generator, state)
+            try:
+                save(checkpoint, identity, network, optimizer, generator, state)
+            except OSError as error:  # hours of training are worth more than their checkpoint
+                report(f"the checkpoint cannot be saved ({error.strerror}); the run goes on without")
             saved = time.monotonic()
     state.images_per_second = state.step * experiment.batch_size / state.seconds if state.step else 0.0
     return state
@@ -266,9 +270,13 @@ def save(
     generator: torch.Generator,
     state: Training,
 ) -> None:
-    """Write everything that the rest of the run depends on, atomically."""
+    """Write everything that the rest of the run depends on, behind its SHA-256, atomically.
+
+    Raises:
+        OSError: it cannot be written; the checkpoint before it stays.
+    """
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    partial = checkpoint.with_suffix(f".{os.getpid()}.partial")  # a process left over from a kill may write too
+    content = io.BytesIO()
     torch.save(
         {
             "identity": identity,
@@ -277,9 +285,16 @@ def save(
             "generator": generator.get_state(),
             "state": {name: getattr(state, name) for name in STORED},
         },
-        partial,
+        content,
     )
-    partial.replace(checkpoint)
+    partial = checkpoint.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(hashlib.sha256(content.getbuffer()).digest())
+            file.write(content.getbuffer())
+        partial.replace(checkpoint)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def resume(
@@ -289,12 +304,18 @@ def resume(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     state: Training,
+    report: Callable[[str], None],
 ) -> bool:
-    """Continue from the checkpoint if there is one of this run; True if so."""
+    """Continue from the checkpoint if there is a whole one of this run; True if so."""
     if not checkpoint.is_file():
         return False
+    content = checkpoint.read_bytes()
+    digest, content = content[:32], content[32:]
+    if hashlib.sha256(content).digest() != digest:  # torch.load would not notice
+        report(f"the checkpoint {checkpoint} is damaged; the run starts anew")
+        return False
     device = next(network.parameters()).device
-    stored = torch.load(checkpoint, map_location=device, weights_only=True)
+    stored = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     if stored["identity"] != identity:
         return False
     network.load_state_dict(stored["network"])

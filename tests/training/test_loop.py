@@ -132,6 +132,29 @@ def test_a_checkpoint_of_another_run_is_left_unread(checkpoint: Path) -> None:
         assert not result.resumed
 
 
+def test_a_damaged_checkpoint_is_said_and_left_unread(checkpoint: Path) -> None:
+    trained(Experiment(**TINY), checkpoint=checkpoint, identity="a")
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1  # in a weight: torch.load reads it as if it were right
+    checkpoint.write_bytes(content)
+    lines: list[str] = []
+    _, result = trained(Experiment(**TINY), checkpoint=checkpoint, identity="a", report=lines.append)
+    assert not result.resumed
+    assert "is damaged" in lines[0]
+
+
+def test_a_run_goes_on_where_no_checkpoint_can_be_saved(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    lines: list[str] = []
+    _, result = trained(Experiment(**TINY), checkpoint=checkpoint, report=lines.append)
+    assert result.epoch == 3
+    assert "the checkpoint cannot be saved (No space left on device); the run goes on without" in lines
+    assert list(checkpoint.parent.iterdir()) == []
+
+
 def test_divergence_stops_the_run_and_is_said() -> None:
     experiment = Experiment(**TINY, learning_rate=1e6, weight_decay=0.0, normalization="none")
     lines: list[str] = []
