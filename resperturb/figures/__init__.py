@@ -1,6 +1,6 @@
-"""Figures of runs, sweeps, studies and single networks, and tables as a notebook shows them.
+"""Figures and formatted tables of runs, sweeps, studies and networks.
 
-Functions take records or tables and return a matplotlib Figure or a styled table. They read, they never train.
+Functions take records or tables and return a matplotlib Figure or a styled table. None trains a network.
 """
 
 from resperturb.figures.mechanism import *

@@ -1,4 +1,4 @@
-"""Figures of the mechanism: straight and random paths, what an exponent is made of, predicted against measured."""
+"""Figures of the mechanism: paths, factors of the exponent, predicted against measured exponents."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MaxNLocator
 
+from resperturb.analysis.mechanism import FACTORS
 from resperturb.analysis.slope_tests import SMALLEST
 from resperturb.figures.style import (
     BLUE,
@@ -34,7 +35,6 @@ OUTCOME_STYLE: dict[str, dict[str, Any]] = {
     "miss": {"color": ORANGE, "marker": "X", "markersize": 8},
     "not counted": {"color": INK, "markersize": 5, "markerfacecolor": "none"},
 }
-FACTOR_LABELS = {"displacement": "displacement", "straightness": "straightness", "growth": "growth"}
 PRESET_STYLE = {
     "mechanism-mnist": {"marker": "o", "label": "MNIST, first round"},
     "mechanism-second": {"marker": "s", "label": "MNIST, second round"},
@@ -44,8 +44,11 @@ PRESET_STYLE = {
 
 
 def paths_of_steps(paths: pd.DataFrame) -> Figure:
-    """A drawing: few and many steps to one displacement, aligned and in random directions, at one scale. From
-    :func:`resperturb.analysis.mechanism.paths_of_steps`."""
+    """Draw few and many steps to one displacement, aligned and in random directions, at one scale.
+
+    Args:
+        paths: from :func:`resperturb.analysis.mechanism.paths_of_steps`.
+    """
     figure, axes = plt.subplots(figsize=(WIDTH, 5.0))
     heights = {"aligned": (1.3, 1.1), "random": (0.6, 0.0)}
     titles = {"aligned": r"aligned: steps of $D/n$", "random": r"random: steps of about $D/\sqrt{n}$"}
@@ -64,10 +67,14 @@ def paths_of_steps(paths: pd.DataFrame) -> Figure:
 
 
 def predicted_against_measured(table: pd.DataFrame) -> Figure:
-    """Measured exponents over predicted ones with a band of hits, large for this book's account, small for its rivals.
+    """Plot measured over predicted exponents with a band of hits, for the account and its rivals.
 
-    Misses are crosses, named where the account is concerned; what does not count is open. Points of one prediction
-    stand side by side. From :func:`resperturb.analysis.mechanism.prediction_table`."""
+    Misses are crosses, named for the account; conditions that do not count are open. Equal predictions are drawn side
+    by side.
+
+    Args:
+        table: from :func:`resperturb.analysis.mechanism.prediction_table`.
+    """
     figure = plt.figure(figsize=(4.8, 7.4), layout="constrained")
     rows: list[Any] = [["exponent"] * 13 + ["names"] * 11, ["decay-decides"] * 12 + ["two-parts"] * 12]
     places = figure.subplot_mosaic(rows, height_ratios=(1.6, 1))
@@ -106,7 +113,7 @@ def predicted_against_measured(table: pd.DataFrame) -> Figure:
 
 
 def name_misses(axes: Axes, beside: Axes, misses: pd.DataFrame) -> None:
-    """Write the conditions of misses, in order of their measured exponents, beside their panel, with lines to them."""
+    """Write the conditions of misses beside their panel, in order of measured exponents, with lines to the points."""
     beside.set(xlim=(0, 1), ylim=axes.get_ylim())
     beside.axis("off")
     color = OUTCOME_STYLE["miss"]["color"]
@@ -122,13 +129,13 @@ def name_misses(axes: Axes, beside: Axes, misses: pd.DataFrame) -> None:
 
 
 def outcomes(table: pd.DataFrame, account: str) -> pd.Series:
-    """Hit or miss of every condition's prediction by one account, or that it does not count."""
+    """Classify the predictions of one account: "hit", "miss" or "not counted"."""
     near = (table[account] - table["measured"]).abs() <= SMALLEST
     return near.map({True: "hit", False: "miss"}).where(table["counts"].astype(bool), "not counted")
 
 
 def spread_out(heights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Sorted middles of boxes of these sizes, moved about their common middle so that no box covers another."""
+    """Move sorted boxes, given by middles and sizes, apart until none overlap; their mean stays."""
     moved = heights.astype(float).copy()
     for place in range(1, len(moved)):
         moved[place] = max(moved[place], moved[place - 1] + (sizes[place - 1] + sizes[place]) / 2)
@@ -136,12 +143,16 @@ def spread_out(heights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def factor_slopes(table: pd.DataFrame) -> Figure:
-    """The mean exponent of the sections in every condition, below its name, and the slopes over log depth that make it.
+    """Plot the mean exponent of the sections for every condition, and the slopes of its factors over log depth.
 
-    Rings are exponents of the average over all blocks. From :func:`resperturb.analysis.mechanism.prediction_table`."""
-    columns = {"sectional": "exponent", **FACTOR_LABELS}
+    Rings are exponents of the average over all blocks.
+
+    Args:
+        table: from :func:`resperturb.analysis.mechanism.prediction_table`.
+    """
+    columns = {"sectional": "exponent", **dict(zip(FACTORS, FACTORS, strict=True))}
     figure, all_axes = plt.subplots(1, 4, figsize=(WIDTH, 0.36 * len(table) + 1.1), sharey=True)
-    rows = np.arange(len(table)) + 0.22  # below the middle, where names end
+    rows = np.arange(len(table)) + 0.22  # below the names
     groups = {"displacement": ("priced", "gains decay", "gains do not decay")}
     for axes, (name, title) in zip(all_axes, columns.items(), strict=True):
         by, yes, no = groups.get(name, ("straight", "weights gone or zero", "weights kept"))
@@ -171,9 +182,11 @@ def factor_slopes(table: pd.DataFrame) -> Figure:
 
 
 def factors_over_training(tables: dict[str, pd.DataFrame]) -> Figure:
-    """Straightness, displacement and memory over the share of training, a line for each condition; the last section.
+    """Plot straightness, displacement and memory of the last section over training, a line for each condition.
 
-    From :func:`resperturb.analysis.mechanism.factors_over_training`."""
+    Args:
+        tables: from :func:`resperturb.analysis.mechanism.factors_over_training`, by label.
+    """
     names = {"straightness": "straightness", "displacement": "displacement", "memory": "initial weights left"}
     figure, all_axes = plt.subplots(3, 1, figsize=(WIDTH, 5.8), sharex=True)
     colors = (BLUE, ORANGE, GREEN, PURPLE)

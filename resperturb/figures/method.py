@@ -1,4 +1,4 @@
-"""Figures of the method: the words for a verdict, and what another average or another choice does to the exponent."""
+"""Figures of the method: the verdicts, and exponents by convention of averaging and by choice."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from resperturb.figures.style import (
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, display_name
 
-VERDICTS = (  # interval of 95 %, a narrower one of 90 % that decides equivalence, and the word
+VERDICTS = (  # 95 % interval, verdict
     ((-1.06, -0.94), "holds"),
     ((-0.985, -0.915), "holds roughly"),
     ((-0.80, -0.66), "does not hold"),
     ((-1.12, -0.78), "cannot be told"),
 )
-NARROWER = 0.84  # of a 95 % interval is the 90 % one
-FURTHEST = -2.0  # exponents below this are written at the figure's edge
-FAR = 0.32  # shifts beyond this are written at the figure's edge
-LABEL = 24  # characters of a line
+NARROWER = 0.84  # width of a 90 % interval, which decides equivalence, over that of a 95 % interval
+FURTHEST = -2.0  # exponents below this are written at the edge of the figure
+FAR = 0.32  # shifts beyond this are written at the edge of the figure
+LABEL = 24  # characters in a line of a label
 
 
 def from_blocks_to_verdict(record: Record, sweep: Sweep, claimed: float, margin: float) -> Figure:
-    """Three steps below each other: the blocks of one network with their average, the averages of all networks of a
-    sweep with the fitted power of the depth, and its exponent with its interval beside the claimed one."""
+    """Plot the three steps to a verdict: blocks of one network with their average, averages of all networks of a sweep
+    with the fitted power law, and its exponent with the interval beside the claimed one."""
     slope = fit_runs(sweep.records)
     figure, (blocks, averages, exponent) = plt.subplots(3, 1, figsize=(WIDTH, 6.6), height_ratios=(3, 3, 1.2))
     scaled = record.blocks_at("end")["scaled"].to_numpy()
@@ -73,7 +73,7 @@ def from_blocks_to_verdict(record: Record, sweep: Sweep, claimed: float, margin:
 
 
 def verdict_words(claimed: float, margin: float) -> Figure:
-    """Four intervals of an exponent beside the claimed value and its tolerance, with the word that each gets."""
+    """Plot four intervals of an exponent beside the claimed value and its margin, with their verdicts."""
     figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
     axes.axvspan(claimed - margin, claimed + margin, color=GREEN, alpha=0.15, linewidth=0)
     axes.axvline(claimed, color=INK, linewidth=1, linestyle=":")
@@ -90,8 +90,13 @@ def verdict_words(claimed: float, margin: float) -> Figure:
 
 
 def shifts_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], margin: float) -> Figure:
-    """How far another way of averaging moves the exponent, a row each and a marker for each sweep, from
-    :func:`resperturb.analysis.conventions.convention_table`; the band is within `margin`."""
+    """Plot how far other conventions of averaging move the exponent, a row for each and a marker for each sweep.
+
+    Args:
+        table: from :func:`resperturb.analysis.conventions.convention_table`, of all sweeps.
+        sweeps: by name.
+        margin: half-width of the band.
+    """
     moved = table[table["convention"] != OUR_CONVENTION]
     names = list(dict.fromkeys(moved["convention"]))
     figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(names) + 1.3))
@@ -119,9 +124,13 @@ def shifts_by_convention(table: pd.DataFrame, sweeps: Mapping[str, Sweep], margi
 
 
 def exponents_by_choice(table: pd.DataFrame) -> Figure:
-    """Exponents after training where one choice is varied, with their intervals, a row for each; open markers for
-    networks that miss the bar of accuracy; a tick at the exponent of the main sweep. From
-    :func:`resperturb.analysis.sensitivity.sensitivity_table`."""
+    """Plot exponents of sweeps that vary one choice, a row each, with a tick at the exponent of the main sweep.
+
+    Open markers are networks that miss their bar of accuracy.
+
+    Args:
+        table: from :func:`resperturb.analysis.sensitivity.sensitivity_table`.
+    """
     figure, axes = plt.subplots(figsize=(WIDTH, 0.5 * len(table) + 1.2))
     rows = np.arange(len(table))
     for trained, fill in ((True, BLUE), (False, "none")):
@@ -134,7 +143,7 @@ def exponents_by_choice(table: pd.DataFrame) -> Figure:
         draw_intervals(axes, rows[there], *ends, across=True, label=label, **style)
     axes.plot(table["usual"], rows, "|", color=ORANGE, markersize=14, label="main sweep, same depths")
     for number, value in enumerate(table["exponent"]):
-        if value < FURTHEST:  # beside the others a line of its own would be all that is seen
+        if value < FURTHEST:  # its interval would hide the others
             words = f"◂ {value:.1f}".replace("-", "−")
             axes.annotate(words, (FURTHEST, number + 0.25), color=BLUE, va="center", fontsize=10)
     axes.set_xlim(left=max(FURTHEST, axes.get_xlim()[0]))

@@ -1,4 +1,4 @@
-"""Figures of measured networks, one or several side by side; no records needed."""
+"""Figures of measured networks, without records."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ from resperturb.records.record import blocks_of
 
 
 def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """The scaled perturbation over the blocks of a network, or over their relative position in several networks.
+    """Plot the scaled perturbation over the blocks of one network, or over relative positions in several.
 
-    Tables by name are those of `resperturb.measure`; bands run from the 5th to the 95th percentile over samples.
+    Bands are the 5th to 95th percentile over samples.
+
+    Args:
+        tables: from :func:`resperturb.measure`, by name of the network.
     """
     figure, axes = plt.subplots()
     values = []
@@ -44,15 +47,16 @@ def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
         block_axis(axes, MEASURE_LABEL["scaled"])
     else:
         axes.set(xlabel="relative position of the block", xlim=(0, 1), ylabel=MEASURE_LABEL["scaled"])
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(SERIES))  # above, since lines cross all of it
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(SERIES))  # above the axes, where no line is
     return close(figure)
 
 
 def network_panels(networks: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
-    """The scaled perturbation over the blocks, a panel for each network and a line for each of its states.
+    """Plot the scaled perturbation over the blocks, a panel for each network, before and after training.
 
-    States are "random weights" or "trained", and their tables those of `resperturb.measure`; a line is broken where
-    a transition joins two sections."""
+    Args:
+        networks: tables from :func:`resperturb.measure` by network and state, "random weights" or "trained".
+    """
     styles = {"random weights": MOMENT_STYLE["initialization"], "trained": MOMENT_STYLE["end"]}
     figure, all_axes = panels(
         [f"{name}, {len(blocks_of(next(iter(states.values()))))} blocks" for name, states in networks.items()]
@@ -70,7 +74,7 @@ def network_panels(networks: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure
 
 
 def overview(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a measured network: blocks, transitions, averages over blocks, and how well x + f is the sum."""
+    """Tabulate measured networks, one per row: blocks, transitions, averages over blocks and reconstruction error."""
     rows = []
     for name, table in tables.items():
         blocks = blocks_of(table)
@@ -89,6 +93,6 @@ def overview(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def save_figure(tables: Mapping[str, pd.DataFrame], file: Path | str) -> None:
-    """Write `side_by_side` to a file, in the book's style; its ending says the format."""
+    """Write :func:`side_by_side` to a file in the book's style; the file's ending sets the format."""
     with mpl.style.context(STYLE):
         side_by_side(tables).savefig(file, metadata={"Date": None} if str(file).endswith(".svg") else None)

@@ -1,4 +1,4 @@
-"""Figures for practice: removed blocks, accuracy over depth beside the stopping rule, and what to log."""
+"""Figures for practice: removed blocks, the stopping rule beside validation, quantities worth logging."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ AT_RANDOM: dict[str, Any] = {"color": INK, "marker": "x", "linestyle": (0, (1, 2
 
 
 def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """The loss that removing a block adds over its scaled perturbation; a mark for each block, open if it is dead.
+    """Plot the loss that removing a block adds over its scaled perturbation; open markers are dead blocks.
 
-    `tables`: "blocks" of records of the study of lesions, one below the other, by the title of their panel.
+    Args:
+        tables: the table "blocks" of lesion records, by title of the panel.
     """
     figure, axes = panels(list(tables), 2.4)
     for panel, table in zip(axes, tables.values(), strict=True):
@@ -49,7 +50,7 @@ def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
         panel.axhline(0, color=INK, linewidth=0.8)
         panel.set_xscale("log")
         low, high = panel.get_xlim()
-        panel.set_xlim(min(low, 0.08), max(high, 1.2))  # some whole power of ten is on the axis
+        panel.set_xlim(min(low, 0.08), max(high, 1.2))  # so that the axis has a power of ten
         panel.set_yscale("symlog", linthresh=1e-3)
     name_axes(figure, MEASURE_LABEL["scaled"], "loss added by removal")
     axes[0].plot([], [], "o", color=INK, markerfacecolor="none", label="dead")
@@ -58,12 +59,14 @@ def loss_without(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Mean accuracy over the share of live blocks removed together, a line for each way to choose them; the band of
-    random choices spans all draws.
+    """Plot accuracy over the share of live blocks removed together, a line for each order of removal.
 
-    `tables`: "pruning" of records of the study of lesions, one below the other, by the title of their panel.
+    The band of random orders spans all draws.
+
+    Args:
+        tables: the table "pruning" of lesion records, by title of the panel.
     """
-    import seaborn as sns  # here, since importing it takes longer than all else that a chapter imports
+    import seaborn as sns  # a slow import
 
     figure, axes = panels(list(tables), 2.4)
     faint = {"alpha": 0.15, "linewidth": 0}
@@ -83,10 +86,14 @@ def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
 def rule_beside_validation(
     sweeps: Mapping[str, Sweep], choices: pd.DataFrame, laws: Mapping[str, PowerLaw], epsilon: float
 ) -> Figure:
-    """Test accuracy over depth above, the average scaled perturbation below, a column for each sweep.
+    """Plot test accuracy and the average scaled perturbation over depth, a column for each sweep.
 
-    A ring marks the depth in the column margin of `choices`, a diamond that in the column rule, where the average
-    falls below epsilon: open where the sweep's power law was followed beyond its runs.
+    Rings mark the validated depth, diamonds the depth of the stopping rule; open diamonds are extrapolated.
+
+    Args:
+        sweeps, laws: by name.
+        choices: rows by name, with columns margin (validated depth) and rule.
+        epsilon: threshold of the stopping rule.
     """
     figure, grid = plt.subplots(2, len(sweeps), figsize=(WIDTH, 4.4), sharex=True, squeeze=False)
     curves = {name: 100 * accuracy_by_depth(sweep.records) for name, sweep in sweeps.items()}
@@ -121,7 +128,7 @@ def rule_beside_validation(
 
 
 def logged_quantities(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """A panel for each quantity of :func:`resperturb.analysis.practice.logged` over training, a line for each run."""
+    """Plot the quantities of :func:`resperturb.analysis.practice.logged` over training, a line for each run."""
     figure, grid = plt.subplots(3, 2, figsize=(WIDTH, 6.4), sharex=True)
     for panel, (column, label) in zip(grid.flat, LOGGED.items(), strict=False):
         for style, (name, table) in zip(SERIES, tables.items(), strict=False):

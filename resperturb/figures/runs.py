@@ -1,4 +1,4 @@
-"""Figures and tables of one run, or of the runs of one sweep."""
+"""Figures and tables of one run or one sweep."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from resperturb.records.record import Record
 
 
 def training_curve(record: Record) -> Figure:
-    """Loss and accuracy over epochs, on training and test images."""
+    """Plot loss and accuracy over epochs, on training and test images."""
     history = record.history
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.6, 3.0))
     for axes, column, label in ((left, "loss", "cross-entropy (nats)"), (right, "accuracy", "share correct")):
@@ -42,7 +42,7 @@ def training_curve(record: Record) -> Figure:
 
 
 def per_block(record: Record, *, measure: str = "scaled") -> Figure:
-    """One measure (of MEASURE_LABEL) over the blocks before and after training, with its spread over images."""
+    """Plot one measure of MEASURE_LABEL over the blocks before and after training, with its spread over images."""
     figure, axes = plt.subplots()
     draw_moments(axes, record, measure)
     if measure == "scaled":
@@ -57,9 +57,9 @@ def per_block(record: Record, *, measure: str = "scaled") -> Figure:
 
 
 def draw_moments(axes: Axes, record: Record, measure: str) -> None:
-    """Draw one measure over the blocks before and after training, and a dotted line where a section begins."""
+    """Draw one measure over the blocks before and after training, with dotted lines between sections."""
     for moment, style in MOMENT_STYLE.items():
-        draw_blocks(axes, record.blocks_at(moment), measure, style)  # nothing at the end of a diverged run
+        draw_blocks(axes, record.blocks_at(moment), measure, style)  # empty at the end of a diverged run
     for first in record.blocks_at("initialization").groupby("section")["block"].min().iloc[1:]:
         axes.axvline(first - 0.5, color=INK, linestyle=":", linewidth=1)
 
@@ -67,23 +67,25 @@ def draw_moments(axes: Axes, record: Record, measure: str) -> None:
 def draw_blocks(
     axes: Axes, table: pd.DataFrame, column: str, style: Mapping[str, Any], *, places: pd.Series | None = None
 ) -> None:
-    """Draw a column over the blocks, a line a section, and a band between its 5 % and 95 % quantiles.
+    """Draw a column over the blocks, one line per section, with a band between its 5 % and 95 % quantiles.
 
-    `places` are those of the blocks on the horizontal axis, by the index of the table; None: their numbers.
+    Args:
+        axes, table, column, style: where and what to draw.
+        places: horizontal positions, with the index of the table; None: block numbers.
     """
     places = table["block"] if places is None else places
     unmarked = {"marker": ""} if len(table) > MARKED_BLOCKS and "markevery" not in style else {}
     label: dict[str, str] = {}
-    for _, part in table.groupby("section"):  # a line is broken where the state changes its shape
+    for _, part in table.groupby("section"):  # the line breaks where the state changes shape
         axes.plot(places[part.index], part[column], **{"markersize": 4, **style, **unmarked, **label})
-        label = {"label": "_"}  # named once
+        label = {"label": "_"}  # one entry in the legend
         if f"{column}_q05" in part:
             low, high = part[f"{column}_q05"], part[f"{column}_q95"]
             axes.fill_between(places[part.index], low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
 def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:
-    """The numbers behind :func:`resperturb.figures.averages_by_sweep`: one row a moment and depth."""
+    """Tabulate the numbers of :func:`resperturb.figures.averages_by_sweep` by moment and depth."""
     parts = []
     for moment, law in laws.items():
         averages, (low, high) = law.averages, law.averages.interval()
@@ -93,7 +95,7 @@ def averages_data(laws: dict[str, PowerLaw]) -> pd.DataFrame:
 
 
 def averages_table(record: Record) -> pd.DataFrame:
-    """Averages over the blocks of one run, at initialisation and at the end."""
+    """Tabulate averages over the blocks of one run, at initialisation and after training."""
     names = {
         "scaled": "average scaled perturbation",
         "absolute": "average absolute perturbation",
@@ -106,7 +108,7 @@ def averages_table(record: Record) -> pd.DataFrame:
 
 
 def cost_table(record: Record) -> Styler:
-    """Accuracy, time, memory and provenance of one run, as a table that shortens no text."""
+    """Tabulate accuracy, time, memory and provenance of one run, with text in full."""
     run, provenance = record.run, record.run["provenance"]
     rows = {
         "test accuracy": "diverged" if record.diverged else f"{run['accuracy']:.4f}",

@@ -1,9 +1,8 @@
-"""Drawn pictures that explain a word or an argument; they show no measured number."""
+"""Schematic drawings that explain terms and arguments, without measured numbers."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,11 +13,11 @@ from matplotlib.patches import Circle, FancyBboxPatch
 
 from resperturb.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, WIDTH, close
 
-SMALL = 10  # points; still more than 10 pixels where the page is a phone's
+SMALL = 10  # points; more than 10 pixels on a phone
 
 
 def bare(axes: Axes, *, equal: bool = True) -> Axes:
-    """Axes without ticks and frame, for a drawing."""
+    """Remove ticks and frame from axes."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if equal:
@@ -27,13 +26,13 @@ def bare(axes: Axes, *, equal: bool = True) -> Axes:
 
 
 def arrow(axes: Axes, start: Any, end: Any, color: str, width: float = 1.8) -> None:
-    """An arrow from start to end, each of shape (2,), in data coordinates."""
+    """Draw an arrow from start to end, each of shape (2,), in data coordinates."""
     style: dict[str, Any] = {"arrowstyle": "-|>", "color": color, "linewidth": width, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", end, start, arrowprops={**style, "mutation_scale": 11})
 
 
 def residual_block() -> Figure:
-    """A block as vectors (the state, the push, the sum) and as layers, before and after the addition."""
+    """Draw a block as vectors (state, push and sum) and as layers."""
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 4.7), height_ratios=(1.15, 1))
     bare(top).set(xlim=(-0.3, 7.2), ylim=(-0.4, 3.3))
     x, f = np.array([5.0, 1.6]), np.array([0.55, 1.05])
@@ -51,7 +50,7 @@ def residual_block() -> Figure:
 
 
 def layers_of_a_block(axes: Axes, y: float, words: str, relu_after: bool) -> None:
-    """The stream from left to right, the residual branch above it, and the addition where both are measured."""
+    """Draw the stream from left to right, the residual branch above it, and the measured addition."""
     arrow(axes, (0.2, y), (6.3, y), INK)
     arrow(axes, (6.9, y), (7.55, y) if relu_after else (9.8, y), INK)
     axes.plot([0.6, 0.6, 0.95], [y, y + 0.62, y + 0.62], color=ORANGE, linewidth=1.6)
@@ -71,12 +70,12 @@ def layers_of_a_block(axes: Axes, y: float, words: str, relu_after: bool) -> Non
         axes.text(8.1, y, "ReLU", ha="center", va="center", fontsize=9.5, color=INK)
 
 
-def spiral_of_steps(steps: int = 16) -> Figure:
-    """The spiral of Theodorus: steps of length one, each at a right angle to the state, which grows as a root."""
+def spiral_of_steps() -> Figure:
+    """Draw the spiral of Theodorus: 16 steps of length 1 at right angles to the state, which grows as a root."""
     figure, axes = plt.subplots(figsize=(WIDTH, 3.9))
     bare(axes)
     place, angle = np.array([1.0, 0.0]), 0.0
-    for number in range(1, steps + 1):
+    for number in range(1, 17):
         axes.plot([0, place[0]], [0, place[1]], color=INK, linewidth=0.7, alpha=0.7)
         onward = place + np.array([-place[1], place[0]]) / np.hypot(*place)
         arrow(axes, place, onward, ORANGE, 1.5)
@@ -94,8 +93,9 @@ def spiral_of_steps(steps: int = 16) -> Figure:
     return close(figure)
 
 
-def busy_or_small(blocks: int = 12, busy: int = 3, level: float = 0.25) -> Figure:
-    """Two networks of one average: every block takes a small step, or a few walk and the others wait."""
+def busy_or_small() -> Figure:
+    """Draw two networks with one average: every block takes a small step, or a few walk and the others wait."""
+    blocks, busy, level = 12, 3, 0.25
     tops = (2.1 * level, 1.1 * level * blocks / busy)
     figure, all_axes = plt.subplots(2, 1, figsize=(WIDTH, 3.2), sharex=True, height_ratios=tops)  # one scale
     heights = (
@@ -115,11 +115,11 @@ def busy_or_small(blocks: int = 12, busy: int = 3, level: float = 0.25) -> Figur
     return close(figure)
 
 
-def forgetting_paths(times: Sequence[float] = (0, 1, 5), blocks: int = 9, seed: int = 3) -> Figure:
-    """The path of a state through blocks whose pushes are a learned part and an initial, random part that shrinks as
-    exp(-T)."""
+def forgetting_paths() -> Figure:
+    """Draw the path of a state at three times T; pushes are a learned part and a random part that shrinks as e^-T."""
+    times, blocks = (0, 1, 5), 9
     figure, all_axes = plt.subplots(len(times), 1, figsize=(WIDTH, 4.0), sharex=True, sharey=True)
-    turns = np.random.default_rng(seed).uniform(-0.4, 0.4, blocks) + np.tile([1.9, -1.9], blocks)[:blocks]
+    turns = np.random.default_rng(3).uniform(-0.4, 0.4, blocks) + np.tile([1.9, -1.9], blocks)[:blocks]
     random = 1.3 * np.column_stack([np.cos(turns), np.sin(turns)])
     random -= random.mean(axis=0)  # all three paths end at one place
     for axes, time in zip(all_axes, times, strict=True):
@@ -128,16 +128,17 @@ def forgetting_paths(times: Sequence[float] = (0, 1, 5), blocks: int = 9, seed: 
         for start, end in itertools.pairwise(path):
             arrow(bare(axes), start, end, ORANGE if time == 0 else GREEN if time < 5 else BLUE, 1.6)
         axes.plot(*path[[0, -1]].T, "o", color=INK, markersize=6, markerfacecolor="none")
-        left = {0: "all of the initial weights left", 1: "a third left", 5: "next to nothing left"}[int(time)]
-        axes.set_title(f"$T = {time:g}$: {left}", fontsize=11, loc="left")
+        left = {0: "all of the initial weights left", 1: "a third left", 5: "next to nothing left"}[time]
+        axes.set_title(f"$T = {time}$: {left}", fontsize=11, loc="left")
         axes.set(xlim=(-0.6, blocks + 0.6), ylim=(-1.1, 1.3))
     return close(figure)
 
 
-def live_or_dead(images: int = 7, seed: int = 1) -> Figure:
-    """What a live and a dead block do to the states of several images: different pushes, or one push for all."""
+def live_or_dead() -> Figure:
+    """Draw how a live and a dead block push the states of several images: differently, or all the same."""
+    images = 7
     figure, all_axes = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharex=True, sharey=True)
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(1)
     states = np.column_stack([np.linspace(0, 4.2, images), draw.uniform(0.4, 2.4, images)])
     turns = draw.uniform(-1.2, 1.7, images)
     live = np.column_stack([np.cos(turns), np.sin(turns)]) * draw.uniform(0.5, 1.3, (images, 1))
@@ -149,12 +150,6 @@ def live_or_dead(images: int = 7, seed: int = 1) -> Figure:
             axes.add_patch(Circle(state, 0.09, color=INK))
             arrow(axes, state, state + push, color)
         axes.set_title(title, fontsize=11)
-        axes.text(
-            2.4,
-            -0.5,
-            "its push depends on the image" if color == BLUE else "one push for all images",
-            ha="center",
-            fontsize=9,
-            color=INK,
-        )
+        words = "its push depends on the image" if color == BLUE else "one push for all images"
+        axes.text(2.4, -0.5, words, ha="center", fontsize=9, color=INK)
     return close(figure)

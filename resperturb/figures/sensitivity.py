@@ -1,4 +1,4 @@
-"""Figures of sensitivity: the exponent over weight decay, number of steps and single choices."""
+"""Figures of the exponent over weight decay and training."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ CLAIMED_NAMES = ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim"))
 
 
 def products_over_clock(table: pd.DataFrame) -> Figure:
-    """Depth times average over T, a panel for each depth, a line for each number of epochs. From
-    :func:`resperturb.analysis.clock.clock_table`."""
+    """Plot depth times average over T, a panel for each depth and a line for each number of epochs.
+
+    Args:
+        table: from :func:`resperturb.analysis.clock.clock_table`.
+    """
     depths = sorted(set(table["blocks"]))
     figure, grid = plt.subplots(1, len(depths), figsize=(WIDTH, 2.8), sharex=True, sharey=True, squeeze=False)
     all_axes = list(grid.flat)
@@ -48,32 +51,37 @@ def products_over_clock(table: pd.DataFrame) -> Figure:
 
 
 def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]) -> Figure:
-    """The exponent against the share of training, a panel for each group of trainings by its title, a line for each
-    data set and kind of block, of :func:`resperturb.analysis.profiles.exponents_over_training`."""
+    """Plot the exponent over training, a panel for each group and a line for each data set and kind of block.
+
+    Args:
+        groups: tables of :func:`resperturb.analysis.profiles.exponents_over_training` by title of the panel, then by
+            data set and kind of block.
+    """
     figure, all_axes = panels(list(groups), 3.0)
     for axes, group in zip(all_axes, groups.values(), strict=True):
         for number, ((dataset, block), table) in enumerate(group.items()):
             style: dict[str, Any] = {**DATASET_STYLE[dataset], "label": f"{TITLES[dataset]}, {KINDS[block]}"}
             style |= {"markerfacecolor": "none", "linestyle": "--"} if block == "postactivation" else {}
-            places = table["share"] + 0.008 * (number - len(group) / 2)  # intervals stand side by side
+            places = table["share"] + 0.008 * (number - len(group) / 2)  # so that intervals do not overlap
             draw_intervals(axes, places, table["exponent"], table["low"], table["high"], **style)
         for level in (-0.5, -1.0):
             axes.axhline(level, color=INK, linewidth=1, linestyle=":")
-        axes.set(ylim=(-1.2, -0.1), xticks=[0, 0.5, 1])  # intervals of few runs go on beyond
+        axes.set(ylim=(-1.2, -0.1), xticks=[0, 0.5, 1])  # cuts the intervals of few runs
     name_axes(figure, "share of training", "exponent")
     legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
 
 def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple[float, float, float, float]) -> Figure:
-    """The exponent after training over weight decay: lines for short trainings with every decay, on the depths that all
-    of a line have, large markers for networks trained as usual, open ones for post-activation blocks, a star for
-    networks of others.
+    """Plot the exponent after training over weight decay.
+
+    Lines are short trainings, on the depths that all points of a line share. Large markers are networks trained as
+    usual, open markers post-activation blocks, the star published networks.
 
     Args:
-        short, usual: dataset, block, weight_decay, exponent, low and high, a row a condition; short has the last three
-            of shared depths in columns that end so.
-        others: weight decay, exponent, low and high of the networks of others.
+        short, usual: one condition per row, columns dataset, block, weight_decay, exponent, low, high; the last three
+            end in _shared in `short`.
+        others: weight decay, exponent, low and high of the published networks.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     for table, size in ((short, 4), (usual, 10)):
@@ -86,7 +94,7 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
                 kind = f", {KINDS[str(block)]}" if block == "postactivation" else ""
                 style |= {"linestyle": "none", "label": f"{TITLES[str(dataset)]}{kind}"}
             part = part.sort_values("weight_decay")
-            aside = number - (len(groups) - 1) / 2 if table is usual else 0.0  # large markers stand side by side
+            aside = number - (len(groups) - 1) / 2 if table is usual else 0.0  # so that large markers do not overlap
             places = part["weight_decay"] * 1.18**aside + (part["weight_decay"] == 0) * 8e-6 * aside
             names = [f"{name}{'' if table is usual else '_shared'}" for name in ("exponent", "low", "high")]
             draw_intervals(axes, places, *(part[name] for name in names), **style)
@@ -94,7 +102,7 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
     draw_intervals(axes, *np.array(others)[:, None], fmt="*", markersize=13, **others_style)
     axes.set_xscale("symlog", linthresh=1e-4)
     axes.set(xlim=(-3e-5, None), xlabel="weight decay", ylim=(-1.2, -0.35), ylabel="exponent after training")
-    claimed_exponents(axes, (0.06, "right"), (0.0, "left"))  # where no marker is
+    claimed_exponents(axes, (0.06, "right"), (0.0, "left"))  # where there is no marker
     legend_of_all(figure, axes, 2)
     return close(figure)
 
@@ -102,13 +110,13 @@ def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple
 def exponents_over_clock(
     usual: pd.DataFrame, gentle: pd.DataFrame, others: tuple[float, float, float, float]
 ) -> Figure:
-    """The headline: the exponent after training over time under weight decay, lines named where they end.
+    """Plot the headline: the exponent after training over time under weight decay T, with names at the ends of lines.
 
     Args:
-        usual: dataset, block, epochs, clock, exponent, low and high of trainings on all images, a row a condition.
-            Those of more epochs than the shortest of their data set are another recipe, and not joined to them.
-        gentle: :func:`resperturb.analysis.clock.forgetting_table`.
-        others: weight decay, exponent, low and high of the networks of others, a band, since their T is not on file.
+        usual: trainings on all images, one condition per row, columns dataset, block, epochs, clock, exponent, low,
+            high. Other numbers of epochs are other recipes, each with a line.
+        gentle: from :func:`resperturb.analysis.clock.forgetting_table`.
+        others: weight decay, exponent, low and high of the published networks; a band, since their T is unknown.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     span = (-1.2, -0.4)
@@ -129,7 +137,7 @@ def exponents_over_clock(
         table = part.sort_values("clock")
         places, middle = table["clock"], table["exponent"]
         axes.plot(places, middle, **style)
-        wide = (table["low"] < span[0]) & (table["high"] > span[1])  # wider than the panel: hardly an interval
+        wide = (table["low"] < span[0]) & (table["high"] > span[1])  # wider than the panel
         for which, alpha in ((~wide, 1.0), (wide, 0.25)):
             ends = (table[column][which] for column in ("exponent", "low", "high"))
             look: dict[str, Any] = {"fmt": "none", "ecolor": style["color"], "elinewidth": 0.8, "alpha": alpha}
@@ -145,7 +153,7 @@ def exponents_over_clock(
 
 
 def claimed_exponents(axes: Axes, *ends: tuple[float, str]) -> None:
-    """Lines at the exponents before training and of the claim; their names stand at these places, by that side."""
+    """Draw lines at -1/2 and -1, named at these horizontal positions and alignments."""
     for (level, words), (at, side) in zip(CLAIMED_NAMES, ends, strict=True):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
         axes.annotate(words, (at, level), (2, 3), textcoords="offset points", color=INK, ha=side)

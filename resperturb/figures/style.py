@@ -1,7 +1,7 @@
-"""The style of all figures and tables: palette, axes, legends, and the format of a cell.
+"""Style of all figures and tables: palette, axes, legends and formats of cells.
 
-The palette is that of Okabe and Ito (2008), readable on white and on dark; line styles and markers tell series apart
-without colour as well.
+The palette is by Okabe and Ito (2008), readable on light and dark pages. Line styles and markers also distinguish
+series.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from resperturb.records.sweeps import Sweep, display_name
 
 INK = "#7a7a7a"  # text and axes: contrast above 4 with white and with the dark theme's background
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
-PURPLE = "#aa4499"  # Okabe and Ito's is too light on white
+PURPLE = "#aa4499"  # darker than in the palette, for white pages
 STYLE = "resperturb.figures.style"  # style.mplstyle, beside this file
-NUMBER = re.compile(r"(?:[\d.%±×<()+−–]|e[+−]|to|of|\s)+")  # what a column of numbers has in its cells
-LINE_LENGTH = 24  # characters that a cell keeps on one line; tables scroll, and rows of one word each are tall
-MARKED_BLOCKS = 60  # the most blocks whose markers can be told apart
+NUMBER = re.compile(r"(?:[\d.%±×<()+−–]|e[+−]|to|of|\s)+")  # a cell in a column of numbers
+LINE_LENGTH = 24  # characters that a cell keeps on one line
+MARKED_BLOCKS = 60  # markers of more blocks would overlap
 
-LINE = 13.0  # points from a line of words to the next
-WIDTH = 4.5  # inches; letters of 11 points are 11 pixels or more where the page is a phone's
-TITLE = 26  # characters of a title over one of two panels in a row
+LINE = 13.0  # points from one line of words to the next
+WIDTH = 4.5  # inches; on a phone, letters of 11 points then have at least 11 pixels
+TITLE = 26  # characters in a line of a title, with two panels in a row
 
 DEPTH, AVERAGE = "number of blocks $L$", "average scaled perturbation"
 MEASURE_LABEL = {
@@ -42,7 +42,7 @@ MEASURE_LABEL = {
     "cosine": r"cosine of $f(x)$ and $x$",
     "successive_cosine": r"cosine of $f_l$ and $f_{l-1}$",
 }
-SIGNED = ("cosine", "successive_cosine")  # measures of either sign, which no logarithmic axis can show
+SIGNED = ("cosine", "successive_cosine")  # measures of either sign, which need a linear axis
 
 MOMENT_STYLE: dict[str, dict[str, Any]] = {
     "initialization": {"color": ORANGE, "linestyle": "--", "marker": "s", "label": "at initialisation"},
@@ -53,7 +53,7 @@ DATASET_STYLE: dict[str, dict[str, Any]] = {
     "mnist": {"color": ORANGE, "marker": "s"},
     "cifar10": {"color": GREEN, "marker": "^"},
 }
-SERIES: tuple[dict[str, Any], ...] = (  # by place: sections, networks, ways to choose
+SERIES: tuple[dict[str, Any], ...] = (  # series in order
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": ORANGE, "marker": "s", "linestyle": "--"},
     {"color": GREEN, "marker": "^", "linestyle": "-."},
@@ -62,7 +62,7 @@ SERIES: tuple[dict[str, Any], ...] = (  # by place: sections, networks, ways to 
 
 
 def use_style() -> None:
-    """Draw vector figures without a background, in one size and palette, in the notebook that calls this."""
+    """Set the style of a notebook: vector figures without background, in one size and palette."""
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg")
@@ -70,24 +70,19 @@ def use_style() -> None:
 
 
 def close(figure: Figure, axes: Axes | None = None, columns: int = 3) -> Figure:
-    """Lay out a figure, with the legend of these axes above them, where no curve can run through it.
+    """Lay out a figure with the legend of `axes` above them, and close it for pyplot.
 
-    It is closed for pyplot, so that a notebook shows it once, as the value of its cell.
+    A notebook then shows the figure once, as the value of its cell.
     """
     if axes is not None and axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
-    lay_out(figure)
+    figure.tight_layout(pad=0.3, h_pad=1, w_pad=1)
     plt.close(figure)
     return figure
 
 
-def lay_out(figure: Figure) -> None:
-    """Keep panels apart; around them there is the space that a saved figure has."""
-    figure.tight_layout(pad=0.3, h_pad=1, w_pad=1)
-
-
 def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1.45) -> None:
-    """Put a tick at the deepest network, and at each depth that is a factor `apart` below the last tick."""
+    """Set a tick at the largest depth, and at each depth at least a factor `apart` below the last tick."""
     chosen = [int(max(depths))]
     for depth in sorted(depths, reverse=True):
         if chosen[-1] >= apart * depth:
@@ -97,13 +92,13 @@ def depth_ticks(axes: Axes, depths: Sequence[int] | np.ndarray, apart: float = 1
 
 
 def depth_axis(axes: Axes, depths: Iterable[int], label: str, *, scale: str = "log", apart: float = 1.45) -> None:
-    """Put depth on a logarithmic horizontal axis, and `label` on the vertical one, of the given scale."""
+    """Set a logarithmic horizontal axis of depth, and the label and scale of the vertical axis."""
     axes.set(xscale="log", yscale=scale, xlabel=DEPTH, ylabel=label)
     depth_ticks(axes, sorted(set(depths)), apart)
 
 
 def block_axis(axes: Axes, label: str) -> None:
-    """Put the number of the block on the horizontal axis."""
+    """Set a horizontal axis of block numbers."""
     axes.set(xlabel="block $l$", ylabel=label)
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
 
@@ -111,7 +106,7 @@ def block_axis(axes: Axes, label: str) -> None:
 def draw_intervals(
     axes: Axes, places: Any, middle: Any, low: Any, high: Any, *, across: bool = False, **style: Any
 ) -> None:
-    """Draw points with error bars from `low` to `high`, upright or across; none where these are NaN."""
+    """Draw points with vertical or horizontal (`across`) error bars from `low` to `high`; none where these are NaN."""
     reach = np.nan_to_num(np.clip([middle - low, high - middle], 0, None))
     if across:
         axes.errorbar(middle, places, xerr=reach, **style)
@@ -120,10 +115,11 @@ def draw_intervals(
 
 
 def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) -> Styler:
-    """Format a table for the book: no index, numbers in the given formats, a dash where there is none.
+    """Format a table for the book: no index, display names of sweeps, aligned numbers, a dash for missing values.
 
-    Sweeps have their display names, minus signs are no hyphens, numbers stand on the right, a few words or an interval
-    stay on one line, and the site's style sheet gives sentences room.
+    Args:
+        table: the table.
+        formats: format strings by column.
     """
     chosen = formats or {}
     printed: dict[Any, Any] = {
@@ -137,16 +133,16 @@ def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) 
     styled.set_td_classes(cells.map(class_of))
     numbers = [name for name in cells if all(map(NUMBER.fullmatch, cells[name]))]
     styled.set_table_styles({name: [{"selector": "", "props": "text-align: right"}] for name in numbers})
-    return styled.set_table_attributes('class="dataframe"')  # what the theme knows as a table, in dark mode too
+    return styled.set_table_attributes('class="dataframe"')  # for the theme's dark mode
 
 
 def class_of(cell: str) -> str:
-    """What the style sheet calls a cell of so many characters."""
+    """Return the style sheet's class of a cell by its length."""
     return "short" if len(cell) <= LINE_LENGTH else "words" if len(cell) > 2 * LINE_LENGTH else ""
 
 
 def format_cell(value: Any, form: str, sweep: bool) -> str:
-    """Format the value of one cell."""
+    """Format one cell; short texts do not break, and minus signs are no hyphens."""
     if isinstance(value, str):
         words = display_name(value) if sweep else value
         return words.replace(" ", "\u00a0") if len(words) <= LINE_LENGTH else words
@@ -156,7 +152,7 @@ def format_cell(value: Any, form: str, sweep: bool) -> str:
 
 
 def style_of(sweep: Sweep) -> dict[str, Any]:
-    """Colour and marker of the data set; dashed and open for post-activation blocks."""
+    """Return colour and marker of the data set, dashed and open for post-activation blocks."""
     post = sweep.block == "postactivation"
     face = {"markerfacecolor": "none"} if post else {}
     return {**DATASET_STYLE[sweep.dataset], **face, "linestyle": "--" if post else "-", "label": sweep.label}
@@ -165,7 +161,7 @@ def style_of(sweep: Sweep) -> dict[str, Any]:
 def panels(
     titles: Sequence[str], height: float = 2.2, *, sharex: bool = False, columns: int = 2
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with axes of one scale under these titles, two in a row."""
+    """Make a figure with one panel for each title; all share the vertical scale."""
     columns = min(len(titles), columns)
     rows = math.ceil(len(titles) / columns)
     size = (WIDTH, height * rows + 0.6)
@@ -180,7 +176,7 @@ def panels(
 def name_end(
     axes: Axes, place: tuple[float, float], words: str, color: str, offset: tuple[float, float] = (7, 0)
 ) -> None:
-    """Write what a line is called near its end: beside it, above it or below it, as the offset in points says."""
+    """Write the name of a line near its end, at an offset in points."""
     side = "right" if offset[0] < 0 else "left"
     level = "center" if not offset[1] else "bottom" if offset[1] > 0 else "top"
     near: dict[str, Any] = {"xytext": offset, "textcoords": "offset points", "annotation_clip": False}
@@ -188,8 +184,9 @@ def name_end(
 
 
 def slope_lines(axes: Axes, start: float, end: float) -> None:
-    """Lines of slope -1/2 and -1 from (start, 1), named at their ends, and a scale of averages relative to the
-    shallowest. After everything else: the scale belongs to it."""
+    """Draw named lines of slope -1/2 and -1 from (start, 1), and set the scale of averages relative to the shallowest.
+
+    Call it last, since it sets the vertical limits."""
     for power, words in ((-0.5, "slope −1/2"), (-1.0, "slope −1:\nthe claim")):
         last = (end / start) ** power
         axes.plot([start, end], [1, last], color=INK, linestyle=":", linewidth=1.2)
@@ -202,14 +199,14 @@ def slope_lines(axes: Axes, start: float, end: float) -> None:
 
 
 def name_axes(figure: Figure, across: str, up: str) -> None:
-    """Write what the axes of all panels are called once, below them and beside them."""
+    """Label the axes of all panels once."""
     size = mpl.rcParams["axes.labelsize"]
     figure.supxlabel(across, fontsize=size, y=0)
     figure.supylabel(up, fontsize=size, x=0)
 
 
 def name_ends(axes: Axes, names: Iterable[tuple[str, tuple[float, float], str]]) -> None:
-    """Write words to the right of places, in a colour, each at least a line above the one below; after all lines."""
+    """Write coloured words to the right of places without overlap. Call it after all lines are drawn."""
     points, below = 72 / axes.figure.dpi, -math.inf
     for words, place, color in sorted(names, key=lambda name: name[1][1]):
         height = float(axes.transData.transform(place)[1]) * points
@@ -219,5 +216,5 @@ def name_ends(axes: Axes, names: Iterable[tuple[str, tuple[float, float], str]])
 
 
 def legend_of_all(figure: Figure, axes: Axes, columns: int) -> None:
-    """Put one legend over all panels."""
+    """Draw one legend above all panels."""
     figure.legend(*axes.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.02, 1), ncols=columns)

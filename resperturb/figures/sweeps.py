@@ -1,6 +1,6 @@
-"""Figures of sweeps: what changes with depth, in one sweep or in several side by side.
+"""Figures of sweeps over depth.
 
-A data set has a colour and a marker; a kind of block has a line and a filling: no two series differ by colour alone.
+Colour and marker show the data set; line style and filling show the kind of block.
 """
 
 from __future__ import annotations
@@ -50,8 +50,12 @@ TRAINING_STYLE: tuple[dict[str, Any], ...] = (  # before training, after it, aft
 
 
 def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[str, Sweep]) -> Figure:
-    """The average against depth before and after training, a panel for each sweep, with fits and lines of slope -1/2
-    and -1; laws by sweep and moment."""
+    """Plot averages over depth before and after training, a panel for each sweep, with fits and slopes -1/2 and -1.
+
+    Args:
+        laws: by sweep and moment.
+        sweeps: by name.
+    """
     figure, all_axes = panels([sweeps[name].label for name in laws])
     for axes, fitted in zip(all_axes, laws.values(), strict=True):
         for (moment, law), height in zip(fitted.items(), (0.9, 0.8), strict=False):
@@ -73,8 +77,7 @@ def averages_by_sweep(laws: Mapping[str, dict[str, PowerLaw]], sweeps: Mapping[s
 
 
 def fall_with_depth(sweeps: Mapping[str, Sweep]) -> Figure:
-    """The average after training over depth, in each sweep relative to its shallowest network, with its exponent in the
-    legend, between lines of slope -1/2 and -1."""
+    """Plot averages after training over depth, relative to the shallowest network, with exponents in the legend."""
     figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     depths = sorted({depth for sweep in sweeps.values() for depth in sweep.depths})
     for sweep in sweeps.values():
@@ -85,12 +88,12 @@ def fall_with_depth(sweeps: Mapping[str, Sweep]) -> Figure:
         draw_intervals(axes, averages.depths, means, low, high, **{**style, "label": words})
     depth_axis(axes, depths, "average, relative to the shallowest", apart=1.9)
     slope_lines(axes, depths[0], depths[-1])
-    axes.legend(title="exponent", loc="lower left", fontsize=11, alignment="left")  # no network falls below slope -1
+    axes.legend(title="exponent", loc="lower left", fontsize=11, alignment="left")  # empty below slope -1
     return close(figure)
 
 
 def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], columns: int = 2) -> Figure:
-    """The scaled perturbation over the blocks before and after training, a panel for a finished run of each sweep."""
+    """Plot the scaled perturbation over the blocks before and after training, a panel for a run of each sweep."""
     titles = [f"{sweeps[name].label}, {record.blocks} blocks" for name, record in records.items()]
     figure, all_axes = panels(titles, columns=columns)
     for axes, record in zip(all_axes, records.values(), strict=True):
@@ -103,7 +106,7 @@ def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], 
 
 
 def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
-    """Blocks times average after training, which is level where the average is inversely proportional to depth."""
+    """Plot blocks times average after training over depth; it is constant if the average falls as 1/L."""
     figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
     for sweep in sweeps.values():
         averages, style = averages_by_depth(sweep.records), style_of(sweep)
@@ -119,8 +122,11 @@ def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
 
 
 def concentration(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
-    """The share of blocks that share the work evenly over depth, a panel for each data set, a line for each training of
-    :func:`resperturb.analysis.profiles.concentration_table`, and what steps of 1/sqrt(l) give."""
+    """Plot the participation ratio as a share of blocks over depth, a panel for each data set, and that of 1/sqrt(l).
+
+    Args:
+        tables: from :func:`resperturb.analysis.profiles.concentration_table`, by data set and training.
+    """
     figure, all_axes = panels(list(tables), 1.9, sharex=True, columns=1)
     depths = sorted(
         {depth for trainings in tables.values() for table in trainings.values() for depth in table["blocks"]}
@@ -140,7 +146,7 @@ def concentration(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
 
 
 def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
-    """The rule as a picture: thresholds across the curve of averages, a mark where each is crossed."""
+    """Plot the stopping rule: averages over depth, thresholds, and a marker at each crossing."""
     figure, axes = plt.subplots(figsize=(6.0, 4.0))
     depths, means = law.averages.depths, law.averages.means
     low, high = law.averages.interval()
@@ -153,7 +159,7 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
         axes.plot(far, law(far), color=BLUE, linestyle=":", label="power law, extrapolated")
     for answer in answers:
         axes.axhline(answer.epsilon, color=INK, linewidth=0.8, linestyle=":")
-        left = answer.crossing > math.sqrt(depths[0] * reach)  # the half of the line that the curve is not near
+        left = answer.crossing > math.sqrt(depths[0] * reach)  # on the half away from the curve
         place, side = (depths[0], "left") if left else (reach, "right")
         label = rf"$\epsilon = {answer.epsilon:g}$"
         axes.annotate(label, (place, answer.epsilon), fontsize=10, va="bottom", ha=side)
@@ -164,8 +170,14 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
 
 
 def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
-    """Depth against epsilon with its interval, and the accuracy at that depth below, from
-    :func:`resperturb.analysis.summaries.stopping_table`; where a line has no markers it is extrapolated."""
+    """Plot the depth of the stopping rule over epsilon with its interval, and the accuracy at that depth.
+
+    Lines without markers are extrapolated.
+
+    Args:
+        tables: from :func:`resperturb.analysis.summaries.stopping_table`, by name of the sweep.
+        sweeps: by name.
+    """
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(6.0, 5.4), sharex=True, height_ratios=(3, 2))
     for name, table in tables.items():
         style = style_of(sweeps[name])
