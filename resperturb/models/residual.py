@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.experiment import BLOCK_KINDS, INITIALIZATIONS, NORMALIZATIONS, Experiment
+from resperturb.experiment.validation import one_of, whole_number
 from resperturb.models.checkpointing import checkpointed
 
 
@@ -147,7 +148,11 @@ class ResidualNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.checkpointing = checkpointing
-        counts = spread(blocks, sections)
+        one_of("kind", kind, BLOCK_KINDS)
+        one_of("norm", norm, NORMALIZATIONS)
+        one_of("initialization", initialization, INITIALIZATIONS)
+        whole_number("width", width, 1)
+        counts = spread(whole_number("blocks", blocks, 0), sections)
         widths = [width * 2**index for index in range(sections)]
         post = kind == "postactivation"
         stem = [convolution(channels, width, 3, stem_stride, bias=norm == "none")]
