@@ -236,6 +236,8 @@ def write_data(app: Any, error: Exception | None) -> None:
     # Tables of all runs would be two thirds of the site.
     tables = [path for series in chosen if series.main for run in series.records for path in run.folder.glob("*.csv")]
     for path in (*results.glob("*/[!.]*/run.json"), *tables):
+        if path.is_symlink():  # it may lead to a file that is not for the site
+            continue
         target = html / "results" / path.relative_to(results)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)

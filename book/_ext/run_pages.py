@@ -6,6 +6,7 @@ other runs go. Their commands and files are in the index of all runs.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from resperturb.errors import ExperimentError
 from resperturb.records.record import read_record
 
 PAGES = Path("book/runs")
+MARKUP = re.compile(r"[][<>&{}`*_$\\#|~]")  # what Markdown and HTML would read as more than text
 
 
 def page_of(executed: Path) -> str:
@@ -36,7 +38,8 @@ def page_of(executed: Path) -> str:
         cell.metadata = {name: value for name, value in cell.metadata.items() if name in ("tags", "mystnb")}
         if figure := cell.metadata.get("mystnb", {}).get("figure"):
             figure["name"] += f"-{record.name}"  # names of figures are names in the whole book
-    notebook.cells[0].source = "\n".join([f"# {title_of(record)}", *notebook.cells[0].source.splitlines()[1:]])
+    title = MARKUP.sub(r"\\\g<0>", title_of(record))  # a record may come from anyone
+    notebook.cells[0].source = "\n".join([f"# {title}", *notebook.cells[0].source.splitlines()[1:]])
     return nbformat.writes(notebook)
 
 

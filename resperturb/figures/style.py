@@ -127,7 +127,7 @@ def format_table(table: pd.DataFrame, formats: Mapping[Any, str] | None = None) 
         for name in table.columns
     }
     unnumbered = table.reset_index(drop=True)
-    styled = unnumbered.style.hide(axis="index").format(printed, na_rep="–")
+    styled = unnumbered.style.hide(axis="index").format(printed, na_rep="–", escape="html")
     cells = pd.DataFrame({name: unnumbered[name].map(form, na_action="ignore") for name, form in printed.items()})
     cells = cells.fillna("–")
     styled.set_td_classes(cells.map(class_of))

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resperturb.errors import RecordError, shown
+from resperturb.errors import ExperimentError, RecordError, shown
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.validation import one_of
 from resperturb.records.freshness import DECIDING_BESIDE, is_fresh, settings_hash
@@ -221,6 +221,10 @@ def read_record(folder: Path | str) -> Record:
     for part in RUN_PARTS if record.kind == "run" else STUDY_PARTS:
         if not isinstance(run.get(part), dict):
             raise RecordError(f"{path} must have {part}, by name, but got {shown(run.get(part))}; run it again.")
+    try:
+        _ = record.experiment if record.kind == "run" else None  # which checks it
+    except ExperimentError as error:
+        raise RecordError(f"{path} holds no experiment: {error}") from None
     return record
 
 
