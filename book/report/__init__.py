@@ -1,1 +1,1 @@
-"""What the chapters import: claims and the ledger, numbers for the prose, tables of costs, the index of runs."""
+"""Claims and the ledger, numbers for the prose, tables of costs, and the index of runs, for the chapters."""

@@ -1,4 +1,4 @@
-"""What a chapter needs around its figures: the records, numbers for its prose, data files for its readers."""
+"""Helpers of the chapters: records, numbers for the prose, and data files for readers."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ from resperturb import figures
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps, records_of
 
-DATA = Path("_data")  # tables behind the figures, written while the book is built and offered for download
+DATA = Path("_data")  # tables behind the figures, for download
 
 
 def open_chapter() -> dict[str, Sweep]:
-    """Set the figures' style, hand numbers to the prose, and load the sweeps.
+    """Set the style of figures, glue the numbers for the prose, and load the sweeps.
 
-    Prose names a row of the ledger by its id, {glue:text}`mnist/exponent-end`, with /interval behind it;
-    a number that no claim is about by its sweep and name, {glue:text}`mnist/accuracy_low:.1%`; and the records of a
-    main sweep, or of them all, by {glue:text}`mnist/records` and {glue:text}`records`. {glue:text}`T_he2015:.1f` is the
-    time under weight decay of a published schedule.
+    The glued names are the ids of the ledger's rows ("mnist/exponent-end", "mnist/exponent-end/interval"), the
+    quantities of main sweeps ("mnist/accuracy_low"), their records ("mnist/records", "records" for all), and the time
+    under weight decay of published schedules ("T_he2015").
     """
     figures.use_style()
     sweeps = load_sweeps(RESULTS)
@@ -49,7 +48,7 @@ def open_chapter() -> dict[str, Sweep]:
 
 
 def glue_all(prefix: str, values: Mapping[str, object]) -> None:
-    """Hand values to the prose, each under the prefix and its name."""
+    """Glue values under the prefix and their names."""
     from myst_nb import glue
 
     for name, value in values.items():
@@ -57,14 +56,12 @@ def glue_all(prefix: str, values: Mapping[str, object]) -> None:
 
 
 def ledger_rows(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
-    """The ledger of all sweeps."""
+    """Compute the ledger, cached."""
     return cached(ledger, sweeps)
 
 
 def open_study(folder: str) -> tuple[dict[str, Sweep], list[Record]]:
-    """Open a chapter on a study: the sweeps, and the records of the study.
-
-    Prose names these by {glue:text}`study_records`, and their cost by {glue:text}`study_minutes:.1f` and the like.
+    """Open a chapter on a study; glue its records as "study_records" and its cost as "study_minutes" and the like.
 
     Raises:
         RecordError: the study has no records.
@@ -75,13 +72,13 @@ def open_study(folder: str) -> tuple[dict[str, Sweep], list[Record]]:
 
 
 def save_table(name: str, table: pd.DataFrame) -> None:
-    """Write the numbers behind a figure to _data/<name>.csv, which the page offers for download."""
+    """Write the numbers of a figure to _data/<name>.csv, for download."""
     DATA.mkdir(exist_ok=True)
     table.to_csv(DATA / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
 
 
 def stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Tables of several sweeps as one, with the sweep in the first column."""
+    """Join tables of several sweeps, with the name of the sweep in the first column."""
     return pd.concat([table.assign(sweep=name)[["sweep", *table.columns]] for name, table in tables.items()])
 
 
@@ -93,16 +90,14 @@ def verdicts(
     among: Collection[str] | None = None,
     records: bool = False,
 ) -> HTML:
-    """Rows of the ledger as a chapter prints them: a line for each statement with a mark for each network.
-
-    A line opens to the values, intervals and verdicts behind its marks.
+    """Format rows of the ledger for a chapter: a line for each statement, with marks that open to values and verdicts.
 
     Args:
         sweeps: all sweeps.
-        page: only rows that this page shows; all, with links to their pages, where it is None.
-        names: only statements of these names.
-        among: only rows of these sweeps.
-        records: name the runs of each row, and the accuracy of its networks.
+        page: only rows of this page; None: all, with links to their pages.
+        names: only claims of these names; empty: all.
+        among: only rows of these sweeps; None: all.
+        records: add the runs and the accuracy of their networks.
     """
     shown = [row for row in ledger_rows(sweeps) if row.shown(page, names)]
     chosen = [row for row in shown if among is None or row.subject in among]

@@ -1,4 +1,4 @@
-"""What the paper leaves open: each point with our choice, and the exponent of networks with another one."""
+"""Points that the paper leaves open, with our choice and the exponent under another choice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Choice:
-    """A point that the abstract leaves open, as book/choices.yml has it."""
+    """An open point of the abstract, from book/choices.yml."""
 
     point: str
     ours: str
@@ -34,8 +34,7 @@ def load_choices() -> list[Choice]:
 
 
 def other_choices(sweeps: dict[str, Sweep]) -> Iterator[tuple[str, str, str]]:
-    """Yield each field in which a sweep differs from its main sweep, what was chosen, and both exponents on shared
-    depths."""
+    """Yield each varied field of a sweep, its choice in words, and both exponents on shared depths."""
     for sweep, base, fields in compared(sweeps):
         slopes = shared_slopes(sweep, base)
         if slopes is None:
@@ -48,7 +47,7 @@ def other_choices(sweeps: dict[str, Sweep]) -> Iterator[tuple[str, str, str]]:
 
 
 def compared(sweeps: dict[str, Sweep]) -> Iterator[tuple[Sweep, Sweep, dict[str, tuple[object, object]]]]:
-    """Yield each sweep that has a main sweep to be compared with, that, and the fields that differ."""
+    """Yield each sweep with the main sweep it is compared with and the fields that differ."""
     for sweep in main_sweeps(sweeps).values():
         if (base := base_of(sweep, sweeps)) is not None:
             yield sweep, base, {"block": (sweep.block, base.block)}
@@ -56,11 +55,7 @@ def compared(sweeps: dict[str, Sweep]) -> Iterator[tuple[Sweep, Sweep, dict[str,
 
 
 def choice_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
-    """A row per open point: what the paper leaves open, our choice, why, and exponents with another choice.
-
-    Args:
-        sweeps: all sweeps; the choices are printed from the default one's experiment.
-    """
+    """Tabulate the open points: our choice (of the default sweep), the reason, and exponents with other choices."""
     experiment, changes = sweeps["digits"].identity, list(other_choices(sweeps))
     rows = []
     for choice in load_choices():

@@ -1,4 +1,4 @@
-"""The headline: exponents over weight decay of short trainings, of trainings as usual, and of networks of others."""
+"""Exponents over weight decay for the headline: short trainings, usual trainings and published networks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
 
 BY = ("dataset", "block", "weight_decay", "epochs")
-VARIED = ({"weight_decay"}, {"epochs"})  # what changes T and nothing else
-SHARED = ("depths", "exponent", "low", "high", "bent")  # given for shared depths, too
+VARIED = ({"weight_decay"}, {"epochs"})  # changes of T alone
+SHARED = ("depths", "exponent", "low", "high", "bent")  # also computed on shared depths
 PUBLISHED_DECAY = 1e-4  # of the published networks
 COUNTED = "blocks, averaged over blocks"
 
 
 def short_trainings(results: Path) -> pd.DataFrame:
-    """A row a data set, kind of block and weight decay of the decay axes, with the plan's tests."""
+    """Tabulate the decay sweeps by data set, kind of block and weight decay, with the plan's tests."""
     return labelled([record for dataset in TITLES for record in load_records(results / f"decay-{dataset}")])
 
 
 def usual_trainings(sweeps: dict[str, Sweep]) -> pd.DataFrame:
-    """The same of the main sweeps, and of those that differ from them in weight decay alone, or in epochs alone.
+    """Tabulate the main sweeps, and those that vary only weight decay or only epochs, with the plan's tests.
 
-    The column trained says whether they reach their bar of accuracy.
+    The column trained says whether the networks reach their bar of accuracy.
     """
     chosen = list(main_sweeps(sweeps).values())
     chosen += [sweep for sweep, _, fields in sensitivity_sweeps(sweeps).values() if set(fields) in VARIED]
@@ -36,14 +36,14 @@ def usual_trainings(sweeps: dict[str, Sweep]) -> pd.DataFrame:
 
 
 def gentle_trainings(results: Path) -> pd.DataFrame:
-    """The exponent of gentle trainings on MNIST over time under weight decay."""
+    """Tabulate the exponent of gentle trainings on MNIST over time under weight decay."""
     return forgetting_table([record for record in load_records(results / "clock-steps") if not record.diverged])
 
 
 def labelled(records: list[Record]) -> pd.DataFrame:
-    """The plan's tests by data set, kind of block, weight decay and epochs; the column networks names the first two.
+    """Apply the plan's tests by data set, kind of block, weight decay and epochs; networks names the first two.
 
-    Columns that end in _shared are of the depths that all conditions of one data set and kind of block have.
+    Columns that end in _shared use the depths that all conditions of a data set and kind of block share.
     """
     runs = run_table(records, BY).round({"weight_decay": 6})
     shared = condition_table(on_shared_depths(runs, BY[:2], BY), BY)
@@ -55,6 +55,6 @@ def labelled(records: list[Record]) -> pd.DataFrame:
 
 
 def published_networks(results: Path) -> tuple[float, float, float, float]:
-    """Weight decay, exponent over identity blocks, and the ends of its interval, of the networks of others."""
+    """Return weight decay, exponent over identity blocks, and the ends of its interval, of the published networks."""
     slope = published_slopes(published_table(load_records(results / "published", kind=None)))[COUNTED]
     return PUBLISHED_DECAY, slope.exponent, *slope.interval()

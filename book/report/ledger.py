@@ -1,7 +1,7 @@
-"""The ledger: every claim of the paper and every sentence of the book that a number could refute, in one table.
+"""The ledger: all claims of the paper and the book that records can refute, in one table.
 
-`make ledger` writes results/ledger.csv from the shipped records. A test recomputes every row and fails
-where one has changed, so that no sentence outlives its data.
+`make ledger` writes results/ledger.csv from the shipped records. A test recomputes every row and fails if one has
+changed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COLUMNS = [field.name for field in dataclasses.fields(LedgerRow)]
 
 
 def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
-    """All rows: claim by claim for every main sweep, then comparisons of sweeps, then study by study."""
+    """Compute all rows: claims about main sweeps, comparisons of sweeps, then studies."""
     results = sweeps["digits"].records[0].folder.parent.parent
     about_sweeps = {
         "sweep": [
@@ -61,7 +61,7 @@ def comparison(sweep: Sweep, base: Sweep, **words: str) -> Subject:
 
 
 def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
-    """Main sweeps with another kind of block than that of their data set."""
+    """Yield the main sweeps with another kind of block than that of their data set."""
     for sweep in main_sweeps(sweeps).values():
         base = base_of(sweep, sweeps)
         if base is not None:
@@ -69,14 +69,14 @@ def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
 
 
 def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
-    """Sweeps in which something else was varied."""
+    """Yield the sweeps that vary another choice."""
     for sweep, base, fields in sensitivity_sweeps(sweeps).values():
         changes = [change_words(field, *values) for field, values in fields.items()]
         yield comparison(sweep, base, changes=" and ".join(changes))
 
 
 def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list[Subject]:
-    """The records of one study or map, where there are any."""
+    """Return the subject of one study, if it has records."""
     records = records_in(results / folder)
     if not records:
         return []
@@ -85,7 +85,7 @@ def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list
 
 
 def accuracy_words(records: Iterable[Record]) -> str:
-    """The accuracy of networks on test images, from the least accurate to the most; empty where none was taken."""
+    """Format the range of test accuracies; empty without any."""
     found = []
     for record in records:
         if "accuracy" in record.run:
@@ -97,19 +97,19 @@ def accuracy_words(records: Iterable[Record]) -> str:
 
 
 def ledger_table(rows: Iterable[LedgerRow]) -> pd.DataFrame:
-    """A row each, in the order and under the names of :class:`report.claims.LedgerRow`."""
+    """Tabulate rows with the fields of :class:`report.claims.LedgerRow`."""
     return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=COLUMNS)
 
 
 def write_ledger(root: Path) -> Path:
-    """Write the ledger of the shipped records, and return where."""
+    """Write the ledger of the shipped records and return its file."""
     file = root / FILE
     ledger_table(ledger(load_sweeps(root / "results", own=False))).to_csv(file, index=False, lineterminator="\n")
     return file
 
 
 def read_ledger(root: Path) -> pd.DataFrame:
-    """The ledger as it was last written; an empty interval is an empty word."""
+    """Read the written ledger; an empty interval is an empty string."""
     return pd.read_csv(root / FILE, dtype=str, keep_default_na=False)
 
 

@@ -1,4 +1,4 @@
-"""Claims about what sets the exponent: predictions committed before their runs, and the reasons given for them."""
+"""Claims about the mechanism: predictions made before their runs, and their reasons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECOND = "mechanism-second"  # the preset of the second round
 BOTH = "zero start, decay on gains and shifts"
 EACH = ("zero start, no decay", "decay on gains and shifts")
 
-STILL = 0.05  # an effect of the number of steps below this is none
+STILL = 0.05  # smaller effects of the number of steps count as none
 
 claim_clock = partial(claim, shown="decay#what-the-records-say", about="clock-steps")
 claim_round = partial(claim, shown="predictions#what-the-records-say", about=("mechanism-mnist", "mechanism-second"))
@@ -35,13 +35,13 @@ claim_each = partial(claim, shown="predictions#what-the-records-say", about=("me
 
 @cache
 def predicted(results: Path) -> pd.DataFrame:
-    """The predictions beside what was measured, of all presets."""
+    """Tabulate predicted and measured exponents of all presets."""
     records = {name: [r for r in records_in(results / name) if r.kind == "run"] for name in BARS}
     return prediction_table(load_predictions(PREDICTIONS), records)
 
 
 def of_round(results: Path, records: list[Record]) -> pd.DataFrame:
-    """The predictions of the round to which a preset's records belong."""
+    """Select the predictions of the round of these records."""
     table = predicted(results)
     second = table["preset"] == SECOND
     return table[second if records[0].folder.parent.name == SECOND else ~second]

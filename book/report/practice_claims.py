@@ -12,25 +12,25 @@ from report.usual_claims import FOLDERS, runs_at, strongest
 from resperturb.analysis.practice import depth_choices, lesion_depths
 from resperturb.records.sweeps import Sweep
 
-RANKED = 0.5  # a rank correlation from here on ranks
-BETTER = 0.1  # a rank correlation that is so much higher ranks better
-MOST = 0.9  # of the live blocks
-EPSILONS = (0.1, 0.05)  # of the stopping rule; the paper names none
-HALF_POINT = 0.005  # of accuracy, that a shallower network may lose
-DOUBLE = 2.0  # depths further apart than this factor differ
+RANKED = 0.5  # rank correlation that counts as a ranking
+BETTER = 0.1  # difference of rank correlations that counts as better
+MOST = 0.9  # share of live blocks
+EPSILONS = (0.1, 0.05)  # thresholds of the stopping rule; the paper names none
+HALF_POINT = 0.005  # accuracy that a shallower network may lose
+DOUBLE = 2.0  # depths agree within this factor
 
 # ------------------------------------------------------------------------------------------- removed blocks
 
 STUDIES = ("lesion", "lesion-mnist", "lesion-cifar10", "lesion-strong")
-claim_lesion = partial(claim, source=OURS, about=STUDIES)
-REMOVED, DEPTH = "practice#which-blocks-can-go", "practice#how-deep-to-go"
+claim_lesion = partial(claim, source=OURS, shown="practice#which-blocks-can-go", about=STUDIES)
+claim_depth = partial(claim, source=OURS, shown="practice#how-deep-to-go")
 
 
 def by_depth(records: Records) -> pd.DataFrame:
     return lesion_depths(records, POINT)
 
 
-@claim_lesion("alive", sentence="Before any block is removed, every block is alive.", shown=REMOVED)
+@claim_lesion("alive", sentence="Before any block is removed, every block is alive.")
 def every_block_lives(records: Records) -> Finding:
     return across(by_depth(records)["alive"], "{:.0%}", lambda value: value == 1)
 
@@ -38,7 +38,6 @@ def every_block_lives(records: Records) -> Finding:
 @claim_lesion(
     "alone",
     sentence=f"At least {MOST:.0%} of the live blocks can each be removed alone for at most a point of accuracy.",
-    shown=REMOVED,
 )
 def each_can_go(records: Records) -> Finding:
     return across(by_depth(records)["alone"], "{:.0%}", lambda value: value >= MOST)
@@ -48,7 +47,6 @@ def each_can_go(records: Records) -> Finding:
     "rank",
     sentence="The scaled perturbation ranks live blocks by the loss that removing them adds "
     f"(rank correlation of {RANKED} or more).",
-    shown=REMOVED,
 )
 def ranks_live_blocks(records: Records) -> Finding:
     return across(by_depth(records)["rank"], "{:.2f}", lambda value: value >= RANKED)
@@ -58,7 +56,6 @@ def ranks_live_blocks(records: Records) -> Finding:
     "place",
     sentence="The scaled perturbation ranks live blocks better than their place does, earlier ones first, by "
     f"{BETTER} or more (asked after the runs were seen).",
-    shown=REMOVED,
 )
 def better_than_place(records: Records) -> Finding:
     depths = by_depth(records)
@@ -66,17 +63,13 @@ def better_than_place(records: Records) -> Finding:
 
 
 @claim_lesion(
-    "first",
-    sentence="Removing the first block of a section adds more loss than removing its median live block.",
-    shown=REMOVED,
+    "first", sentence="Removing the first block of a section adds more loss than removing its median live block."
 )
 def first_blocks_matter(records: Records) -> Finding:
     return across(by_depth(records)["first"], "{:.0%} of sections", lambda value: value == 1)
 
 
-@claim_lesion(
-    "dead", sentence="All dead blocks can be removed together for at most a point of accuracy.", shown=REMOVED
-)
+@claim_lesion("dead", sentence="All dead blocks can be removed together for at most a point of accuracy.")
 def dead_blocks_can_go(records: Records) -> Finding | None:
     lost = by_depth(records)["dead"].dropna()
     return across(lost, "{:.1%} lost", lambda value: value <= POINT) if len(lost) else None
@@ -86,7 +79,6 @@ def dead_blocks_can_go(records: Records) -> Finding | None:
     "half",
     sentence="The half of the live blocks with the smallest perturbations can be removed together for at most a point "
     "of accuracy.",
-    shown=REMOVED,
 )
 def half_can_go(records: Records) -> Finding:
     return across(by_depth(records)["half"], "{:.1%} lost", lambda value: value <= POINT)
@@ -96,7 +88,6 @@ def half_can_go(records: Records) -> Finding:
     "random",
     sentence="Removing the half of the live blocks with the smallest perturbations costs less than removing a random "
     "half.",
-    shown=REMOVED,
 )
 def better_than_random(records: Records) -> Finding:
     depths = by_depth(records)
@@ -107,7 +98,6 @@ def better_than_random(records: Records) -> Finding:
     "deeper",
     sentence="The deeper the network, the larger the share of live blocks that can be removed together, smallest "
     "perturbation first, for at most a point of accuracy.",
-    shown=REMOVED,
 )
 def deeper_networks_spare_more(records: Records) -> Finding:
     shares = by_depth(records)["together"]
@@ -118,33 +108,26 @@ def deeper_networks_spare_more(records: Records) -> Finding:
 # ------------------------------------------------------------------------------------------- how deep
 
 
-def validated(epsilon: float) -> None:
-    """Claim that the stopping rule with this epsilon finds the depth that accuracy asks for."""
-
-    @claim(
-        f"validated-{100 * epsilon:g}",
-        OURS,
-        f"With a threshold of {epsilon:g}, the stopping rule is within a factor of {DOUBLE:g} of the validated depth: "
-        "the smallest within half a point of the best accuracy.",
-        shown=DEPTH,
-        epsilon=epsilon,
-    )
-    def rule_agrees(sweep: Sweep, epsilon: float) -> Finding:
-        row = depth_choices(sweep.records, [epsilon], HALF_POINT)
-        rule, wanted = row[f"rule {epsilon:g}"], row["margin"]
-        how = "" if row[f"measured {epsilon:g}"] else " (extrapolated)"
-        return Finding(f"{rule}{how} against {wanted}", truth(1 / DOUBLE <= rule / wanted <= DOUBLE))  # type: ignore[operator]
+def rule_agrees(sweep: Sweep, epsilon: float) -> Finding:
+    row = depth_choices(sweep.records, [epsilon], HALF_POINT)
+    rule, wanted = row[f"rule {epsilon:g}"], row["margin"]
+    how = "" if row[f"measured {epsilon:g}"] else " (extrapolated)"
+    return Finding(f"{rule}{how} against {wanted}", truth(1 / DOUBLE <= rule / wanted <= DOUBLE))  # type: ignore[operator]
 
 
 for each in EPSILONS:
-    validated(each)
+    claim_depth(
+        f"validated-{100 * each:g}",
+        sentence=f"With a threshold of {each:g}, the stopping rule is within a factor of {DOUBLE:g} of the validated "
+        "depth: the smallest within half a point of the best accuracy.",
+        epsilon=each,
+    )(rule_agrees)
 
 
-@claim(
+@claim_depth(
     "moved",
-    OURS,
-    "Strong decay instead of none moves the depth of the stopping rule by a larger factor than the validated depth.",
-    shown=DEPTH,
+    sentence="Strong decay instead of none moves the depth of the stopping rule by a larger factor than the validated "
+    "depth.",
     about=FOLDERS,
 )
 def decay_moves_the_rule(records: Records) -> Finding:
@@ -154,5 +137,5 @@ def decay_moves_the_rule(records: Records) -> Finding:
 
 
 def apart(one: float, other: float) -> float:
-    """The factor, of at least one, between two positive numbers."""
+    """Return the ratio of two positive numbers, larger over smaller."""
     return max(one / other, other / one)

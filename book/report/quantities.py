@@ -1,4 +1,4 @@
-"""Numbers of sweeps, and the names of records, as the prose of the chapters quotes them."""
+"""Numbers of sweeps and names of records for the prose of the chapters."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from resperturb.analysis.summaries import depth_table
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, main_sweeps, stale_words
 
-SCHEDULES = {  # published ones for CIFAR-10 with momentum 0.9: learning rates and their steps; weight decay
+SCHEDULES = {  # published schedules for CIFAR-10 with momentum 0.9: (learning rate, steps) pairs, weight decay
     "he2015": (((0.1, 32_000), (0.01, 16_000), (0.001, 16_000)), 1e-4),  # section 4.2
     "cohen2021": (((0.05, 200 * 391),), 5e-4),  # the mean of a cosine over 200 epochs, from the code of the paper
 }
 
 
 def published_clock(name: str) -> float:
-    """The time under weight decay T of a published schedule."""
+    """Compute the time under weight decay T of a published schedule."""
     rates, decay = SCHEDULES[name]
     return sum(rate * steps for rate, steps in rates) * decay / (1 - 0.9)
 
 
 def quantities(sweep: Sweep) -> dict[str, float]:
-    """What was run, and facts of the runs that no claim is about."""
+    """Return the size of a sweep, and facts that no claim is about."""
     finished, table = sweep.finished, depth_table(sweep.records)
     first, last = table.iloc[0], table.iloc[-1]
     return {
@@ -44,12 +44,12 @@ def quantities(sweep: Sweep) -> dict[str, float]:
 
 
 def main_quantities(sweeps: dict[str, Sweep]) -> dict[str, dict[str, float]]:
-    """The quantities of every main sweep."""
+    """Return the quantities of every main sweep."""
     return {name: quantities(sweep) for name, sweep in main_sweeps(sweeps).items()}
 
 
 def machine_time(records: Sequence[Record]) -> dict[str, float | str]:
-    """Number of runs, minutes in all, threads of a run, and processors."""
+    """Return the number of runs, total minutes, threads per run, and processors."""
     provenances = [record.run["provenance"] for record in records]
     return {
         "runs": len(records),
@@ -60,7 +60,7 @@ def machine_time(records: Sequence[Record]) -> dict[str, float | str]:
 
 
 def records_of_all(sweeps: Iterable[Sweep]) -> str:
-    """Folders of several sweeps, number of runs, and how many of them are stale."""
+    """Name the folders of several sweeps, and their numbers of runs and stale runs."""
     given = list(sweeps)
     runs, stale = sum(len(sweep.records) for sweep in given), sum(len(sweep.stale) for sweep in given)
     after = ", ".join(filter(None, (f"{runs} runs", stale_words(stale))))
@@ -68,7 +68,7 @@ def records_of_all(sweeps: Iterable[Sweep]) -> str:
 
 
 def records_of_runs(records: Sequence[Record]) -> str:
-    """Folder, number of runs, and how many of them are stale."""
+    """Name the folder of records, and their numbers of runs and stale runs."""
     stale = stale_words(sum(not record.fresh for record in records))
     folder = records[0].folder.parent.name
     return f"results/{folder} ({', '.join(filter(None, (f'{len(records)} runs', stale)))})"

@@ -1,4 +1,4 @@
-"""The README's table and figure, made from the shipped records: `make readme` writes both."""
+"""The README's tables and the headline figure from the shipped records, written by `make readme`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ TITLE = "Do residual\nnetworks learn\na perturbation\nfrom identity?"
 
 
 def shipped(root: Path) -> dict[str, Sweep]:
-    """The sweeps whose records are committed; a reader's own runs do not enter the README."""
+    """Load the main sweeps that are committed, without a reader's own runs."""
     return main_sweeps(load_sweeps(root / "results", own=False))
 
 
 def table(sweeps: dict[str, Sweep], root: Path) -> str:
-    """A row per sweep in Markdown: what was run, its exponent from the ledger, and the preset."""
+    """Format the sweeps in Markdown: runs, accuracy, exponent from the ledger, and preset."""
     rows = read_ledger(root).set_index("id")
     lines: list[Iterable[str]] = []
     for name, sweep in sweeps.items():
@@ -57,7 +57,7 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
 
 
 def claims_table(root: Path) -> str:
-    """What the ledger says of the claims in SHOWN, a row each, in Markdown."""
+    """Format the ledger's rows of the claims in SHOWN in Markdown."""
     rows = read_ledger(root)
     parts = rows["id"].str.split("/")
     rows = rows.assign(networks=parts.str[0].map(display_name), subject=parts.str[0], name=parts.str[1])
@@ -70,27 +70,27 @@ def claims_table(root: Path) -> str:
 
 
 def digest(tables: Iterable[pd.DataFrame]) -> str:
-    """Stands for the numbers in the figure."""
+    """Hash the numbers of the figure."""
     columns = ["clock", "exponent", "low", "high"]
     text = ";".join(table[columns].round(8).to_csv(index=False) for table in tables)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def with_results(readme: str, sweeps: dict[str, Sweep], root: Path) -> str:
-    """The README with everything between its markers made anew."""
+    """Replace everything between the README's markers."""
     before, rest = readme.split(BEGIN)
     tables = f"{table(sweeps, root)}\n\n{BETWEEN}\n\n{claims_table(root)}"
     return f"{before}{BEGIN}\n{tables}\n{END}{rest.split(END)[1]}"
 
 
 def headline_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Exponents of trainings on all images that reach their bar, and of gentle ones, from the shipped records."""
+    """Tabulate exponents of usual trainings that reach their bar, and of gentle trainings, from the shipped records."""
     usual = usual_trainings(load_sweeps(root / "results", own=False))
     return usual[usual["trained"]], gentle_trainings(root / "results")
 
 
 def draw_headline(root: Path, path: Path, **saved: Any) -> None:
-    """Draw the headline figure into a file; what it shows stands in the file as a digest."""
+    """Draw the headline figure into a file, with the digest of its numbers as metadata."""
     from matplotlib import style
 
     from resperturb import figures
@@ -103,7 +103,7 @@ def draw_headline(root: Path, path: Path, **saved: Any) -> None:
 
 
 def draw_card(root: Path, path: Path) -> None:
-    """Draw the picture that stands for the site where a link to it is shown: the title beside the headline figure."""
+    """Draw the card for links to the site: the title beside the headline figure."""
     import matplotlib.pyplot as plt
 
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Where this project is kept and its book published, never guessed; links to its notebooks on Colab and Binder."""
+"""The repository and site of this project, and links to its notebooks on Colab and Binder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from resperturb.records.provenance import ask_git
 
 GITHUB = re.compile(r"^(?:https?://|ssh://git@|git@)github\.com[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$")
-BRANCH = "main"  # of the sources
-SITE_BRANCH = "gh-pages"  # of the built book, which has the executed notebooks
-EXPERIMENTS = "_notebooks"  # folder of the built book with the notebooks of the experiments
+BRANCH = "main"  # branch of the sources
+SITE_BRANCH = "gh-pages"  # branch of the built book
+EXPERIMENTS = "_notebooks"  # folder of executed notebooks in the built book
 
 
 @dataclass(frozen=True)
 class Repository:
     """A repository that can be cloned.
 
-    Args:
-        url: as git takes it.
+    Attributes:
+        url: address for git.
         name: owner/name on GitHub; "" elsewhere.
-        site: address of the published book, with a slash at its end; "" where it is not known.
+        site: address of the published book with a final slash; "" if unknown.
     """
 
     url: str
@@ -33,7 +33,7 @@ class Repository:
     site: str = ""
 
     def launch_links(self, file: str) -> dict[str, str]:
-        """Where a notebook of the built book can be run, by the service's name."""
+        """Return links that run a notebook of the built book, by name of the service."""
         if not self.name:
             return {}
         return {
@@ -43,16 +43,16 @@ class Repository:
 
 
 def find_repository(root: Path, environment: Mapping[str, str] | None = None) -> Repository | None:
-    """Find the repository of a checkout; None where it is not known.
+    """Find the repository of a checkout, or None.
 
-    RESPERTURB_REPOSITORY names it; else GitHub Actions does; else the remote `origin`, where that is on GitHub.
-    RESPERTURB_SITE is the address of the published book, where it is not GitHub's usual one.
+    It is RESPERTURB_REPOSITORY, else that of GitHub Actions, else the remote `origin` if that is on GitHub.
+    RESPERTURB_SITE is the address of the published book, by default that of GitHub Pages.
     """
     given = os.environ if environment is None else environment
     url = given.get("RESPERTURB_REPOSITORY", "")
     if not url and (name := given.get("GITHUB_REPOSITORY")):
         url = f"{given.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}"
-    # Only of a checkout's own top: a copy inside another repository is not that repository.
+    # Only at the top of a checkout: a copy inside another repository does not belong to that repository.
     if not url and (root / ".git").exists() and GITHUB.match(origin := ask_git(root, "remote", "get-url", "origin")):
         url = origin
     if not url:
@@ -67,7 +67,7 @@ def find_repository(root: Path, environment: Mapping[str, str] | None = None) ->
 
 
 def experiments_table(root: Path, repository: Repository | None) -> str:
-    """Format the experiments' notebooks as a table in HTML: what each does, where to get it and where to run it."""
+    """Format the notebooks of the experiments as an HTML table, with links to read and to run them."""
     rows = []
     for source in sorted((root / "notebooks").glob("*.ipynb")):
         text = "".join(json.loads(source.read_text(encoding="utf-8"))["cells"][0]["source"])
@@ -75,7 +75,7 @@ def experiments_table(root: Path, repository: Repository | None) -> str:
         sentence = re.split(r"(?<=[.?!])\s", " ".join(rest.split()), maxsplit=1)[0]
         file = f"{EXPERIMENTS}/{source.name}"
         links = {source.name: file, **(repository.launch_links(file) if repository else {})}
-        shown = " · ".join(f'<a href="{html.escape(url)}">{name}</a>' for name, url in links.items())
+        shown = " · ".join(f'<a href="{html.escape(url)}">{html.escape(name)}</a>' for name, url in links.items())
         cells = f"<td>{shown}</td><td>{html.escape(heading)}</td>"
         rows.append(f'<tr>{cells}<td class="words">{html.escape(sentence)}</td></tr>')
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("notebook", "experiment", "what it does"))

@@ -1,7 +1,7 @@
-"""Facts of a record: its title, its parameters beside their defaults, its command, its origin, its results.
+"""Facts of a record of a run or study: title, parameters, command, origin and results.
 
-Records of runs and of studies are read alike. Defaults and meanings are those of the notebook that made the record:
-its parameters cell is read as text, since the studies' classes would need PyTorch.
+Defaults and meanings of parameters come from the parameters cell of the record's notebook, read as text, since classes
+of studies need PyTorch.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from resperturb.records.sweeps import TITLES
 from resperturb.records.words import choice_words
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-WHERE = ("results", "again")  # parameters of a notebook that are none of the record's
-UNDECISIVE = ("device", "threads", "checkpointing")  # recorded, but no part of what a record is called
-HEADING = ("dataset", "blocks", "layers", "network", "seed")  # what a title always says
-STUDY_DATA = {"published": "CIFAR-10", "text": "text"}  # of studies that have no parameter `dataset`
+WHERE = ("results", "again")  # parameters of a notebook that no record has
+UNDECISIVE = ("device", "threads", "checkpointing")  # recorded, but not part of a title
+HEADING = ("dataset", "blocks", "layers", "network", "seed")  # always part of a title
+STUDY_DATA = {"published": "CIFAR-10", "text": "text"}  # data of studies without a parameter `dataset`
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a record beside its default."""
+    """A parameter of a record with its default."""
 
     name: str
     value: Any
@@ -44,19 +44,19 @@ class Parameter:
 
 
 def load_folders(results: Path) -> dict[str, list[Record]]:
-    """The records of every folder of `results`, in the order of the folders' names; empty folders are left out."""
+    """Load the records of every folder of `results`, sorted by folder; empty folders are left out."""
     folders = sorted(path for path in results.glob("[!.]*") if path.is_dir())
     return {folder.name: found for folder in folders if (found := list(records_in(folder)))}
 
 
 def notebook_of(record: Record) -> str:
-    """The notebook that makes such records, without its ending."""
+    """Return the name of the notebook that makes such records, without its ending."""
     return "sweep" if record.kind == "run" else record.kind
 
 
 @functools.cache
 def declared(notebook: str) -> dict[str, tuple[Any, str]]:
-    """Default and meaning of every parameter of a notebook, in its order, from the cell tagged `parameters`."""
+    """Read default and meaning of every parameter of a notebook from the cell tagged `parameters`."""
     cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
     source = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", ()))
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
@@ -69,7 +69,7 @@ def declared(notebook: str) -> dict[str, tuple[Any, str]]:
 
 
 def default_of(name: str, given: Any, values: dict[str, Any]) -> Any:
-    """The default of a parameter, where the notebook leaves it open that of the data set or of its neighbours."""
+    """Return the default of a parameter; if the notebook has None, that of the data set or of other parameters."""
     if given is not None:
         return given
     if name == "sections":
@@ -80,7 +80,7 @@ def default_of(name: str, given: Any, values: dict[str, Any]) -> Any:
 
 
 def parameters_of(record: Record) -> list[Parameter]:
-    """Every parameter of a record in the order of its notebook."""
+    """Return the parameters of a record in the order of its notebook."""
     values, known = record.parameters, declared(notebook_of(record))
     return [
         Parameter(name, json_like(values[name]), json_like(default_of(name, default, values)), meaning)
@@ -94,7 +94,7 @@ def json_like(value: Any) -> Any:
 
 
 def command_of(record: Record) -> str:
-    """The papermill command that makes the record again: data set, depth and seed, and what differs from defaults."""
+    """Return the papermill command that makes the record again."""
     notebook = notebook_of(record)
     words = ["papermill", f"notebooks/{notebook}.ipynb", "out.ipynb"]
     for parameter in parameters_of(record):
@@ -108,8 +108,8 @@ def command_of(record: Record) -> str:
 
 
 def differing(record: Record) -> list[str]:
-    """List in words the parameters that differ from the defaults, beside data set, depth and seed."""
-    about = ("variant", "epsilon") if record.kind != "run" else ()  # what such a study is about
+    """List in words the parameters that differ from their defaults, except data set, depth and seed."""
+    about = ("variant", "epsilon") if record.kind != "run" else ()  # the subjects of such studies
     return [
         choice_words(parameter.name, parameter.value)
         for parameter in parameters_of(record)
@@ -119,11 +119,12 @@ def differing(record: Record) -> list[str]:
 
 def data_of(record: Record) -> str:
     """Name the data set of a record."""
-    return TITLES[record.parameters["dataset"]] if "dataset" in record.parameters else STUDY_DATA[record.kind]
+    dataset = record.parameters.get("dataset")
+    return STUDY_DATA[record.kind] if dataset is None else TITLES.get(dataset, str(dataset))
 
 
 def title_of(record: Record) -> str:
-    """Name data set, depth and seed, then what differs from the defaults."""
+    """Name data set, depth and seed, then the parameters that differ from their defaults."""
     values = record.parameters
     depth = [f"{values[name]} {name}" for name in ("blocks", "layers", "network") if name in values]
     parts = [data_of(record), *depth, f"seed {values['seed']}", *differing(record)]
@@ -131,7 +132,7 @@ def title_of(record: Record) -> str:
 
 
 def origin_of(record: Record) -> dict[str, str]:
-    """Say where a record comes from and what it cost."""
+    """Describe the origin and cost of a record."""
     run, origin = record.run, record.run["provenance"]
     state = (
         "fresh: the code that decides it is unchanged" if record.fresh else "stale: the code that decides it changed"
@@ -152,7 +153,7 @@ def commit_of(record: Record) -> str:
 
 
 def outcome_of(record: Record) -> dict[str, Any]:
-    """Read accuracy, T and the average scaled perturbation at both moments, as far as the record has them."""
+    """Return accuracy, T and the averages before and after training of a run; the results of a study."""
     if record.kind != "run":
         try:
             return dict(record.table("network").iloc[0])

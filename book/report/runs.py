@@ -1,4 +1,4 @@
-"""The index of all runs, which book/_static/runs.js makes sortable and filterable, and what has not been run."""
+"""The index of all runs, which book/_static/runs.js sorts and filters, and the missing runs of presets."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def run_row(record: Record) -> dict[str, object]:
 
 
 def index_data(results: Path | str) -> pd.DataFrame:
-    """A row for every record of every folder."""
+    """Tabulate every record of every folder."""
     folders = load_folders(Path(results))
     return pd.DataFrame([run_row(record) for records in folders.values() for record in records])
 
 
 def index_table(data: pd.DataFrame) -> str:
-    """Format the index in HTML; a run's name leads to its record, which lies beside the pages."""
+    """Format the index in HTML, with links to the records beside the pages."""
     shown = data.map(lambda value: html.escape(value) if isinstance(value, str) else value)
     shown["run"] = '<a href="results/' + shown["folder"] + "/" + shown["run"] + '/run.json">' + shown["run"] + "</a>"
     shown["command"] = "<code>" + shown["command"] + "</code>"
@@ -61,7 +61,7 @@ def index_table(data: pd.DataFrame) -> str:
 
 
 def missing_runs(results: Path, presets: Iterable[str]) -> pd.DataFrame:
-    """A row for each preset that lacks records: its runs, those on file, and how many are missing by their blocks."""
+    """Tabulate the presets that lack records: runs, runs on file, and missing runs by blocks."""
     rows = []
     for name in presets:
         planned = load_plan(name).runs
