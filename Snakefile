@@ -5,8 +5,9 @@
 #   snakemake sweep --cores all --config preset=lesion            a study of config/studies, the same way
 #   snakemake book --cores all                                    the sweep, a page for every run, and the site
 #
-# On a cluster, Snakemake's own executors start the runs (pip install snakemake-executor-plugin-slurm):
-#   snakemake sweep --executor slurm --jobs 20 --config preset=cifar10 --set-resources run:gpu=1 run:runtime=240
+# On a SLURM cluster, with pip install snakemake-executor-plugin-slurm (config/slurm/config.yaml says what it sets):
+#   snakemake sweep --profile config/slurm --config preset=mnist
+#   snakemake sweep --profile config/slurm --config preset=cifar10 --set-resources run:gpu=1 run:runtime=240
 # On one machine with one GPU, a run at a time:
 #   snakemake sweep --cores all --set-resources run:gpu=1 --resources gpu=1 --config preset=cifar10
 #
@@ -45,7 +46,7 @@ LOST = [
     for run in RUNS
     if Path(EXECUTED.format(run=run)).exists() and not Path(RESULTS, run, "run.json").exists()
 ]
-if LOST:
+if LOST and workflow.is_main_process:  # on a cluster every job reads this file, whose own run may be in order
     sys.exit(f"Snakefile: the records of these notebooks are gone; remove them too to run anew: {' '.join(LOST)}")
 
 
@@ -73,7 +74,9 @@ rule sweep:
 
 
 rule run:
-    # papermill writes as it goes; only a notebook that came to its end takes its place.
+    # papermill writes as it goes; only a notebook that came to its end takes its place. The lock, which papermill and
+    # its kernel inherit, keeps a run from being trained twice at once: a sweep called again, or a job that SLURM starts
+    # again, waits for a process of before. Where there are no locks (macOS, some file systems) it goes on.
     input:
         notebook=f"notebooks/{PLAN.notebook}.ipynb",
         sources=[os.path.relpath(path) for path in PLAN.sources],
@@ -89,10 +92,11 @@ rule run:
         runtime=120,  # minutes
         mem_mb=4000,
     shell:
-        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; rm -f $hidden.*.ipynb; partial=$hidden.$$.ipynb; "
+        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; exec 9> $hidden.lock; flock 9 2> /dev/null || true; "
+        "rm -f $hidden.*.ipynb; partial=$hidden.$(uname -n).$$.ipynb; "
         "OMP_NUM_THREADS={threads} papermill {input.notebook} $partial {params.parameters} -p threads {threads} "
         "-p results {RESULTS:q} -p again {AGAIN} --no-progress-bar --log-output > {log:q} 2>&1 "
-        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} "
+        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} && rm -f $hidden.lock "
         "|| {{ rm -f $partial; tail -n 4 {log:q} >&2; exit 1; }}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -67,6 +68,28 @@ class TestSweep:
             away.rename(record)
         assert done.returncode != 0
         assert f"results/tiny/notebooks/{record.name}.ipynb" in done.stdout
+
+    def test_job_of_a_cluster_goes_on_when_the_record_of_another_run_is_gone(self, swept: Tree, tiny: Path) -> None:
+        gone, kept = sorted((swept.root / "results" / "tiny").glob("blocks-*"))
+        away = gone.rename(gone.with_name("away"))
+        try:
+            job = ("--target-jobs", f"run:run={kept.name}", "--allowed-rules", "run", "--mode", "remote", "--force")
+            done = swept.snakemake("sweep", *job, preset=tiny)
+        finally:
+            away.rename(gone)
+        assert done.returncode == 0, done.stdout
+        log = kept.parent / "notebooks" / f"{kept.name}.log"
+        assert "recorded already" in log.read_text()
+
+    @pytest.mark.skipif(shutil.which("flock") is None, reason="a run is locked where there is flock")
+    def test_trains_once_where_it_is_started_twice(self, tree: Tree, tmp_path: Path) -> None:
+        command = tree.command("sweep", preset=write_preset(tmp_path / "twice.yaml", [3], epochs=100))
+        results = tree.root / "results" / "twice"
+        both = [subprocess.Popen(command, cwd=tree.root, env=tree.environment) for _ in range(2)]
+        assert [each.wait(900) for each in both] == [0, 0]
+        (record,) = load_records(results)
+        assert "recorded already" in (results / "notebooks" / f"{record.name}.log").read_text()
+        assert list(results.rglob(".*")) == []
 
     def test_names_the_nearest_preset(self, tree: Tree) -> None:
         done = tree.snakemake("sweep", preset="digit")
