@@ -51,15 +51,9 @@ CURVES = (
 
 
 def aicc(squares: float, points: int, parameters: int) -> float:
-    """Akaike's information criterion with the correction for small samples (Hurvich & Tsai 1989).
+    """Akaike's information criterion, corrected for few points (Hurvich & Tsai 1989); infinite with too few.
 
-    Args:
-        squares: residual sum of squares of log(average).
-        points: number of runs.
-        parameters: number of fitted parameters, the variance among them.
-
-    Returns:
-        The criterion; infinite with points <= parameters + 1.
+    `squares` is the residual sum of squares of log(average); the variance counts as a parameter.
     """
     spare = points - parameters - 1
     if spare <= 0:

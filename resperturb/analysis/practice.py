@@ -26,11 +26,9 @@ def rank_correlation(x: pd.Series, y: pd.Series) -> float:
 
 
 def removable_share(lost: pd.Series, margin: float) -> float:
-    """Return the largest share of blocks whose removal costs at most `margin` of accuracy; 0 if none.
+    """Return the largest share of blocks that costs at most `margin` of accuracy, as all smaller shares do; 0 if none.
 
-    Args:
-        lost: accuracy lost, by share removed; every smaller share must cost at most `margin`, too.
-        margin: accuracy, as a fraction.
+    `lost` is the accuracy lost, by share removed.
     """
     curve = lost.sort_index()
     return float(max(curve.index[(curve <= margin + CLOSE).cummin()], default=0.0))

@@ -129,16 +129,8 @@ def lack_of_fit(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | 
 
 
 def misfit(x: np.ndarray, y: np.ndarray, squares: float, parameters: int) -> float:
-    """Return the p-value of the F-test of a curve against the scatter of y at equal x.
-
-    Args:
-        x, y: shape (N,).
-        squares: residual sum of squares of the curve.
-        parameters: number of fitted parameters.
-
-    Returns:
-        The p-value; NaN without scatter or with as many parameters as distinct x.
-    """
+    """Return the p-value of the F-test of a curve against the scatter of y at equal x, from the curve's residual sum of
+    squares and number of parameters; NaN without scatter or with as many parameters as distinct x."""
     groups = [y[x == place] for place in np.unique(x)]
     pure = float(sum(((group - group.mean()) ** 2).sum() for group in groups))
     lack, noise = len(groups) - parameters, len(y) - len(groups)
@@ -190,10 +182,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def answer(rejected: bool, equivalent: bool, bent: bool) -> str:
     """Answer by the plan's rule whether an exponent is the claimed one: "yes", "roughly", "no" or "open".
 
-    Args:
-        rejected: the t-test rejects the claimed exponent.
-        equivalent: the equivalence test accepts it.
-        bent: curvature or lack of fit rejects a single power.
+    `rejected` is the t-test, `equivalent` the equivalence test; `bent` if tests reject a single power.
     """
     if equivalent:
         return "roughly" if rejected or bent else "yes"

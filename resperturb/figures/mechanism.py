@@ -45,10 +45,7 @@ PRESET_STYLE = {
 
 def paths_of_steps(paths: pd.DataFrame) -> Figure:
     """Draw few and many steps to one displacement, aligned and in random directions, at one scale.
-
-    Args:
-        paths: from :func:`resperturb.analysis.mechanism.paths_of_steps`.
-    """
+    From :func:`resperturb.analysis.mechanism.paths_of_steps`."""
     figure, axes = plt.subplots(figsize=(WIDTH, 5.0))
     heights = {"aligned": (1.3, 1.1), "random": (0.6, 0.0)}
     titles = {"aligned": r"aligned: steps of $D/n$", "random": r"random: steps of about $D/\sqrt{n}$"}
@@ -70,11 +67,7 @@ def predicted_against_measured(table: pd.DataFrame) -> Figure:
     """Plot measured over predicted exponents with a band of hits, for the account and its rivals.
 
     Misses are crosses, named for the account; conditions that do not count are open. Equal predictions are drawn side
-    by side.
-
-    Args:
-        table: from :func:`resperturb.analysis.mechanism.prediction_table`.
-    """
+    by side. From :func:`resperturb.analysis.mechanism.prediction_table`."""
     figure = plt.figure(figsize=(4.8, 7.4), layout="constrained")
     rows: list[Any] = [["exponent"] * 13 + ["names"] * 11, ["decay-decides"] * 12 + ["two-parts"] * 12]
     places = figure.subplot_mosaic(rows, height_ratios=(1.6, 1))
@@ -145,11 +138,7 @@ def spread_out(heights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 def factor_slopes(table: pd.DataFrame) -> Figure:
     """Plot the mean exponent of the sections for every condition, and the slopes of its factors over log depth.
 
-    Rings are exponents of the average over all blocks.
-
-    Args:
-        table: from :func:`resperturb.analysis.mechanism.prediction_table`.
-    """
+    Rings are exponents of the average over all blocks. From :func:`resperturb.analysis.mechanism.prediction_table`."""
     columns = {"sectional": "exponent", **dict(zip(FACTORS, FACTORS, strict=True))}
     figure, all_axes = plt.subplots(1, 4, figsize=(WIDTH, 0.36 * len(table) + 1.1), sharey=True)
     rows = np.arange(len(table)) + 0.22  # below the names

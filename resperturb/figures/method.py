@@ -127,10 +127,7 @@ def exponents_by_choice(table: pd.DataFrame) -> Figure:
     """Plot exponents of sweeps that vary one choice, a row each, with a tick at the exponent of the main sweep.
 
     Open markers are networks that miss their bar of accuracy.
-
-    Args:
-        table: from :func:`resperturb.analysis.sensitivity.sensitivity_table`.
-    """
+    From :func:`resperturb.analysis.sensitivity.sensitivity_table`."""
     figure, axes = plt.subplots(figsize=(WIDTH, 0.5 * len(table) + 1.2))
     rows = np.arange(len(table))
     for trained, fill in ((True, BLUE), (False, "none")):

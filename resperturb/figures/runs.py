@@ -127,5 +127,5 @@ def cost_table(record: Record) -> Styler:
         "sources": provenance["source_hash"],
         "started": provenance["started"],
     }
-    styled = pd.DataFrame({"value": rows}).style.hide(axis="columns")
+    styled = pd.DataFrame({"value": rows}).style.hide(axis="columns").format(escape="html")
     return styled.set_table_attributes('class="dataframe"')

@@ -32,10 +32,7 @@ CLAIMED_NAMES = ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim"))
 
 def products_over_clock(table: pd.DataFrame) -> Figure:
     """Plot depth times average over T, a panel for each depth and a line for each number of epochs.
-
-    Args:
-        table: from :func:`resperturb.analysis.clock.clock_table`.
-    """
+    From :func:`resperturb.analysis.clock.clock_table`."""
     depths = sorted(set(table["blocks"]))
     figure, grid = plt.subplots(1, len(depths), figsize=(WIDTH, 2.8), sharex=True, sharey=True, squeeze=False)
     all_axes = list(grid.flat)

@@ -19,19 +19,10 @@ def describe(number: int, row: RecordedAddition) -> str:
 
 
 def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples: int, per_channel: bool) -> np.ndarray:
-    """Compute the values of one batch.
+    """Compute the values of one batch, float64, shape (rows, VALUES, samples); rows have slices of `scalars`.
 
-    Args:
-        rows: the additions, with slices of `scalars`.
-        scalars: float64, from :class:`~resperturb.measurement.reductions.ScalarBuffer`.
-        samples: number of samples N.
-        per_channel: norms are per channel; channels with a zero state are left out of a sample's mean.
-
-    Returns:
-        float64, shape (rows, VALUES, N).
-
-    Raises:
-        MeasurementError: of the first row that :func:`row_errors` refuses.
+    With norms per channel, channels with a zero state are left out of a sample's mean. Raises the first of
+    :func:`row_errors`.
     """
     values = np.empty((len(rows), len(VALUES), samples))
     by_size: dict[int, list[int]] = {}  # rows with equal numbers of tokens or channels are computed together

@@ -22,11 +22,7 @@ from resperturb.measurement.reductions import ScalarBuffer
 
 
 def module_paths(model: Any) -> dict[nn.Module, str]:
-    """Map every module to its path, the model to its class name.
-
-    Raises:
-        MeasurementError: not a module, or one that is compiled, scripted, exported or parallel.
-    """
+    """Map every module to its path, the model to its class name; refuse models that hide their additions."""
     if not isinstance(model, nn.Module):
         raise MeasurementError(
             f"model must be an eager torch.nn.Module, but got a {type(model).__name__}; pass the module that was"
@@ -138,13 +134,7 @@ def record_forward(
     samples: int,
     options: dict[str, Any],
 ) -> Recorder:
-    """Run the model, which is the first of `paths`, on one batch and record its additions.
-
-    Args:
-        paths: from :func:`module_paths`.
-        args, kwargs, samples: from :func:`model_inputs`.
-        options: further arguments of the recorder.
-    """
+    """Run the model, which is the first of `paths`, on one batch and record its additions."""
     device = next(v.device for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
     module_path: Callable[[], str] = partial(innermost_path, paths)
     for keep_states in (False, True):
@@ -182,11 +172,7 @@ def run_under_observation(
 def model_inputs(
     batch: Any, device: torch.device | None, model_device: torch.device | None
 ) -> tuple[tuple[Any, ...], dict[str, Any], int]:
-    """Return positional arguments, keyword arguments and number of samples of one batch, moved to `device`.
-
-    Raises:
-        MeasurementError: not a batch, no sample, or a tensor that is not on the model's device.
-    """
+    """Return positional arguments, keyword arguments and number of samples of one batch, moved to `device`."""
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     if isinstance(batch, (tuple, list)) and batch:

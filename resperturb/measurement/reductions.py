@@ -35,16 +35,9 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def row_sums(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
-    """Compute each of `sums` over every row of x and y.
+    """Compute each of `sums` over the rows of x and y, (rows, numbers) to (rows,), float32 or float64.
 
     All sums of a group of rows (2 MB) are computed while it is in cache; no temporary is larger than a group.
-
-    Args:
-        x, y: shape (rows, numbers).
-        sums: functions of x and y to a value per row.
-
-    Returns:
-        One tensor of shape (rows,), float32 or float64, for each of `sums`.
     """
     rows, pieces = len(x), _pieces(x.shape[1])
     if pieces > 1:
