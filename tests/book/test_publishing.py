@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,10 @@ def test_workflows_ask_for_no_more_than_they_need(path: Path) -> None:
     for name, job in workflow["jobs"].items():
         assert job["timeout-minutes"] <= 60
         assert all(("uses" in step) != ("run" in step) for step in job["steps"])
+        for step in (step for step in job["steps"] if "uses" in step):
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"])  # a tag can be moved to other code
+            pushes = path.stem == "preview" and name == "remove"
+            assert "/checkout@" not in step["uses"] or pushes or step["with"]["persist-credentials"] is False
         granted = job.get("permissions", workflow["permissions"])
         writes = [scope for scope, level in granted.items() if level == "write"]
         assert writes == (["contents"] if name in ("publish", "show", "remove") else [])
