@@ -11,6 +11,9 @@ from resperturb.analysis.slope_tests import Slope, fit_slope
 from resperturb.analysis.theory import VARIANTS
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record, concat_tables
+from resperturb.records.sweeps import FEWEST_DEPTHS
+
+TEXT_TRAINING = ("initialization", "weight_decay")  # what differs between trainings of transformers of one length
 
 
 def fit_column(table: pd.DataFrame, depth: str, column: str) -> Slope:
@@ -72,29 +75,35 @@ def variant_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def text_averages(records: Iterable[Record]) -> pd.DataFrame:
-    """Tabulate the mean scaled perturbation per token: columns layers, seed, moment, part ("both", "attention", "mlp"),
-    scaled."""
+    """Tabulate the mean scaled perturbation per token of transformers: columns initialization, weight_decay, layers,
+    seed, moment, part ("both", "attention", "mlp"), scaled."""
     rows = []
     for record in records:
-        for moment, part in record.table("blocks").groupby("moment"):
-            values = {"both": part["scaled"].mean(), **part.groupby("part")["scaled"].mean().to_dict()}
-            for name, value in values.items():
-                facts = {"layers": record.parameters["layers"], "seed": record.parameters["seed"]}
-                rows.append({**facts, "moment": moment, "part": name, "scaled": value})
+        facts = {name: record.parameters[name] for name in (*TEXT_TRAINING, "layers", "seed")}
+        for moment, table in record.table("blocks").groupby("moment"):
+            values = {"both": table["scaled"].mean(), **table.groupby("part")["scaled"].mean().to_dict()}
+            rows += [{**facts, "moment": moment, "part": part, "scaled": value} for part, value in values.items()]
     return pd.DataFrame(rows)
 
 
 def text_laws(table: pd.DataFrame) -> pd.DataFrame:
-    """Fit the exponent over layers by moment and part: columns moment, part, exponent, low, high, bent."""
+    """Fit the exponent over layers of :func:`text_averages`, where there are three depths or more: columns
+    initialization, weight_decay, moment, part, exponent, low, high, bent."""
     rows = []
-    for (moment, part), there in table.groupby(["moment", "part"]):
-        law = fit_column(there, "layers", "scaled")
-        rows.append({"moment": moment, "part": part, **law.columns})
+    for names, there in table.groupby([*TEXT_TRAINING, "moment", "part"]):
+        if there["layers"].nunique() >= FEWEST_DEPTHS:
+            law = fit_column(there, "layers", "scaled")
+            rows.append(dict(zip((*TEXT_TRAINING, "moment", "part"), names, strict=True)) | law.columns)
     return pd.DataFrame(rows)
 
 
 def text_losses(records: Iterable[Record]) -> pd.DataFrame:
-    """Average loss (held out, nats per character), parameters and seconds over seeds, by number of layers."""
-    every = concat_tables(records, "network", "layers")
-    columns = ["loss_initialization", "loss", "parameters", "training_seconds"]
-    return every.groupby("layers", as_index=False)[columns].mean()
+    """Tabulate T and the held-out loss (nats per character, mean over seeds) for each way to train transformers:
+    columns initialization, weight_decay, clock, layers (the deepest), loss_low, loss_high (over depths)."""
+    every = concat_tables(records, "network", *TEXT_TRAINING, "layers", "steps", "learning_rate")
+    every["clock"] = (
+        every["weight_decay"] * every["learning_rate"] * every["steps"] / 2
+    )  # one cycle's mean is half its peak
+    by_depth = every.groupby([*TEXT_TRAINING, "clock", "layers"])["loss"].mean().reset_index("layers")
+    grouped = by_depth.groupby([*TEXT_TRAINING, "clock"])
+    return grouped.agg(layers=("layers", "max"), loss_low=("loss", "min"), loss_high=("loss", "max")).reset_index()

@@ -1,8 +1,8 @@
-"""Figures of studies: of one record, for its notebook, and of all records of a study, for its chapter."""
+"""Figures of studies: of one record for its notebook, and of all records for the chapter."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -34,7 +34,7 @@ from resperturb.records.record import Record
 
 
 def initial_blocks(record: Record) -> Figure:
-    """Scaled perturbation over the blocks of networks of every depth before training."""
+    """Plot the scaled perturbation over the blocks of networks of every depth before training."""
     table = record.table("blocks")[["blocks", "section", "block", "scaled"]]
     figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
     colours = mpl.colormaps["viridis"](np.linspace(0.1, 0.85, table["blocks"].nunique()))
@@ -47,7 +47,7 @@ def initial_blocks(record: Record) -> Figure:
 
 
 def text_layers(record: Record) -> Figure:
-    """Scaled contribution per token of attention and MLP over the layers, before (faint) and after training."""
+    """Plot the scaled perturbation per token of attention and MLP over layers, before (faint) and after training."""
     figure, axes = plt.subplots()
     draw_parts(axes, record.table("blocks"), "layer", ("attention", "mlp"))
     block_axis(axes, MEASURE_LABEL["scaled"])
@@ -56,7 +56,7 @@ def text_layers(record: Record) -> Figure:
 
 
 def draw_parts(axes: Axes, table: pd.DataFrame, over: str, parts: Sequence[str]) -> None:
-    """Draw the mean scaled contribution of parts of a transformer over a column: before (faint) and after training."""
+    """Draw the mean scaled perturbation of parts of a transformer over a column, before (faint) and after training."""
     for part, style in zip(parts, SERIES, strict=False):
         for moment, faint in (("initialization", 0.35), ("end", 1.0)):
             there = table[(table["part"] == part) & (table["moment"] == moment)]
@@ -65,8 +65,8 @@ def draw_parts(axes: Axes, table: pd.DataFrame, over: str, parts: Sequence[str])
 
 
 def initial_figure(table: pd.DataFrame) -> Figure:
-    """Averages against depth before training, a mark for each variant and depth of
-    :func:`resperturb.analysis.study_tables.initial_averages`; lines are what theory gives."""
+    """Plot averages over depth before training, a marker for each variant and depth; lines are the theory.
+    From :func:`resperturb.analysis.study_tables.initial_averages`."""
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     for (name, law), style in zip(initial_laws(table).items(), SERIES, strict=False):
         part = table[(table["variant"] == name) & table["finite"].astype(bool)]
@@ -80,27 +80,33 @@ def initial_figure(table: pd.DataFrame) -> Figure:
     return close(figure, axes, 1)
 
 
-def text_figure(table: pd.DataFrame) -> Figure:
-    """The mean scaled contribution per token over layers, before and after training, relative to the shallowest, named
-    where it ends, between lines of slope -1/2 and -1."""
+def text_figure(table: pd.DataFrame, lines: Mapping[str, tuple[str, str, float]]) -> Figure:
+    """Draw the mean scaled contribution per token over layers, relative to the shallowest transformer, between lines of
+    slope -1/2 and -1.
+
+    Args:
+        table: from :func:`resperturb.analysis.study_tables.text_averages`.
+        lines: moment, initialization and weight decay of each line, by its name.
+    """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
-    both = table[table["part"] == "both"]
-    for moment, when in (("initialization", "before"), ("end", "after")):
-        part = both[both["moment"] == moment]
-        means, style = part.groupby("layers")["scaled"].mean(), MOMENT_STYLE[moment]
+    both, names = table[table["part"] == "both"], []
+    for (name, chosen), style in zip(lines.items(), SERIES, strict=False):
+        part = both[(both[["moment", "initialization", "weight_decay"]] == list(chosen)).all(axis=1)]
+        means = part.groupby("layers")["scaled"].mean()
         means /= means.iloc[0]
         axes.plot(means, **style)
-        words = f"{when}\n{signed(fit_column(part, 'layers', 'scaled').exponent)}"
-        name_end(axes, (means.index[-1], means.iloc[-1]), words, style["color"])
+        words = f"{name}  {signed(fit_column(part, 'layers', 'scaled').exponent)}"
+        names.append((words, (means.index[-1], means.iloc[-1]), style["color"]))
     depth_axis(axes, both["layers"], "contribution, relative to the shallowest", apart=1.9)
+    name_ends(axes, names)
     slope_lines(axes, both["layers"].min(), both["layers"].max())
     axes.set(xlabel="layers")
     return close(figure)
 
 
 def counted_blocks(table: pd.DataFrame) -> Figure:
-    """The average of networks of others over depth by two ways to count their blocks, relative to the shallowest, named
-    where it ends, between lines of slope -1/2 and -1, from :func:`resperturb.analysis.published.published_table`."""
+    """Plot the average of published networks over depth, relative to the shallowest, with two ways to count blocks.
+    From :func:`resperturb.analysis.published.published_table`."""
     figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     counts = (
         ("identity\nblocks", "blocks", "scaled", (7, 0)),
@@ -119,8 +125,8 @@ def counted_blocks(table: pd.DataFrame) -> Figure:
 
 
 def responses(table: pd.DataFrame) -> Figure:
-    """The root mean square of what each addition adds, a line for each network of others, named where it ends, from
-    :func:`resperturb.analysis.published.response_table`."""
+    """Plot the root mean square response over additions, a line for each published network.
+    From :func:`resperturb.analysis.published.response_table`."""
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     names = []
     for style, (network, part) in zip(SERIES, table.groupby("network", sort=False), strict=False):

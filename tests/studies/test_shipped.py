@@ -12,7 +12,7 @@ from resperturb.studies.plan import load_plan, study_class, study_names
 RESULTS = ROOT / "results"
 AXES = {"decay-digits", "decay-mnist", "decay-cifar10", "without-blocks"}
 # Runs that claims are about; of those, what was run.
-WANTED = {*AXES, "clock-steps", "mechanism-mnist", "mechanism-second", "mechanism-cifar10"}
+WANTED = {*AXES, "clock-steps", "mechanism-mnist", "mechanism-second", "mechanism-cifar10", "text-long"}
 PLANNED = {name for name in WANTED if list((RESULTS / name).glob("*/run.json"))}
 SHIPPED = [name for name in study_names() if load_plan(name).notebook != "sweep" and (RESULTS / name).is_dir()]
 
