@@ -98,8 +98,7 @@ def text_figure(table: pd.DataFrame, lines: Mapping[str, tuple[str, str, float]]
         words = f"{name}  {signed(fit_column(part, 'layers', 'scaled').exponent)}"
         names.append((words, (means.index[-1], means.iloc[-1]), style["color"]))
     depth_axis(axes, both["layers"], "contribution, relative to the shallowest", apart=1.9)
-    name_ends(axes, names)
-    slope_lines(axes, both["layers"].min(), both["layers"].max())
+    name_ends(axes, [*names, *slope_lines(axes, both["layers"].min(), both["layers"].max())])
     axes.set(xlabel="layers")
     return close(figure)
 
@@ -120,7 +119,7 @@ def counted_blocks(table: pd.DataFrame) -> Figure:
     axes.set(xscale="log", xlabel="depth, relative to the shallowest", ylabel="average, relative to the shallowest")
     axes.set_xticks([1, 2, 3], labels=["1", "2", "3"])
     axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-    slope_lines(axes, 1, (table["blocks"] / table["blocks"].min()).max())
+    name_ends(axes, slope_lines(axes, 1, (table["blocks"] / table["blocks"].min()).max()))
     return close(figure)
 
 

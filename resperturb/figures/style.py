@@ -31,6 +31,7 @@ LINE_LENGTH = 24  # characters that a cell keeps on one line
 MARKED_BLOCKS = 60  # markers of more blocks would overlap
 
 LINE = 13.0  # points from one line of words to the next
+Name = tuple[str, tuple[float, float], str]  # words, the place that they name, their color
 WIDTH = 4.5  # inches; on a phone, letters of 11 points then have at least 11 pixels
 TITLE = 26  # characters in a line of a title, with two panels in a row
 
@@ -183,19 +184,23 @@ def name_end(
     axes.annotate(words, place, ha=side, va=level, color=color, **near)
 
 
-def slope_lines(axes: Axes, start: float, end: float) -> None:
-    """Draw named lines of slope -1/2 and -1 from (start, 1), and set the scale of averages relative to the shallowest.
+def slope_lines(axes: Axes, start: float, end: float) -> list[Name]:
+    """Draw lines of slope -1/2 and -1 from (start, 1), and set the scale of averages relative to the shallowest.
 
-    Call it last, since it sets the vertical limits."""
+    Returns:
+        Their names, for :func:`name_ends`.
+    """
+    names = []
     for power, words in ((-0.5, "slope −1/2"), (-1.0, "slope −1:\nthe claim")):
         last = (end / start) ** power
         axes.plot([start, end], [1, last], color=INK, linestyle=":", linewidth=1.2)
-        name_end(axes, (end, last), words, INK)
+        names.append((words, (end, last), INK))
     low = start / end / 1.25
     parts = [part for part in (1, 2, 3, 5, 10, 20, 50, 100) if low < 1 / part]
     axes.set(yscale="log", ylim=(low, 1.15))
     axes.set_yticks([1 / part for part in parts], labels=["1", *(f"1/{part}" for part in parts[1:])])
     axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+    return names
 
 
 def name_axes(figure: Figure, across: str, up: str) -> None:
@@ -205,7 +210,7 @@ def name_axes(figure: Figure, across: str, up: str) -> None:
     figure.supylabel(up, fontsize=size, x=0)
 
 
-def name_ends(axes: Axes, names: Iterable[tuple[str, tuple[float, float], str]]) -> None:
+def name_ends(axes: Axes, names: Iterable[Name]) -> None:
     """Write coloured words to the right of places without overlap. Call it after all lines are drawn."""
     points, below = 72 / axes.figure.dpi, -math.inf
     for words, place, color in sorted(names, key=lambda name: name[1][1]):

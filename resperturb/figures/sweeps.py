@@ -36,6 +36,7 @@ from resperturb.figures.style import (
     legend_of_all,
     name_axes,
     name_end,
+    name_ends,
     panels,
     slope_lines,
     style_of,
@@ -87,7 +88,7 @@ def fall_with_depth(sweeps: Mapping[str, Sweep]) -> Figure:
         words = f"{TITLES[sweep.dataset]}, {signed(fit_runs(sweep.records).exponent)}"
         draw_intervals(axes, averages.depths, means, low, high, **{**style, "label": words})
     depth_axis(axes, depths, "average, relative to the shallowest", apart=1.9)
-    slope_lines(axes, depths[0], depths[-1])
+    name_ends(axes, slope_lines(axes, depths[0], depths[-1]))
     axes.legend(title="exponent", loc="lower left", fontsize=11, alignment="left")  # empty below slope -1
     return close(figure)
 
