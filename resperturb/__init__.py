@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resperturb.analysis.power_law import fit_power_law, stopping_depth
+    from resperturb.callbacks.logger import PerturbationLogger
     from resperturb.errors import ExperimentError, MeasurementError
     from resperturb.experiment import Experiment
     from resperturb.measurement.measure import measure
@@ -22,6 +23,7 @@ HOME = {
     "Experiment": "experiment",
     "ExperimentError": "errors",
     "MeasurementError": "errors",
+    "PerturbationLogger": "callbacks.logger",
     "Record": "records.record",
     "ResidualNetwork": "models.residual",
     "fit_power_law": "analysis.power_law",

@@ -14,7 +14,7 @@ LAYERS = (
     {"resperturb.experiment", "resperturb.measurement"},
     {"resperturb.models", "resperturb.training", "resperturb.records"},
     {"resperturb.analysis"},
-    {"resperturb.studies", "resperturb.figures"},
+    {"resperturb.studies", "resperturb.figures", "resperturb.callbacks"},
     {"resperturb", "resperturb.cli", "report"},  # resperturb: its __init__, which names what is public
     {"_ext"},
 )

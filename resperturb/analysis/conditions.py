@@ -26,7 +26,7 @@ FALLING = {"digits": 0.02, "mnist": 0.01, "cifar10": 0.01}  # accuracy that deep
 
 
 def alive(blocks: pd.DataFrame) -> np.ndarray:
-    """Tell which blocks add something that depends on the image.
+    """Tell which blocks add something that depends on the image; a block that adds zero does not.
 
     Args:
         blocks: rows of :func:`resperturb.measure`.
@@ -34,7 +34,8 @@ def alive(blocks: pd.DataFrame) -> np.ndarray:
     Returns:
         bool, shape (blocks,).
     """
-    return (blocks["perturbation_norm_std"] >= ALIVE * blocks["perturbation_norm"]).to_numpy()
+    norm = blocks["perturbation_norm"]
+    return ((norm > 0) & (blocks["perturbation_norm_std"] >= ALIVE * norm)).to_numpy()
 
 
 def accuracy_by_depth(records: Iterable[Record]) -> pd.Series:

@@ -1,0 +1,1 @@
+"""Perturbations during training: a logger for any loop, and callbacks for Lightning and Hugging Face."""
