@@ -1,7 +1,7 @@
 """Do residual networks learn a perturbation from identity? (Hauser 2019, arXiv 1902.04106.)
 
 Train residual networks of any depth, measure what every block adds to its state, and fit how that falls with depth.
-Names are imported when first used, so that reading records needs neither PyTorch nor a plotting package.
+Names are imported at first use, so reading records needs no PyTorch.
 """
 
 from __future__ import annotations
