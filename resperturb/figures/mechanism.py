@@ -110,7 +110,8 @@ def name_misses(axes: Axes, beside: Axes, misses: pd.DataFrame) -> None:
     beside.set(xlim=(0, 1), ylim=axes.get_ylim())
     beside.axis("off")
     color = OUTCOME_STYLE["miss"]["color"]
-    words = [textwrap.fill(name, 22) for name in misses["condition"]]
+    places = ("CIFAR-10: " if "cifar10" in preset else "" for preset in misses["preset"])  # the others are of MNIST
+    words = [textwrap.fill(place + name, 22) for place, name in zip(places, misses["condition"], strict=True)]
     sizes = np.array([0.02 + 0.05 * (1 + text.count("\n")) for text in words])
     heights = spread_out(misses["measured"].to_numpy(), sizes / max(1, sizes.sum()))
     for place, measured, height, text in zip(misses["place"], misses["measured"], heights, words, strict=True):
