@@ -207,7 +207,7 @@ def test_every_condition_is_a_point_in_every_panel_of_the_predictions() -> None:
         for point, true in zip(drawn, sorted(zip(table[name], table["measured"], strict=True)), strict=True):
             assert point == pytest.approx(true, abs=0.02)  # points of one prediction stand side by side
     assert figures.outcomes(table, "exponent").tolist() == ["hit", "not counted", "miss"]
-    assert [text.get_text() for text in names.texts] == ["zero start"]
+    assert [text.get_text() for text in names.texts] == ["CIFAR-10: zero start"]
 
 
 def test_names_keep_apart_and_stay_in_order() -> None:
