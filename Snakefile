@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 from resperturb.errors import ExperimentError
+from resperturb.records.record import check_record, read_record
 from resperturb.studies.plan import load_plan
 
 # papermill, jupyter-book and python of the environment that snakemake itself is in, activated or not
@@ -39,15 +40,23 @@ THREADS = int(config.get("threads", PLAN.runs[0].parameters.get("threads") or 1)
 AGAIN = bool(config.get("again", False))
 EXECUTED = f"{RESULTS}/notebooks/{{run}}.ipynb"
 
+
+def is_whole(run):
+    """Whether a run has a record, and that is as it was written."""
+    try:
+        check_record(read_record(Path(RESULTS, run)))
+    except ExperimentError:
+        return False
+    return True
+
+
 # A finished notebook stands for its record, which is no output of a rule: Snakemake removes or restores outputs file
 # by file, and would leave a record that is half old, half new.
-LOST = [
-    EXECUTED.format(run=run)
-    for run in RUNS
-    if Path(EXECUTED.format(run=run)).exists() and not Path(RESULTS, run, "run.json").exists()
-]
+LOST = [EXECUTED.format(run=run) for run in RUNS if Path(EXECUTED.format(run=run)).exists() and not is_whole(run)]
 if LOST and workflow.is_main_process:  # on a cluster every job reads this file, whose own run may be in order
-    sys.exit(f"Snakefile: the records of these notebooks are gone; remove them too to run anew: {' '.join(LOST)}")
+    sys.exit(
+        f"Snakefile: the records of these notebooks are gone or damaged; remove them too to run anew: {' '.join(LOST)}"
+    )
 
 
 def parameters(wildcards):

@@ -59,13 +59,16 @@ class TestSweep:
         assert done.returncode == 0, done.stdout
         assert re.search(r"^run +2$", done.stdout, re.MULTILINE), done.stdout
 
-    def test_asks_what_to_do_when_a_record_is_gone(self, swept: Tree, tiny: Path) -> None:
+    @pytest.mark.parametrize("name", ["run.json", "history.csv"])
+    def test_asks_what_to_do_when_a_record_is_gone_or_damaged(self, swept: Tree, tiny: Path, name: str) -> None:
         record = next((swept.root / "results" / "tiny").glob("blocks-003-*"))
-        away = record.rename(record.with_name("away"))
+        path = record / name
+        content = path.read_bytes()
+        path.unlink() if name == "run.json" else path.write_bytes(content.replace(b"1", b"2"))
         try:
             done = swept.snakemake("sweep", preset=tiny)
         finally:
-            away.rename(record)
+            path.write_bytes(content)
         assert done.returncode != 0
         assert f"results/tiny/notebooks/{record.name}.ipynb" in done.stdout
 
