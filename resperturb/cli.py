@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from resperturb.errors import ResperturbError
 from resperturb.experiment.cost import DAY
@@ -24,7 +24,11 @@ from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.parameters import results_folder
 from resperturb.experiment.presets import load_preset, preset_names
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
+BAR = 16  # characters of the longest bar
 # Defaults of fields that neither the experiment nor the data set states as a value.
 UNSET = {
     "sections": "3, or as many as blocks if fewer",
@@ -52,14 +56,20 @@ def parser() -> argparse.ArgumentParser:
 
     measure = commands.add_parser("measure", help="a table of the perturbations of any residual network")
     measure.set_defaults(action=measure_command)
-    measure.add_argument("spec", metavar="SPEC", help="torchvision:NAME, timm:NAME, or path/to/file.py:function")
+    measure.add_argument(
+        "spec", metavar="SPEC", help="torchvision:NAME, timm:NAME, hf:TYPE, hf:FOLDER, or FILE.py:function"
+    )
     measure.add_argument("--weights", metavar="FILE", help="trained: safetensors, or torch.save of a state_dict")
-    measure.add_argument("--data", default="digits", help="digits, mnist, cifar10, or a folder of images (digits)")
-    measure.add_argument("--samples", type=int, metavar="N", help="how many images (256, or all where there are fewer)")
-    measure.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once (32)")
-    measure.add_argument("--size", type=int, metavar="PIXELS", help="side of the images (the network's own)")
+    measure.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of the network")
+    inputs = measure.add_mutually_exclusive_group()
+    inputs.add_argument("--data", help="digits, mnist, cifar10, or a folder of images (digits)")
+    inputs.add_argument("--text", metavar="FILE", help="text for a language model (the help of Python)")
+    measure.add_argument("--samples", type=int, metavar="N", help="how many (256 images or 64 sequences, or all)")
+    measure.add_argument("--batch-size", type=int, default=32, metavar="N", help="images or sequences at once (32)")
+    measure.add_argument("--size", type=int, metavar="N", help="side in pixels (the network's own), or tokens (64)")
     measure.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, ... (auto)")
-    measure.add_argument("--sequences", choices=("sample", "token"), default="sample", help="norms are over (sample)")
+    measure.add_argument("--sequences", choices=("sample", "token"), help="norms are over (sample; token for text)")
+    measure.add_argument("--json", action="store_true", help="print JSON, for programs")
     measure.add_argument("--csv", metavar="FILE", help="write the whole table, with spreads and quantiles")
     measure.add_argument("--figure", metavar="FILE", help="draw it: .svg, .png or .pdf (needs resperturb[book])")
 
@@ -156,37 +166,47 @@ def run_command(options: argparse.Namespace) -> int:
 
 def measure_command(options: argparse.Namespace) -> int:
     from resperturb.measurement.measure import measure
-    from resperturb.models.external import load_model, load_weights, one_sentence
+    from resperturb.models.external import load_model, load_weights, one_sentence, weight_files
     from resperturb.studies.run import device_of
-    from resperturb.training.external_data import load_pictures
+    from resperturb.studies.text import corpus
+    from resperturb.training.external_data import load_pictures, load_text, read_text, reads_text
 
     device = device_of(options.device)
     check_targets(options.csv, options.figure)
-    model = load_model(options.spec, options.size)
+    source, _, name = options.spec.rpartition(":")
+    model = load_model(options.spec, options.size, settings_of(options.set))
     if options.weights is not None:
         load_weights(model, options.weights)
-    pictures = load_pictures(
-        options.data, model, samples=options.samples, batch_size=options.batch_size, size=options.size
-    )
-    with one_sentence(f"preparing images of {options.data}"):
-        form = "×".join(map(str, pictures.dataset[0].shape))
-    doing = f"measuring {options.spec} on images of {form} on {device}"
-    with one_sentence(doing, options.spec.rpartition(":")[0]), progress(pictures) as batches:
-        table = measure(model.to(device), batches, device=device, sequences=options.sequences)
-    weights = "the function's own weights" if ".py:" in options.spec else "random weights (seed 0)"
-    print(
-        f"{options.spec}, {options.weights or weights}; {table['samples'].iloc[0]} images of "
-        f"{options.data}, {form}; batch statistics: {'yes' if table.attrs['batch_statistics'] else 'no'}"
-    )
-    columns = ["name", "kind", "state_norm", "perturbation_norm", "scaled", "cosine", "step_scaled", "influence"]
-    shown = table[columns].assign(block=table["block"].where(table["block"] > 0, "").astype(str))
-    print(shown[["block", *columns]].to_string(index=False, float_format="{:.4g}".format))
-    scaled = table.loc[table["kind"] == "identity", "scaled"]
-    average = f"average scaled perturbation {scaled.mean():.4g}" if len(scaled) else "every addition is a transition"
-    print(
-        f"{len(scaled)} {'block' if len(scaled) == 1 else 'blocks'}, {average}, blocks x average {scaled.sum():.4g}; "
-        f"x + f is the sum to within {table['reconstruction_error'].max():.0e}"
-    )
+    amount = {"samples": options.samples, "batch_size": options.batch_size, "size": options.size}
+    inputs: Iterable[Any]
+    norms: Literal["sample", "token"]
+    if options.text is not None or (options.data is None and reads_text(model)):
+        with one_sentence(f"preparing text for {options.spec}"):
+            inputs, form = load_text(corpus() if options.text is None else read_text(options.text), model, **amount)
+        what, norms = f"sequences of {options.text or 'the help of Python'}", "token"
+    else:
+        data, norms = "digits" if options.data is None else options.data, "sample"
+        inputs = pictures = load_pictures(data, model, **amount)
+        with one_sentence(f"preparing images of {data}"):
+            form, what = "×".join(map(str, pictures.dataset[0].shape)), f"images of {data}"
+    norms = options.sequences or norms
+    doing = f"measuring {options.spec} on {what.split()[0]} of {form} on {device}"
+    with one_sentence(doing, source), progress(inputs) as batches:
+        table = measure(model.to(device), batches, device=device, sequences=norms)
+    own = source.endswith(".py") or (source == "hf" and weight_files(Path(name)))
+    facts = {
+        "network": options.spec,
+        "weights": options.weights or ("its own weights" if own else "random weights (seed 0)"),
+        "inputs": f"{table['samples'].iloc[0]} {what}, {form}",
+        "norms": norms,
+        "batch_statistics": table.attrs["batch_statistics"],
+    }
+    if options.json:
+        print(json.dumps(facts | {"rows": json.loads(table.to_json(orient="records", double_precision=15))}))
+    else:
+        facts["batch_statistics"] = "yes" if table.attrs["batch_statistics"] else "no"
+        print("{network}, {weights}; {inputs}; norms per {norms}; batch statistics: {batch_statistics}".format(**facts))
+        print_blocks(table)
     if options.csv is not None:
         table.to_csv(options.csv, index=False, float_format="%.9g")
     if options.figure is not None:
@@ -194,6 +214,36 @@ def measure_command(options: argparse.Namespace) -> int:
 
         save_figure({options.spec: table}, options.figure)
     return 0
+
+
+def settings_of(words: Sequence[str]) -> dict[str, Any]:
+    """FIELD=VALUE as fields; values are read as YAML, such as 2, 0.5, true or [2, 2]."""
+    import yaml
+
+    if wrong := [word for word in words if not word.partition("=")[0].isidentifier() or "=" not in word]:
+        raise ResperturbError(f"--set takes FIELD=VALUE, such as num_hidden_layers=2, but got {wrong[0]!r}.")
+    return {field: yaml.safe_load(value) for field, _, value in (word.partition("=") for word in words)}
+
+
+def print_blocks(table: pd.DataFrame) -> None:
+    """Print a row for each addition, with a bar as long as a block's scaled perturbation, and a line about all."""
+    import pandas as pd
+
+    scaled = table["scaled"].where(table["kind"] == "identity")
+    eighths = (8 * BAR * scaled / (scaled.max() or 1.0)).fillna(0).round().astype(int)
+    bars = pd.Series(["█" * (n // 8) + " ▏▎▍▌▋▊▉"[n % 8].strip() for n in eighths])
+    bars = bars.where(table["kind"] == "identity", table["kind"])
+    shown = table[["block", "name", "state_norm", "perturbation_norm", "scaled", "cosine", "influence"]].copy()
+    shown["block"] = shown["block"].where(shown["block"] > 0, "").astype(str)
+    shown["name"] = shown["name"].str.ljust(shown["name"].str.len().max())
+    shown.insert(5, " " * BAR, bars.str.ljust(BAR))
+    print(shown.to_string(index=False, float_format="{:.4g}".format))
+    scaled = scaled.dropna()
+    average = f"average scaled perturbation {scaled.mean():.4g}" if len(scaled) else "every addition is a transition"
+    print(
+        f"{len(scaled)} {'block' if len(scaled) == 1 else 'blocks'}, {average}, blocks x average {scaled.sum():.4g}; "
+        f"x + f is the sum to within {table['reconstruction_error'].max():.0e}"
+    )
 
 
 def check_targets(csv: str | None, figure: str | None) -> None:

@@ -1,7 +1,8 @@
-"""Images for a network that is measured by name: of a data set or of a folder, made to fit the network's input."""
+"""Images or text for a network that is measured by name, made to fit the network's input."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from resperturb.training.data import load_images
 # Input of networks without a configuration: photographs as torchvision's trained weights expect them.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # per channel
 USUAL_SIZE = 224  # pixels
-USUAL_SAMPLES = 256
+USUAL_SAMPLES, USUAL_SEQUENCES = 256, 64
+USUAL_TOKENS = 64  # of a sequence
 STATES = 8  # of an image's size that a forward pass holds at once, at the least
 
 
@@ -69,10 +71,8 @@ def load_pictures(
     """
     from torchvision.transforms import v2
 
-    for name, value in (("samples", samples), ("batch-size", batch_size), ("size", size)):
-        if value is not None and value < 1:
-            raise ExternalError(f"{name} must be at least 1, but got {value}.")
-    config = getattr(model, "pretrained_cfg", None) or {}  # timm's
+    check_positive(samples, batch_size, size)
+    config = input_config(model)
     own_size = getattr(model, "image_size", None) or (config.get("input_size") or (None,))[-1]
     if not isinstance(own_size, int):
         own_size = USUAL_SIZE if type(model).__module__.startswith("torchvision.models.") else None
@@ -103,6 +103,81 @@ def load_pictures(
     transform = v2.Compose([*steps, lambda image: to_channels(image, channels)])
     batches = [part.tolist() for part in np.array_split(np.arange(count), -(-count // batch_size))]
     return DataLoader(Pictures(source, transform), batch_sampler=batches)
+
+
+def check_positive(samples: int | None, batch_size: int, size: int | None) -> None:
+    for name, value in (("samples", samples), ("batch-size", batch_size), ("size", size)):
+        if value is not None and value < 1:
+            raise ExternalError(f"{name} must be at least 1, but got {value}.")
+
+
+def input_config(model: nn.Module) -> dict[str, Any]:
+    """The input_size, mean and std that the network's configuration states, as far as it does."""
+    if of_timm := getattr(model, "pretrained_cfg", None):
+        return dict(of_timm)
+    config = getattr(model, "config", None)  # of transformers
+    file = Path(getattr(config, "name_or_path", "") or os.devnull) / "preprocessor_config.json"
+    stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    size = getattr(config, "image_size", None)
+    return {"input_size": (size,), "mean": stated.get("image_mean"), "std": stated.get("image_std")}
+
+
+def read_text(file: str) -> str:
+    """The text of a file; bytes that are not UTF-8 become the replacement character."""
+    if not Path(file).is_file():
+        raise ExternalError(f"there is no file of text {file}.")
+    return Path(file).read_text(encoding="utf-8", errors="replace")
+
+
+def reads_text(model: nn.Module) -> bool:
+    """Whether this is a network of transformers whose first input is token ids."""
+    return getattr(model, "main_input_name", None) == "input_ids"
+
+
+def load_text(
+    text: str, model: nn.Module, *, samples: int | None = None, batch_size: int = 32, size: int | None = None
+) -> tuple[list[Any], str]:
+    """Sequences of a text, evenly spread over it, as token ids.
+
+    Tokens are those of the tokenizer in the network's folder, without special tokens. Without a tokenizer they are the
+    UTF-8 bytes, modulo the size of the vocabulary: that of the network's first embedding.
+
+    Args:
+        samples: how many sequences, which do not overlap; None for 64, or as many as there are.
+        batch_size: sequences at once, at most.
+        size: tokens of a sequence; None for 64, or the network's most if that is less.
+
+    Returns:
+        Batches, int64 (N, size), as keyword arguments where the network has an encoder and a decoder, which get the
+        same tokens; and the form of a sequence, such as "64 bytes".
+
+    Raises:
+        ExternalError: no embedding of tokens, or a text of fewer tokens than a sequence.
+    """
+    check_positive(samples, batch_size, size)
+    vocabulary = next((m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)), None)
+    if vocabulary is None:
+        raise ExternalError(f"{type(model).__name__} has no embedding of tokens, so it cannot read text; name --data.")
+    config = getattr(model, "config", None)
+    folder = Path(getattr(config, "name_or_path", "") or os.devnull)
+    if any(folder.glob("tokenizer*")) or any(folder.glob("vocab*")):
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokens, unit = tokenizer.encode(text, add_special_tokens=False, verbose=False), "tokens"
+    else:
+        tokens, unit = list(text.encode()), "bytes"
+    size = size or min(USUAL_TOKENS, getattr(config, "max_position_embeddings", None) or USUAL_TOKENS)
+    available = len(tokens) // size
+    if not available:
+        raise ExternalError(f"size must be at most {len(tokens)}, the {unit} of the text, but got {size}.")
+    count = checked_samples(samples or min(available, USUAL_SEQUENCES), available, f"sequences of {size} {unit}")
+    every = torch.tensor(tokens)[: available * size].reshape(available, size) % vocabulary
+    chosen = every[torch.arange(count) * available // count]
+    batches = chosen.tensor_split(-(-count // batch_size))
+    if getattr(config, "is_encoder_decoder", False):
+        return [{"input_ids": ids, "decoder_input_ids": ids} for ids in batches], f"{size} {unit}"
+    return list(batches), f"{size} {unit}"
 
 
 def checked_samples(samples: int | None, available: int, of_what: str) -> int:
