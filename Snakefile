@@ -106,7 +106,7 @@ rule run:
         "OMP_NUM_THREADS={threads} papermill {input.notebook} $partial {params.parameters} -p threads {threads} "
         "-p results {RESULTS:q} -p again {AGAIN} --no-progress-bar --log-output > {log:q} 2>&1 "
         "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} && rm -f $hidden.lock "
-        "|| {{ rm -f $partial; tail -n 4 {log:q} >&2; exit 1; }}"
+        "|| {{ rm -f $partial $hidden.lock; tail -n 4 {log:q} >&2; exit 1; }}"
 
 
 rule pages:
