@@ -19,11 +19,11 @@ class PerturbationCallback(TrainerCallback):
     Args:
         trainer: the trainer; add the callback by its `add_callback`.
         batch: two samples or more to measure, the same every time, on any device: a dict such as a tokenizer returns.
-        options: `every`, `profile` and the options of :func:`resperturb.measure`, as for
-            :class:`resperturb.PerturbationLogger`.
+        options: `every`, `profile` and the options of `measure`, as for
+            `PerturbationLogger`.
 
     Attributes:
-        logger: the :class:`resperturb.PerturbationLogger`, from the start of training.
+        logger: the `PerturbationLogger`, from the start of training.
     """
 
     def __init__(self, trainer: Trainer, batch: Any, **options: Any) -> None:

@@ -20,11 +20,11 @@ class PerturbationCallback(Callback):
     Args:
         batch: two samples or more to measure, the same every time, on any device.
         model: the network to measure; None for the Lightning module, whose `forward` then takes the batch.
-        options: `every`, `profile` and the options of :func:`resperturb.measure`, as for
-            :class:`resperturb.PerturbationLogger`.
+        options: `every`, `profile` and the options of `measure`, as for
+            `PerturbationLogger`.
 
     Attributes:
-        logger: the :class:`resperturb.PerturbationLogger`, from the start of training.
+        logger: the `PerturbationLogger`, from the start of training.
     """
 
     def __init__(self, batch: Any, *, model: nn.Module | None = None, **options: Any) -> None:

@@ -28,11 +28,11 @@ def perturbation_values(model: nn.Module, batch: Any, *, profile: bool = True, *
     """Measure one batch and summarise its blocks; transitions are left out.
 
     Args:
-        model, batch, options: as for :func:`resperturb.measure`; the batch is moved to the model's device.
+        model, batch, options: as for `measure`; the batch is moved to the model's device.
         profile: whether to return the scaled perturbation of every block too.
 
     Returns:
-        Values without unit:
+        Values without unit.
 
         - scaled: average of ‖f‖ / ‖x‖ over blocks.
         - scaled_sum: its sum over blocks, blocks times average.
@@ -126,18 +126,18 @@ class PerturbationLogger:
     """Log the perturbations of a model while it trains, at once and then every `every` optimiser steps.
 
     Call :meth:`step` after every step of the optimiser. The model is left as it was, so training is the same with and
-    without. Batch norms that were not yet trained use the batch's own statistics, as in :func:`resperturb.measure`.
+    without. Batch norms that were not yet trained use the batch's own statistics, as in `measure`.
     Where training has diverged, the values are NaN and training goes on. Processes that train together must all call
     it; `to=lambda step, values: None` keeps one silent.
 
     Args:
-        model: any eager PyTorch module that :func:`resperturb.measure` takes; the original of a compiled one.
+        model: any eager PyTorch module that `measure` takes; the original of a compiled one.
         batch: two samples or more to measure, the same every time: a tensor, a (tensor, label) pair or a dict.
         to: where values go; see :func:`resperturb.callbacks.logger.sink_of`.
         every: steps between measurements; the default takes less than 1 % of the time of training.
         start: steps taken before, where training continues.
         profile: whether to log every block too.
-        options: `blocks`, `batch_statistics` and `sequences` of :func:`resperturb.measure`.
+        options: `blocks`, `batch_statistics` and `sequences` of `measure`.
 
     Attributes:
         values: what was logged last, as :func:`resperturb.callbacks.logger.perturbation_values` returns it.

@@ -64,7 +64,7 @@ def run(
         report: called with each line of progress.
 
     Returns:
-        The record. A run with a loss or activations that are not finite has diverged: its record has no end.
+        The record. A run with a loss or activations that are not finite has diverged, and its record has no end.
 
     Raises:
         ExperimentError: no such device, a network that its memory cannot hold, a run of more than the `longest` time,
