@@ -112,16 +112,21 @@ def from_transformers(name: str, size: int | None, settings: Mapping[str, Any]) 
         raise ExternalError(f"hf:{name} needs transformers: pip install transformers.") from None
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    folder = Path(name)
+    folder, safe = Path(name), {"trust_remote_code": False}  # code in the folder; without it transformers would ask
     if (folder / "config.json").is_file():
-        configure = partial(transformers.AutoConfig.from_pretrained, folder, local_files_only=True)
+        configure = partial(transformers.AutoConfig.from_pretrained, folder, local_files_only=True, **safe)
     elif len(folder.parts) > 1 or (folder.is_dir() and name not in MODEL_MAPPING_NAMES):
         raise ExternalError(f"there is no {folder / 'config.json'}; name a folder with one, or a type such as gpt2.")
     else:
         name = getattr(getattr(transformers, name, None), "model_type", name)  # of a config class
         check_known(name, MODEL_MAPPING_NAMES, "transformers has no model type")
         configure = partial(transformers.AutoConfig.for_model, name)
-    config = configure()
+    try:
+        config = configure()
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ExternalError(f"hf:{name} needs code of its own, which is not run; load it in a FILE.py.") from None
     for field in settings:
         if not hasattr(config, field):  # transformers would take it, and not use it
             check_known(field, config.to_dict(), f"the config of {name} has no field")
@@ -129,19 +134,20 @@ def from_transformers(name: str, size: int | None, settings: Mapping[str, Any]) 
     config = configure(**sized | dict(settings))
     if weight_files(folder):
         kind = getattr(transformers, (config.architectures or [""])[0], transformers.AutoModel)
-        model, found = kind.from_pretrained(folder, config=config, local_files_only=True, output_loading_info=True)
+        options = {"local_files_only": True, "output_loading_info": True, **safe}
+        model, found = kind.from_pretrained(folder, config=config, **options)
         if found["missing_keys"]:
             missing = shorten(", ".join(sorted(found["missing_keys"])), 200, placeholder=" ...")
             raise ExternalError(f"the weights in {folder} do not fit {type(model).__name__}: missing are {missing}.")
         return model.float()
     with torch.device("meta"):
-        numbers = sum(p.numel() for p in transformers.AutoModel.from_config(config).parameters())
+        numbers = sum(p.numel() for p in transformers.AutoModel.from_config(config, **safe).parameters())
     if (needed := 4 * numbers) > (there := machine_memory()):  # bytes
         raise ExternalError(
             f"the weights of hf:{name} must fit into {there / GIB:.3g} GiB of memory, but take {needed / GIB:.3g} GiB; "
             "make it smaller, as with --set num_hidden_layers=2."
         )
-    return transformers.AutoModel.from_config(config).float()
+    return transformers.AutoModel.from_config(config, **safe).float()
 
 
 def weight_files(folder: Path) -> list[Path]:

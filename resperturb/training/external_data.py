@@ -163,7 +163,7 @@ def load_text(
     if any(folder.glob("tokenizer*")) or any(folder.glob("vocab*")):
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         tokens, unit = tokenizer.encode(text, add_special_tokens=False, verbose=False), "tokens"
     else:
         tokens, unit = list(text.encode()), "bytes"

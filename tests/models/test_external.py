@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
+from PIL import Image
 from torch import nn
 
 from resperturb import measure
@@ -91,8 +94,8 @@ def test_the_table_the_summary_and_the_files(tmp_path: Path, capsys: pytest.Capt
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].startswith("torchvision:resnet18, random weights (seed 0); 6 images of digits, 3×32×32")
-    assert lines[1].split()[:3] == ["block", "name", "kind"]
-    assert lines[2].split()[:3] == ["1", "layer1.0", "identity"]
+    assert lines[1].split() == ["block", "name", "state_norm", "perturbation_norm", "scaled", "cosine", "influence"]
+    assert lines[2].split()[:2] == ["1", "layer1.0"]
     assert [line.split()[0] for line in lines if "transition" in line] == ["layer2.0", "layer3.0", "layer4.0"]
     assert "2" in err  # of two batches
 
@@ -100,6 +103,9 @@ def test_the_table_the_summary_and_the_files(tmp_path: Path, capsys: pytest.Capt
     assert len(table) == 8
     assert {"scaled_q05", "reconstruction_error", "section"} <= set(table)
     assert set(table["samples"]) == {6}
+    scaled = table["scaled"].where(table["kind"] == "identity")
+    widths = [sum("▏▎▍▌▋▊▉█".index(c) + 1 for c in line if c in "▏▎▍▌▋▊▉█") for line in lines[2:-1]]  # in eighths
+    assert widths == pytest.approx((8 * 16 * scaled / scaled.max()).fillna(0), abs=0.5001)
     blocks = table[table["kind"] == "identity"]["scaled"]
     summary = f"5 blocks, average scaled perturbation {blocks.mean():.4g}, blocks x average {blocks.sum():.4g}; "
     assert lines[-1].startswith(summary)
@@ -136,6 +142,143 @@ def test_it_works_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert main(["measure", "torchvision:resnet18", *SMALL, "--batch-size", "4"]) == 0
     assert capsys.readouterr().err == ""
+
+
+# ------------------------------------------------------------------------------------------------- transformers
+
+GPT = ["--set", "n_layer=2", "--set", "hidden_size=32", "--set", "n_head=2", "--samples", "3", "--size", "8"]
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name is looked up and nothing is connected to."""
+    pytest.importorskip("transformers")
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+@pytest.mark.usefixtures("offline")
+def test_language_models_by_type_print_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Residual networks add. " * 40)
+    for name in ("gpt2", "GPT2Config"):
+        assert main(["measure", f"hf:{name}", *GPT, "--text", str(text), "--json"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert printed["inputs"] == f"3 sequences of {text}, 8 bytes"
+        model = external.load_model("hf:gpt2", settings={"n_layer": 2, "hidden_size": 32, "n_head": 2})
+        batches, _ = external_data.load_text(text.read_text(), model, samples=3, size=8)
+        table = measure(model, batches, sequences="token")
+        assert [row["scaled"] for row in printed["rows"]] == pytest.approx(table["scaled"].tolist(), rel=1e-9)
+        assert len(table) == 4
+    t5 = ["num_layers=1", "num_decoder_layers=1", "d_model=16", "num_heads=2", "d_kv=8", "d_ff=16"]
+    assert main(["measure", "hf:t5", *[word for field in t5 for word in ("--set", field)], "--samples", "2"]) == 0
+    assert "2 sequences of the help of Python, 64 bytes; norms per token" in (out := capsys.readouterr().out)
+    assert "\n5 blocks" in out  # two of the encoder and three of the decoder
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_folder_with_weights_and_a_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    config = transformers.GPT2Config(vocab_size=4, n_positions=6, n_embd=8, n_layer=2, n_head=2)
+    saved = transformers.GPT2LMHeadModel(config)
+    saved.half().save_pretrained(tmp_path)
+    words = Tokenizer(models.WordLevel({"one": 0, "two": 1, "three": 2, "?": 3}, unk_token="?"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?").save_pretrained(tmp_path)
+
+    model = external.load_model(f"hf:{tmp_path}")
+    assert isinstance(model, transformers.GPT2LMHeadModel)
+    assert all(torch.equal(value.float(), model.state_dict()[key]) for key, value in saved.state_dict().items())
+    batches, form = external_data.load_text("one two three four five six " * 3, model, batch_size=2)
+    assert form == "6 tokens"  # no more than it has positions
+    assert torch.cat(batches).tolist() == [[0, 1, 2, 3, 3, 3]] * 3
+    assert [len(batch) for batch in batches] == [2, 1]
+    assert main(["measure", f"hf:{tmp_path}", "--samples", "2"]) == 0
+    assert "its own weights; 2 sequences of the help of Python, 6 tokens" in capsys.readouterr().out
+
+    saved.transformer.h[1].mlp.c_fc.weight = None  # one weight is missing
+    saved.save_pretrained(tmp_path)
+    assert "do not fit GPT2LMHeadModel: missing are transformer.h.1.mlp.c_fc" in refusal(capsys, f"hf:{tmp_path}")
+    (tmp_path / "model.safetensors").unlink()
+    assert isinstance(external.load_model(f"hf:{tmp_path}"), transformers.GPT2Model)  # at random weights
+
+    code = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
+    (tmp_path / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": code}))
+    assert "needs code of its own, which is not run; load it in a FILE.py" in refusal(capsys, f"hf:{tmp_path}")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_vision_model_of_transformers_reads_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    vit = ["num_hidden_layers=2", "hidden_size=16", "num_attention_heads=2", "intermediate_size=24"]
+    fields = [word for field in vit for word in ("--set", field)]
+    assert main(["measure", "hf:vit", *SMALL, *fields]) == 0
+    assert "6 images of digits, 3×32×32; norms per sample" in (out := capsys.readouterr().out)
+    assert "\n4 blocks" in out
+    model = nn.Conv2d(3, 2, 3)
+    model.config = SimpleNamespace(name_or_path=str(tmp_path), image_size=20)
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}')
+    Image.new("RGB", (30, 30), (255, 0, 255)).save(tmp_path / "image.png")
+    (batch,) = external_data.load_pictures(str(tmp_path), model)
+    assert batch.shape == (1, 3, 20, 20)
+    assert batch[0, :, 0, 0].tolist() == [1, -1, 1]
+
+
+def test_bytes_are_tokens_of_any_network_with_an_embedding() -> None:
+    model = nn.Sequential(nn.Embedding(100, 4), nn.Linear(4, 4))
+    batches, form = external_data.load_text("abcdefghi", model, size=2, samples=2)
+    assert form == "2 bytes"
+    assert torch.cat(batches).tolist() == [[97, 98], [1, 2]]  # "ab" and "ef": evenly spread
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["hf:gpt3"], "transformers has no model type 'gpt3'; did you mean gptj?"),
+        (["hf:openai-community/gpt2"], "there is no openai-community/gpt2/config.json; name a folder with one, or a"),
+        (["hf:gpt2", "--set", "n_layr=2"], "the config of gpt2 has no field 'n_layr'; did you mean n_layer?"),
+        (["hf:gpt2", "--set", "n_layer"], "--set takes FIELD=VALUE, such as num_hidden_layers=2, but got 'n_layer'"),
+        (["hf:gpt2", "--set", "n_embd=120000"], "must fit into"),
+        (["hf:gpt2", *GPT[:-1], "0"], "size must be at least 1, but got 0"),
+        (["hf:gpt2", *GPT[:-1], "10000000"], "size must be at most"),
+        (["hf:gpt2", *GPT, "--text", "no.txt"], "there is no file of text no.txt"),
+        (["hf:gpt2", *GPT, "--data", "digits"], "measuring hf:gpt2 on images of 1×8×8 on cpu failed"),
+        (["torchvision:resnet18", "--text", str(ROOT / "README.md")], "ResNet has no embedding of tokens"),
+        (["torchvision:resnet18", "--set", "layers=2"], "building torchvision:resnet18 failed: TypeError"),
+    ],
+)
+def test_refuses_what_transformers_cannot_give(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refusal(capsys, *arguments)
+
+
+# ------------------------------------------------------------------------------------------------- architectures
+
+
+def test_the_benchmark_of_architectures_runs_and_its_record_is_complete(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    output, module = tmp_path / "architectures.json", benchmark("architectures")
+    assert module.main(["--quick", "--output", str(output)]) == 0
+    assert [case["found"] for case in json.loads(output.read_text())["cases"]] == [[5, 3], None, [6, 0]]
+    recorded = json.loads((ROOT / "benchmarks/results/architectures.json").read_text())["cases"]
+    assert [case["network"] for case in recorded] == [spec for _, spec, *_ in module.cases()]
+    assert all(case["agrees"] == (case["found"] == case["expected"]) for case in recorded)
+    assert [case["expected"] and tuple(case["expected"]) for case in recorded] == [row[-1] for row in module.cases()]
+    differing = {case["network"].partition(":")[2] for case in recorded if not case["agrees"]}
+    explained = "poolformer_s12 efficientformer_l1 cait_xxs24_224 hiera_tiny_224 cohere mamba xlnet"  # in the book
+    assert differing == set(explained.split())
+    assert max(case["reconstruction_error"] or 0 for case in recorded) < 1e-5
 
 
 # ------------------------------------------------------------------------------------------------- refusals
