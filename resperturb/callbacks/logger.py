@@ -133,14 +133,14 @@ class PerturbationLogger:
     Args:
         model: any eager PyTorch module that `measure` takes; the original of a compiled one.
         batch: two samples or more to measure, the same every time: a tensor, a (tensor, label) pair or a dict.
-        to: where values go; see :func:`resperturb.callbacks.logger.sink_of`.
+        to: where values go; see :func:`~resperturb.callbacks.logger.sink_of`.
         every: steps between measurements; the default takes less than 1 % of the time of training.
         start: steps taken before, where training continues.
         profile: whether to log every block too.
         options: `blocks`, `batch_statistics` and `sequences` of `measure`.
 
     Attributes:
-        values: what was logged last, as :func:`resperturb.callbacks.logger.perturbation_values` returns it.
+        values: what was logged last, as :func:`~resperturb.callbacks.logger.perturbation_values` returns it.
 
     Raises:
         MeasurementError: a model or batch that cannot be measured, or a bad `to` or `every`.

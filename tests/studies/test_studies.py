@@ -21,7 +21,7 @@ from resperturb.experiment import Experiment
 from resperturb.experiment.parameters import read_parameters
 from resperturb.models.residual import ResidualNetwork
 from resperturb.models.transformer import Transformer
-from resperturb.records.record import concat_tables, load_records, read_record
+from resperturb.records.record import CHECKSUMS, concat_tables, load_records, read_record
 from resperturb.studies import lesion
 from resperturb.studies.base import train_network
 from resperturb.studies.conduct import conduct
@@ -167,12 +167,14 @@ class TestRecords:
         assert first.fresh
         first.run["provenance"]["started"] = "earlier"
         (first.folder / "run.json").write_text(json.dumps(first.run))
+        (first.folder / CHECKSUMS).unlink()  # records without one are older, and not checked
         assert conduct(self.study, tmp_path, report=lines.append).run == first.run
         assert "recorded already" in lines[0]
         anew = conduct(self.study, tmp_path, again=True, report=silent)
         assert anew.run["provenance"]["started"] != "earlier"
         anew.run["provenance"]["source_hash"] = "0" * 16
         (anew.folder / "run.json").write_text(json.dumps(anew.run))
+        (anew.folder / CHECKSUMS).unlink()
         assert not read_record(anew.folder).fresh
         assert conduct(self.study, tmp_path, report=silent).fresh
 
