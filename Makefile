@@ -18,7 +18,7 @@ FLAGS := --cores $(CORES) --nolock --rerun-incomplete --keep-going --quiet rules
 BENCHMARKS := $(filter-out common other_tools,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help book sweep ledger readme test bench lint serve clean distclean
+.PHONY: help book sweep ledger readme test bench faults lint serve clean distclean
 
 help:
 	@echo "make book                 set up .venv, run the default sweep, build the site in _build/html"
@@ -28,6 +28,7 @@ help:
 	@echo "                          CORES=2 for fewer cores, AGAIN=1 to train also where there are records"
 	@echo "make test                 set up .venv and run the tests; PYTEST='-k name' for some of them"
 	@echo "make bench                measure what it costs, into benchmarks/results; nothing else should run meanwhile"
+	@echo "make faults               kill, fill up and damage runs by hundreds, into benchmarks/results; 20 minutes"
 	@echo "make ledger readme        write the ledger, and the README's results, from the records that are shipped"
 	@echo "make lint                 ruff and mypy"
 	@echo "make clean                remove the site and the pages of runs; make distclean also the runs and .venv"
@@ -49,6 +50,10 @@ bench: $(BIN)/.book
 	@failed=; for name in $(BENCHMARKS); do echo "benchmarks/$$name.py"; \
 		$(BIN)/python benchmarks/$$name.py || failed="$$failed $$name"; done; \
 	test -z "$$failed" || { echo "These benchmarks failed:$$failed"; exit 1; }
+
+# The tests have a short version of it. As root it also fills disks and limits memory.
+faults: $(BIN)/.book
+	cd benchmarks && PYTHONPATH=../book ../$(BIN)/python -m faults
 
 lint: $(BIN)/.test
 	$(BIN)/ruff check .

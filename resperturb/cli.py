@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"resperturb {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:  # PyTorch has a RuntimeError for it
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in ("memory", "create a primitive")):
             raise
         print(
             f"resperturb {options.command}: memory ran out; choose a smaller network, batch or image", file=sys.stderr

@@ -30,7 +30,8 @@ def page_of(executed: Path) -> str:
     record = read_record(executed.parent.parent / executed.stem)
     try:
         notebook = nbformat.read(executed, as_version=4)
-    except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        nbformat.validate(notebook)  # reading only logs what is wrong
+    except (OSError, ValueError, nbformat.ValidationError) as error:
         raise ExperimentError(f"{executed} is no readable notebook ({str(error).splitlines()[0][:80]}).") from None
     # papermill and the kernel note times and paths, which are no part of the page.
     notebook.metadata = {name: notebook.metadata[name] for name in ("kernelspec",) if name in notebook.metadata}
