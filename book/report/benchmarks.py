@@ -141,3 +141,21 @@ def memory_of_measuring(record: Benchmark) -> pd.DataFrame:
 
 def network_name(case: Benchmark) -> str:
     return f"ours, {case['blocks']} blocks" if case["network"] == "ours" else str(case["network"])
+
+
+# ----------------------------------------------------------------------------------------------- faults
+
+
+def fault_table(record: Benchmark) -> pd.DataFrame:
+    """A row per fault of `make faults`: what it hit, how often it was tried, and how often every promise was kept."""
+    table = pd.DataFrame(record["faults"]).groupby("fault", sort=False)
+    counts = table.agg({"call": ", ".join, "tried": "sum", "survived": "sum", "lost": "sum"})
+    return counts.reset_index().rename(columns={"call": "in"})
+
+
+def rerun_table(record: Benchmark) -> pd.DataFrame:
+    """A row per record on file that was made again: both processors, and in how many digits the averages agree."""
+    rows = pd.json_normalize(record["same"]["filed"])
+    names = {"record": "record", "processor": "made on", "here": "again on"}
+    digits = {"digits.initialization": "digits, untrained", "digits.end": "digits, trained"}
+    return rows[[*names, *digits]].rename(columns={**names, **digits})
