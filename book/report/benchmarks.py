@@ -104,6 +104,23 @@ def origin_table(records: Mapping[str, Benchmark | None]) -> pd.DataFrame:
     return columns(rows, {**names, "machine.gpu": "GPU", "versions.torch": "torch", "load": "load average before"})
 
 
+def cluster_table(record: Benchmark) -> pd.DataFrame:
+    """A row per trial of the sweep on a SLURM of two nodes: what befell it, and what it cost."""
+    names = {"trial": "trial", "accounting": "accounting", "runs": "runs", "jobs": "jobs", "trainings": "begun"}
+    names |= {"resumed": "resumed", "repeated_epochs": "epochs twice, per run", "seconds": "seconds"}
+    table = columns(record["trials"], names)
+    table["trial"] += table["accounting"].map({True: ", with accounting", False: ""})
+    return table.round({"epochs twice, per run": 0, "seconds": 0}).astype({"seconds": int})
+
+
+def many_runs(record: Benchmark, runs: int = 5000) -> dict[str, float]:
+    """What `runs` short runs would need, by those that were made: jobs, files, and their space in GiB."""
+    (made,) = record["many"]
+    each = runs / made["runs"]
+    needed = {"jobs": runs / made["runs_of_a_job"], "files": each * made["files"], "gib": each * made["bytes"] / GIB}
+    return {"runs": made["runs"], "made_jobs": made["jobs"], "needed_runs": runs, **needed}
+
+
 def cost_of_measuring(record: Benchmark) -> pd.DataFrame:
     """Times of benchmarks/measurement.py: a row per network and way, beside the plain forward pass."""
     rows = [
