@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resperturb.errors import MeasurementError
 from resperturb.measurement.ancestry import Lineage, Node, Operation, operation, tensors_in
 
 Kind = Literal["identity", "transition"]
@@ -167,18 +168,24 @@ class AdditionFinder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if types and any(kind.__name__ == "DTensor" for kind in types):
+            raise MeasurementError(
+                "The model computes with tensors that are split over processes (DTensor), whose additions cannot be"
+                " followed; measure it without tensor parallelism."
+            )
         kwargs = kwargs or {}
         op = operation(func)
         if op.view:
             return func(*args, **kwargs)  # a view has no value of its own
         lineage = self.lineage
-        operands = tensors_in(args)
-        if kwargs:
-            operands += tensors_in(kwargs.values())
+        values = (*args, *kwargs.values()) if kwargs else args
+        operands = tensors_in(values) if op.lists else [value for value in values if isinstance(value, Tensor)]
         read = [lineage.read(operand) for operand in operands]
         nodes = [node for node in read if node is not None]
+        if not (nodes or op.writes):
+            return func(*args, **kwargs)
         written = self._written(op, args, kwargs) if op.writes else []
-        addition = self._residual(op, args, kwargs, written) if op.addition and len(nodes) > 1 else None
+        addition = self._residual(args, kwargs, read, written) if op.addition and len(nodes) > 1 else None
         if addition is not None:
             for index in [index for index in self._sums if not lineage.alive(index)]:
                 del self._sums[index]
@@ -196,24 +203,23 @@ class AdditionFinder(TorchDispatchMode):
         if not nodes:
             return result
         streams = [node for node in nodes if node is not lineage.integers]
+        parents = () if op.fills else tuple(dict.fromkeys(streams))
+        linear = op.linear and len(streams) == 1
         # sum([x, f]) starts with x + 0
         copies = op.copies or (op.addition and not isinstance(args[1], Tensor) and args[1] == 0 and not written)
-        parents = () if op.fills else tuple(dict.fromkeys(streams))
+        source = (1 if written else 0) if copies and len(operands) > len(written) else None
         for output in written or tensors_in((result,)):
-            if not written and any(output is operand for operand in operands):
-                continue  # passed through
             if not (output.is_floating_point() or output.is_complex()):
                 lineage.write(output, lineage.integers)
                 continue
-            if not written and lineage.tracks(output):
-                continue  # an undeclared view
-            source = operands[1 if written else 0] if copies and len(operands) > len(written) else None
-            origin = lineage.read(source) if source is not None and source.numel() == output.numel() else None
+            if not written and (output.numel() == 0 or lineage.tracks(output)):
+                continue  # an unused output, or memory of an operand that the schema does not declare
+            origin = read[source] if source is not None and operands[source].numel() == output.numel() else None
             if origin is not None and origin is not lineage.integers:
                 node = origin  # the same value in other memory
             else:
-                node = lineage.node(parents, weighted=op.weighted, linear=op.linear and len(streams) == 1)
-                if not op.weighted and any(parent.stream is not None for parent in nodes):
+                node = lineage.node(parents, op.weighted, linear)
+                if not op.weighted:
                     node.stream = self._continued(operands, read, output)
             if addition is not None:
                 node.stream = (addition.index, 0)
@@ -230,21 +236,18 @@ class AdditionFinder(TorchDispatchMode):
 
     @staticmethod
     def _written(op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-        places = (args[place : place + 1] if isinstance(place, int) else (kwargs.get(place),) for place in op.writes)
-        return [tensor for values in places for tensor in tensors_in(values)]
+        return tensors_in([args[place] if isinstance(place, int) else kwargs.get(place) for place in op.writes])
 
     @staticmethod
     def _continued(operands: list[Tensor], nodes: list[Node | None], output: Tensor) -> tuple[int, int] | None:
         """Return the stream that an unweighted operation continues: the one of its operands of the output's size."""
-        found = {
-            node.stream
-            for operand, node in zip(operands, nodes, strict=True)
-            if node is not None and node.stream is not None and operand.numel() == output.numel()
-        }
-        if len(found) != 1:
-            return None
-        index, steps = found.pop()
-        return index, steps + 1
+        found = None
+        for operand, node in zip(operands, nodes, strict=True):
+            if node is not None and node.stream is not None and operand.numel() == output.numel():
+                if found is not None and found != node.stream:
+                    return None
+                found = node.stream
+        return None if found is None else (found[0], found[1] + 1)
 
     def _present(self, index: int) -> bool:
         """Whether the sum of an addition is still in memory."""
@@ -252,14 +255,14 @@ class AdditionFinder(TorchDispatchMode):
         return weak is not None and node is not None and self.lineage.holds(weak, node)
 
     def _residual(
-        self, op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], written: list[Tensor]
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], read: list[Node | None], written: list[Tensor]
     ) -> Addition | None:
-        left, right = args[0], args[1] if len(args) > 1 else kwargs.get("other")
+        left, right, *_ = args
         if not (isinstance(left, Tensor) and isinstance(right, Tensor)) or left.shape != right.shape:
             return None
         if not (left.is_floating_point() and right.is_floating_point()) or left.dim() < 2:
             return None
-        a, b = self.lineage.read(left), self.lineage.read(right)
+        a, b, *_ = read
         if a is None or b is None:
             return None
         found = classify(a, b)

@@ -20,11 +20,12 @@ from torch.multiprocessing.reductions import StorageWeakRef
 # ----------------------------------------------------------------------------------------------- operations
 
 _WEIGHTED = re.compile(
-    r"_?(\w+_)?conv(olution|_transpose)?(\d?d)?(_\w+)?|(add|b|addb|baddb|_add|_scaled_|_int_)?mm(_activation)?|(add)?mv|dot|matmul"
-    r"|(mkldnn_|quantized_)?linear|\w*attention\w*|\w*(rnn|lstm|gru)(_\w+)?|_fused_\w+dot_product\w*"
+    r"_?(\w+_)?q?conv(olution|_transpose)?(\d?d)?(_\w+)?|(\w*_)?(add|b|addb|baddb)?mm(_\w+)?|(add)?mv|dot"
+    r"|(\w*_)?q?(matmul|linear)(_\w+)?|\w*attention\w*|\w*(rnn|lstm|gru)(_\w+)?|_fused_\w+dot_product\w*"
 )
 _LINEAR = re.compile(
-    r"\w*conv(olution|\d?d)?\w*|(add|b|addb|baddb)?mm|matmul|linear|\w*(batch|layer|group|instance|rms)_norm\w*|\w*(avg|max)_pool\w*"
+    r"\w*conv(olution|\d?d)?\w*|(add|b|addb|baddb)?mm|_weight_\w+_mm|matmul|linear(_dynamic\w*)?"
+    r"|\w*(batch|layer|group|instance|rms)_norm\w*|\w*(avg|max)_pool\w*"
     r"|\w*_pad\w*|upsample_\w+|pixel_(un)?shuffle|add|sub|rsub|mul|div|neg|mean|sum|cat|stack|index|index_select|gather|roll"
     r"|flip|slice_scatter|clone|_to_copy|copy"
 )
@@ -46,7 +47,8 @@ class Operation:
     activation: bool
     fills: bool
     view: bool
-    writes: tuple[int | str, ...]  # positions and names of arguments that are written to
+    lists: bool  # whether an argument can be a list of tensors
+    writes: tuple[int | str, ...]  # positions, or names of keyword arguments, that are written to
 
 
 @cache
@@ -59,7 +61,7 @@ def operation(func: Any) -> Operation:
     if "batch_norm" not in name:  # its running statistics are no part of the stream
         for position, argument in enumerate(schema.arguments):
             if argument.alias_info is not None and argument.alias_info.is_write:
-                writes += [argument.name] if argument.kwarg_only else [position, argument.name]
+                writes.append(argument.name if argument.kwarg_only else position)
     aliases = [r.alias_info for r in schema.returns if r.alias_info is not None]
 
     def named(pattern: re.Pattern[str]) -> bool:
@@ -73,6 +75,7 @@ def operation(func: Any) -> Operation:
         activation=named(_ACTIVATION),
         fills=named(_FILL) and bool(writes),
         view=bool(aliases) and not any(a.is_write for a in aliases),
+        lists=any(re.search(r"List\[.*Tensor", str(argument.type)) for argument in schema.arguments),
         writes=tuple(writes),
     )
 
@@ -156,8 +159,8 @@ class Lineage:
         self._holders: dict[int, list[StorageWeakRef]] = {}
         self.integers = self.node()  # all integers share one root, since indices carry no stream
 
-    def node(self, parents: tuple[Node, ...] = (), **traits: bool) -> Node:
-        return Node(next(self._clock), parents, **traits)
+    def node(self, parents: tuple[Node, ...] = (), weighted: bool = False, linear: bool = False) -> Node:
+        return Node(next(self._clock), parents, weighted, linear)
 
     def tracks(self, tensor: Tensor) -> bool:
         return tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self._memory

@@ -33,6 +33,8 @@ from resperturb.measurement.recorder import Recorder
 
 __all__ = ["Measurement", "MeasurementError", "measure", "measurement"]
 
+META = torch.device("meta")
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -99,6 +101,7 @@ def measurement(
     """
     paths = module_paths(model)
     modules = list(paths)
+    title = type(modules[0]).__name__
     if sequences not in ("sample", "token"):
         raise MeasurementError(f"sequences must be 'sample' or 'token', but got {sequences!r}.")
     if channels not in ("together", "apart"):
@@ -106,6 +109,9 @@ def measurement(
     selected, per_channel = _selection(blocks), channels == "apart"
     tensors = (t for m in modules for t in chain(m._parameters.values(), m._buffers.values()) if t is not None)
     devices = {t.device for t in tensors}
+    if devices == {META} and not any(hasattr(m, "_hf_hook") for m in modules):
+        raise MeasurementError(f"The weights of {title} are on the meta device, without values; load them first.")
+    devices.discard(META)  # weights that hooks of accelerate load for each pass
     model_device = devices.pop() if len(devices) == 1 else None  # else the model itself moves batches
     target = torch.device(device) if device is not None else None
     if target is not None and target.index is None and model_device is not None and target.type == model_device.type:
@@ -113,7 +119,6 @@ def measurement(
     norms = [m for m in modules if isinstance(m, _BatchNorm)]
     if batch_statistics is None:
         batch_statistics = bool(norms) and all(has_initial_statistics(norm) for norm in norms)
-    title = type(model).__name__
     options = {
         "per_token": sequences == "token",
         "per_channel": per_channel,
@@ -170,7 +175,8 @@ def measure(
     blocks and samples.
 
     Args:
-        model: any eager PyTorch module.
+        model: any PyTorch module that runs Python. What `torch.compile` has compiled runs uncompiled; of a wrapper for
+            data-parallel training the module inside is measured.
         batches: iterable of tensors, (tensor, label) pairs, or dicts of keyword arguments. Samples come first; second
             in a sequence-first model such as `nn.TransformerEncoder` by default.
         device: device to move the batches to; None leaves them. The model is never moved.
@@ -205,8 +211,8 @@ def measure(
           ‖sum - (x + f)‖ / ‖sum‖. Below 1e-5, or below twice the rounding step of lower precision.
 
     Raises:
-        MeasurementError: no residual addition, no batch, or no sample; a compiled, scripted or exported model; model
-            and batch on different devices; a state that is zero or not finite; a sum that differs from x + f.
+        MeasurementError: no residual addition, no batch, or no sample; a scripted, exported or tensor-parallel model;
+            model and batch on different devices; a state that is zero or not finite; a sum that differs from x + f.
     """
     return measurement(
         model, batches, device=device, blocks=blocks, batch_statistics=batch_statistics, sequences=sequences

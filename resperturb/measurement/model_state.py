@@ -20,36 +20,39 @@ from resperturb.measurement.additions import AdditionFinder
 from resperturb.measurement.recorder import Recorder, StateReleasedError
 from resperturb.measurement.reductions import ScalarBuffer
 
+DYNAMO = "torch._dynamo.eval_frame"  # its import takes seconds; nothing is compiled before
+WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
+"""Names under which wrappers of torch.compile, activation checkpointing and FSDP hold a module."""
+
 
 def module_paths(model: Any) -> dict[nn.Module, str]:
-    """Map every module to its path, the model to its class name; refuse models that hide their additions."""
+    """Map every module to its path without wrappers, the model to its class name; refuse what cannot be followed.
+
+    The first module is the model; of a compiled or data-parallel model it is the original module.
+    """
     if not isinstance(model, nn.Module):
         raise MeasurementError(
             f"model must be an eager torch.nn.Module, but got a {type(model).__name__}; pass the module that was"
             " compiled, scripted or exported."
         )
-    dynamo = sys.modules.get("torch._dynamo.eval_frame")  # the import takes seconds; no model is compiled without it
-    compiled = getattr(dynamo, "OptimizedModule", ())
-    paths = {module: path or type(model).__name__ for path, module in model.named_modules()}
-    for module, path in paths.items():
-        if (
-            isinstance(module, compiled)
-            or getattr(module, "_compiled_call_impl", None) is not None
-            or hasattr(module.forward, "_torchdynamo_orig_callable")
-        ):
-            how = "is compiled by torch.compile"
-        elif isinstance(module, torch.jit.ScriptModule):
-            how = "is a TorchScript module"
+    compiled = getattr(sys.modules.get(DYNAMO), "OptimizedModule", ())
+    while isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel, compiled)):
+        model = model._orig_mod if isinstance(model, compiled) else model.module
+    paths = {}
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            how = "is a TorchScript module, which hides its additions"
         elif isinstance(module, torch.fx.GraphModule):
-            how = "is an FX or exported graph"
+            how = "is an FX or exported graph, whose mode is fixed"
         elif isinstance(module, nn.DataParallel):
-            how = "runs in threads of its own"
+            how = "runs in threads of its own, which hides its additions"
         else:
+            named = [part for part in path.split(".") if part not in WRAPPERS]
+            paths[module] = ".".join(named) or type(model).__name__
             continue
-        where = "The model" if module is model else f"Module {path}"
+        where = f"Module {path}" if path else "The model"
         raise MeasurementError(
-            f"{where} ({type(module).__name__}) {how}, which hides its additions; pass the original module with the"
-            " same weights instead."
+            f"{where} ({type(module).__name__}) {how}; pass the original module with the same weights instead."
         )
     return paths
 
@@ -87,6 +90,8 @@ def preserve_state(modules: Sequence[nn.Module], batch_statistics: bool) -> Iter
         stack.enter_context(torch.no_grad())
         for kind in types:
             stack.enter_context(torch.autocast(kind, enabled=False))
+        if DYNAMO in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))  # what is compiled runs as it was written
         try:
             torch.backends.mha.set_fastpath_enabled(False)  # its fused operation hides the additions
             for module in modules:

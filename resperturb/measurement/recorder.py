@@ -109,11 +109,12 @@ class Recorder:
         return wide.permute(order).reshape(rows, -1)
 
     def _probe_rows(self, x: Tensor) -> Tensor:
-        each = len(x) // self.samples
+        each = x.shape[0] // self.samples
         return x[self.probe * each : (self.probe + 1) * each]
 
     def _reduce(self, x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[slice]:
-        return [self.buffer.append(column) for column in row_sums(x, y, *sums)]
+        place, rows = self.buffer.append(row_sums(x, y, *sums)), x.shape[0]
+        return [slice(start, start + rows) for start in range(place.start, place.stop, rows)]
 
     def before_addition(self, addition: Addition) -> None:
         state, a, b = addition.state, addition.state_factor, addition.factor
@@ -161,11 +162,11 @@ class Recorder:
         if self._expected is None:
             return
         (row, expected), self._expected = self._expected, None
-        out = self._flatten(result, result if addition.overwrites is not None else addition.state)
+        ordered = self._flatten(result, addition.state)  # the numbers of a sample in the order of `expected`
+        out = ordered if addition.overwrites is None else self._flatten(result, result)
         (row.total,) = self._reduce(out, out, squares)
-        probe = self._probe_rows(self._flatten(result, addition.state)).reshape(1, -1)
-        sums = row_sums(expected.reshape(1, -1), probe, squared_distances, other_squares)
-        row.probe = self.buffer.append(torch.cat(sums))
+        probe = self._probe_rows(ordered).reshape(1, -1)
+        row.probe = self.buffer.append(row_sums(expected.reshape(1, -1), probe, squared_distances, other_squares))
         self._pending[addition.index].value = value
 
     def _record_next_state(self, addition: Addition, x: Tensor) -> slice | None:

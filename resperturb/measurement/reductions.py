@@ -34,21 +34,24 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x - y, dim=1).square_()
 
 
-def row_sums(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
-    """Compute each of `sums` over the rows of x and y, (rows, numbers) to (rows,), float32 or float64.
+def row_sums(x: Tensor, y: Tensor, *sums: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Compute each of `sums` over the rows of x and y, (rows, numbers) to (len(sums) * rows,), float32 or float64.
 
     All sums of a group of rows (2 MB) are computed while it is in cache; no temporary is larger than a group.
     """
-    rows, pieces = len(x), _pieces(x.shape[1])
+    rows, length = x.shape
+    pieces = _pieces(length)
     if pieces > 1:
         x, y = x.reshape(rows * pieces, -1), y.reshape(rows * pieces, -1)
-    group = max(1, (1 << (19 if x.device.type == "cpu" else 26)) // x.shape[1])
-    parts = [[f(a, b) for f in sums] for a, b in zip(x.split(group), y.split(group), strict=True)]
-    columns = parts[0] if len(parts) == 1 else [torch.cat(column) for column in zip(*parts, strict=True)]
+    group = max(1, (1 << (19 if x.device.type == "cpu" else 26)) * pieces // length)
+    whole = rows * pieces <= group  # a split would cost more than small sums
+    groups = ((x, y),) if whole else zip(x.split(group), y.split(group), strict=True)
+    parts = [[f(a, b) for f in sums] for a, b in groups]
+    values = torch.cat([part for column in zip(*parts, strict=True) for part in column])
     if pieces == 1:
-        return columns
+        return values
     wide = torch.float32 if x.device.type == "mps" else torch.float64  # Apple GPUs have no float64
-    return [column.to(wide).view(rows, pieces).sum(1) for column in columns]
+    return values.to(wide).view(-1, pieces).sum(1)
 
 
 class ScalarBuffer:
@@ -68,7 +71,7 @@ class ScalarBuffer:
     def append(self, values: Tensor) -> slice:
         """Copy values of shape (n,) into the buffer and return their place in :meth:`to_numpy`."""
         count = values.numel()
-        if not self._chunks or self._end + count - self._offsets[-1] > len(self._chunks[-1]):
+        if not self._chunks or self._end + count - self._offsets[-1] > self._chunks[-1].numel():
             self._chunks.append(torch.empty(max(self._chunk_size, count), **self._options))  # type: ignore[call-overload]
             self._offsets.append(self._end)
         start = self._end - self._offsets[-1]
