@@ -21,7 +21,6 @@ import sys
 from pathlib import Path
 
 from resperturb.errors import ExperimentError
-from resperturb.records.record import check_record, read_record
 from resperturb.studies.plan import load_plan
 
 # papermill, jupyter-book and python of the environment that snakemake itself is in, activated or not
@@ -43,6 +42,8 @@ EXECUTED = f"{RESULTS}/notebooks/{{run}}.ipynb"
 
 def is_whole(run):
     """Whether a run has a record, and that is as it was written."""
+    from resperturb.records.record import check_record, read_record  # slow, and not needed by the jobs of a cluster
+
     try:
         check_record(read_record(Path(RESULTS, run)))
     except ExperimentError:
@@ -51,9 +52,10 @@ def is_whole(run):
 
 
 # A finished notebook stands for its record, which is no output of a rule: Snakemake removes or restores outputs file
-# by file, and would leave a record that is half old, half new.
-LOST = [EXECUTED.format(run=run) for run in RUNS if Path(EXECUTED.format(run=run)).exists() and not is_whole(run)]
-if LOST and workflow.is_main_process:  # on a cluster every job reads this file, whose own run may be in order
+# by file, and would leave a record that is half old, half new. On a cluster every job reads this file: it goes on
+# whatever the state of other runs.
+EXECUTED_RUNS = [run for run in RUNS if workflow.is_main_process and Path(EXECUTED.format(run=run)).exists()]
+if LOST := [EXECUTED.format(run=run) for run in EXECUTED_RUNS if not is_whole(run)]:
     sys.exit(
         f"Snakefile: the records of these notebooks are gone or damaged; remove them too to run anew: {' '.join(LOST)}"
     )
@@ -83,9 +85,7 @@ rule sweep:
 
 
 rule run:
-    # papermill writes as it goes; only a notebook that came to its end takes its place. The lock, which papermill and
-    # its kernel inherit, keeps a run from being trained twice at once: a sweep called again, or a job that SLURM starts
-    # again, waits for a process of before. Where there are no locks (macOS, some file systems) it goes on.
+    # papermill writes as it goes; only a notebook that came to its end takes its place.
     input:
         notebook=f"notebooks/{PLAN.notebook}.ipynb",
         sources=[os.path.relpath(path) for path in PLAN.sources],
@@ -101,12 +101,11 @@ rule run:
         runtime=120,  # minutes
         mem_mb=4000,
     shell:
-        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; exec 9> $hidden.lock; flock 9 2> /dev/null || true; "
-        "rm -f $hidden.*.ipynb; partial=$hidden.$(uname -n).$$.ipynb; "
+        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; rm -f $hidden.*.ipynb; partial=$hidden.$(uname -n).$$.ipynb; "
         "OMP_NUM_THREADS={threads} papermill {input.notebook} $partial {params.parameters} -p threads {threads} "
         "-p results {RESULTS:q} -p again {AGAIN} --no-progress-bar --log-output > {log:q} 2>&1 "
-        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} && rm -f $hidden.lock "
-        "|| {{ rm -f $partial $hidden.lock; tail -n 4 {log:q} >&2; exit 1; }}"
+        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} "
+        "|| {{ rm -f $partial; tail -n 4 {log:q} >&2; exit 1; }}"
 
 
 rule pages:

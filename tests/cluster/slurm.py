@@ -94,7 +94,7 @@ def obstacle(accounting: bool = False) -> str:
         return f"not installed: {', '.join(absent)}"
     if os.getuid() != 0:
         return "needs to be root"
-    return f"{LINK} exists: the machine has a SLURM of its own" if os.path.lexists(LINK) else ""
+    return f"{LINK} exists: of a SLURM here, or of a test that was killed" if os.path.lexists(LINK) else ""
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120) -> None:

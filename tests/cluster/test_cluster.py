@@ -117,12 +117,14 @@ def test_preempted_jobs(
 
 @plain
 def test_time_limit(slurm: Slurm, trial: Begin, long: dict[str, Any], tmp_path: Path) -> None:
-    """The run leaves a checkpoint, and a second job finishes it."""
-    preset = grid(tmp_path / "limit.yaml", {**long, "epochs": 4 * long["epochs"]}, {"blocks": [3]})
+    """The run leaves a checkpoint, and a second job finishes it. It is halted, to reach its limit on any machine."""
+    preset = grid(tmp_path / "limit.yaml", long, {"blocks": [3]})
     sweep = trial("a time limit is hit", preset)
     snakemake = sweep.start()
     sweep.under_way(snakemake, runs=1)
-    slurm.call("scontrol", "update", f"JobId={slurm.jobs('RUNNING')[0]['id']}", "TimeLimit=1")
+    (job,) = slurm.jobs("RUNNING")
+    slurm.call("scancel", "--signal=STOP", job["id"])
+    slurm.call("scontrol", "update", f"JobId={job['id']}", "TimeLimit=1")
     assert sweep.end(snakemake) == 0
     assert [job["state"] for job in slurm.jobs("all")][-2:] == ["TIMEOUT", "COMPLETED"]
     sweep.account(runs=1, jobs=2, trainings=1, resumed=1)

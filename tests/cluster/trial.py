@@ -159,7 +159,8 @@ class Trial:
             "jobs": self.slurm.submitted() - self.before - other_jobs,
             "trainings": sum(numbers[:1] == ["1"] for numbers in epochs),
             "resumed": sum("resumed after epoch" in text for each in texts.values() for text in each),
-            "repeated_epochs": (trained - of_records) / len(records),
+            # a job may end before its last epoch is logged
+            "repeated_epochs": max(0, trained - of_records) / len(records),
             "seconds": time.monotonic() - self.started,
         }
         assert found.items() >= expected.items(), f"{expected} expected, but {found}"
