@@ -168,8 +168,8 @@ class Campaign:
 
     def books(self) -> Iterator[Trial]:
         """Few, since a build takes half a minute."""
-        for seed in range(0 if self.quick else 3):
-            yield Trial("SIGKILL", "book", kills.book_at_random, (seed, 2 * self.time_of("Snakemake")))
+        for seed in range(0 if self.quick else 6):
+            yield Trial("SIGKILL", "book", kills.book_at_random, (seed, 1.7 * self.time_of("Snakemake")))
 
 
 PARTS = ("signals", "operations", "disks", "together", "clocks", "damages", "memories", "books")

@@ -65,12 +65,13 @@ def same_here(place: Place, threads: int, quick: bool) -> list[dict[str, Any]]:
 
 
 def cheapest(results: Path, count: int) -> list[Record]:
-    """The records of each group that took the least time."""
-    chosen = []
+    """The records that took the least time, of each group and each processor."""
+    chosen: dict[tuple[str, str], list[Record]] = {}
     for group in GROUPS:
         records = [record for folder in results.glob(group) for record in records_in(folder) if not record.diverged]
-        chosen += sorted(records, key=lambda record: record.run["wall_seconds"])[:count]
-    return chosen
+        for record in sorted(records, key=lambda record: record.run["wall_seconds"]):
+            chosen.setdefault((group, record.run["provenance"]["processor"]), []).append(record)
+    return [record for records in chosen.values() for record in records[:count]]
 
 
 def rerun(record: Record, results: Path) -> dict[str, Any]:
