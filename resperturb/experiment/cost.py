@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from resperturb.errors import ExperimentError, shown
 from resperturb.experiment.experiment import IMAGE_SIDE, TEST_IMAGES, TRAIN_IMAGES, Experiment
@@ -104,6 +106,9 @@ def check_memory(parameters: Parameters, needed: float, available: float) -> Non
         )
 
 
-def machine_memory() -> int:
-    """Bytes of main memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def machine_memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Bytes of main memory, or fewer in a container: `limit` is a file of control groups, version 2."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        memory = min(memory, int(limit.read_text()))
+    return memory

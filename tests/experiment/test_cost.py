@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import ROOT
 
 from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
-from resperturb.experiment.cost import DAY, Cost, check_cost, estimate
+from resperturb.experiment.cost import DAY, GIB, Cost, check_cost, estimate, machine_memory
 from resperturb.models.residual import network_of
 from resperturb.records.record import records_in
 
@@ -55,3 +57,11 @@ def test_a_duration_is_told_in_its_unit() -> None:
     assert {seconds: Cost(0, 0, seconds).duration for seconds in told} == {
         s: f"about {words}" for s, words in told.items()
     }
+
+
+def test_memory_is_that_of_the_container(tmp_path: Path) -> None:
+    of_machine = machine_memory(tmp_path / "absent")
+    assert of_machine > GIB
+    for content, expected in {f"{GIB}\n": GIB, "max\n": of_machine, f"{2 * of_machine}\n": of_machine}.items():
+        (tmp_path / "memory.max").write_text(content)
+        assert machine_memory(tmp_path / "memory.max") == expected
