@@ -27,12 +27,16 @@ def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: se
 
 
 def use_all_cores(app: Any, config: Any) -> None:
-    """Read on all cores, for which Jupyter Book has no option; and one more, since a chapter waits for its kernel."""
+    """Read on all cores, for which Jupyter Book has no option; and one more, since a chapter waits for its kernel.
+
+    Each chapter computes with one thread: those that wait for each other take the time of those that work.
+    """
     for name in DECLARES_NOTHING:
         if name in app.extensions and app.extensions[name].parallel_read_safe is None:
             app.extensions[name].parallel_read_safe = True
     if app.parallel == 1:
         app.parallel = (os.cpu_count() or 1) + 1
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def end_readers(app: Any, error: Exception | None) -> None:
