@@ -10,10 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resperturb.analysis.networks import compare
     from resperturb.analysis.power_law import fit_power_law, stopping_depth
     from resperturb.callbacks.logger import PerturbationLogger
     from resperturb.errors import ExperimentError, MeasurementError
     from resperturb.experiment import Experiment
+    from resperturb.figures.networks import plot
     from resperturb.measurement.measure import measure
     from resperturb.models.residual import ResidualNetwork
     from resperturb.records.record import Record, load_records, summary
@@ -26,9 +28,11 @@ HOME = {
     "PerturbationLogger": "callbacks.logger",
     "Record": "records.record",
     "ResidualNetwork": "models.residual",
+    "compare": "analysis.networks",
     "fit_power_law": "analysis.power_law",
     "load_records": "records.record",
     "measure": "measurement.measure",
+    "plot": "figures.networks",
     "run": "studies.run",
     "stopping_depth": "analysis.power_law",
     "summary": "records.record",

@@ -54,10 +54,10 @@ def parser() -> argparse.ArgumentParser:
         default = UNSET.get(field.name, "the data set's own") if field.default is None else field.default
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, metavar="VALUE", help=f"({default})")
 
-    measure = commands.add_parser("measure", help="a table of the perturbations of any residual network")
+    measure = commands.add_parser("measure", help="a table of the perturbations of any residual network, or of several")
     measure.set_defaults(action=measure_command)
     measure.add_argument(
-        "spec", metavar="SPEC", help="torchvision:NAME, timm:NAME, hf:TYPE, hf:FOLDER, or FILE.py:function"
+        "specs", nargs="+", metavar="SPEC", help="torchvision:NAME, timm:NAME, hf:TYPE, hf:FOLDER, or FILE.py:function"
     )
     measure.add_argument("--weights", metavar="FILE", help="trained: safetensors, or torch.save of a state_dict")
     measure.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of the network")
@@ -69,9 +69,9 @@ def parser() -> argparse.ArgumentParser:
     measure.add_argument("--size", type=int, metavar="N", help="side in pixels (the network's own), or tokens (64)")
     measure.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, ... (auto)")
     measure.add_argument("--sequences", choices=("sample", "token"), help="norms are over (sample; token for text)")
-    measure.add_argument("--json", action="store_true", help="print JSON, for programs")
+    measure.add_argument("--json", action="store_true", help="print JSON, a line a network, for programs")
     measure.add_argument("--csv", metavar="FILE", help="write the whole table, with spreads and quantiles")
-    measure.add_argument("--figure", metavar="FILE", help="draw it: .svg, .png or .pdf (needs resperturb[book])")
+    measure.add_argument("--figure", metavar="FILE", help="draw it: .svg, .png or .pdf (needs matplotlib)")
 
     depth = commands.add_parser("depth", help="the stopping rule: the depth whose average falls below epsilon")
     depth.set_defaults(action=depth_command)
@@ -106,6 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        print(
+            f"resperturb {options.command}: {error.name} is not installed: pip install 'resperturb[train]'",
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, OSError, ImportError) as error:  # every error of ours is a ValueError
         print(f"resperturb {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -165,6 +171,27 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def measure_command(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from resperturb.analysis.networks import compare
+
+    check_targets(options.csv, options.figure)
+    tables = {spec: print_measured(spec, options) for spec in options.specs}
+    several = len(tables) > 1
+    if several and not options.json:
+        print(compare(tables).to_string(index=False, float_format="{:.4g}".format))
+    if options.csv is not None:
+        rows = pd.concat(tables, names=["network"]).reset_index("network")
+        (rows if several else tables[options.specs[0]]).to_csv(options.csv, index=False, float_format="%.9g")
+    if options.figure is not None:
+        from resperturb.figures.networks import save_figure
+
+        save_figure(tables, options.figure)
+    return 0
+
+
+def print_measured(spec: str, options: argparse.Namespace) -> pd.DataFrame:
+    """Measure one network as the options say and print what was found; a line of JSON if they ask for it."""
     from resperturb.measurement.measure import measure
     from resperturb.models.external import load_model, load_weights, one_sentence, weight_files
     from resperturb.studies.run import device_of
@@ -172,16 +199,15 @@ def measure_command(options: argparse.Namespace) -> int:
     from resperturb.training.external_data import load_pictures, load_text, read_text, reads_text
 
     device = device_of(options.device)
-    check_targets(options.csv, options.figure)
-    source, _, name = options.spec.rpartition(":")
-    model = load_model(options.spec, options.size, settings_of(options.set))
+    source, _, name = spec.rpartition(":")
+    model = load_model(spec, options.size, settings_of(options.set))
     if options.weights is not None:
         load_weights(model, options.weights)
     amount = {"samples": options.samples, "batch_size": options.batch_size, "size": options.size}
     inputs: Iterable[Any]
     norms: Literal["sample", "token"]
     if options.text is not None or (options.data is None and reads_text(model)):
-        with one_sentence(f"preparing text for {options.spec}"):
+        with one_sentence(f"preparing text for {spec}"):
             inputs, form = load_text(corpus() if options.text is None else read_text(options.text), model, **amount)
         what, norms = f"sequences of {options.text or 'the help of Python'}", "token"
     else:
@@ -190,12 +216,12 @@ def measure_command(options: argparse.Namespace) -> int:
         with one_sentence(f"preparing images of {data}"):
             form, what = "×".join(map(str, pictures.dataset[0].shape)), f"images of {data}"
     norms = options.sequences or norms
-    doing = f"measuring {options.spec} on {what.split()[0]} of {form} on {device}"
+    doing = f"measuring {spec} on {what.split()[0]} of {form} on {device}"
     with one_sentence(doing, source), progress(inputs) as batches:
         table = measure(model.to(device), batches, device=device, sequences=norms)
     own = source.endswith(".py") or (source == "hf" and weight_files(Path(name)))
     facts = {
-        "network": options.spec,
+        "network": spec,
         "weights": options.weights or ("its own weights" if own else "random weights (seed 0)"),
         "inputs": f"{table['samples'].iloc[0]} {what}, {form}",
         "norms": norms,
@@ -207,17 +233,13 @@ def measure_command(options: argparse.Namespace) -> int:
         facts["batch_statistics"] = "yes" if table.attrs["batch_statistics"] else "no"
         print("{network}, {weights}; {inputs}; norms per {norms}; batch statistics: {batch_statistics}".format(**facts))
         print_blocks(table)
-    if options.csv is not None:
-        table.to_csv(options.csv, index=False, float_format="%.9g")
-    if options.figure is not None:
-        from resperturb.figures.networks import save_figure
-
-        save_figure({options.spec: table}, options.figure)
-    return 0
+    return table
 
 
 def settings_of(words: Sequence[str]) -> dict[str, Any]:
     """FIELD=VALUE as fields; values are read as YAML, such as 2, 0.5, true or [2, 2]."""
+    if not words:
+        return {}
     import yaml
 
     if wrong := [word for word in words if not word.partition("=")[0].isidentifier() or "=" not in word]:
@@ -255,7 +277,7 @@ def check_targets(csv: str | None, figure: str | None) -> None:
     if figure and Path(figure).suffix.lower() not in FIGURE_SUFFIXES:
         raise ResperturbError(f"--figure must end in {', '.join(FIGURE_SUFFIXES)}, but got {figure!r}.")
     if figure and importlib.util.find_spec("matplotlib") is None:
-        raise ResperturbError("--figure needs matplotlib: pip install 'resperturb[book]'.")
+        raise ResperturbError("--figure needs matplotlib: pip install 'resperturb[plot]'.")
 
 
 def progress(batches: Any) -> AbstractContextManager[Iterable[Any]]:

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from resperturb.analysis.conditions import alive
-from resperturb.analysis.profiles import participation_ratio
+from resperturb.analysis.networks import block_averages
 from resperturb.errors import ActivationError, MeasurementError, shown
 from resperturb.measurement.measure import measurement
 
@@ -34,10 +33,7 @@ def perturbation_values(model: nn.Module, batch: Any, *, profile: bool = True, *
     Returns:
         Values without unit.
 
-        - scaled: average of ‖f‖ / ‖x‖ over blocks.
-        - scaled_sum: its sum over blocks, blocks times average.
-        - alive: share of blocks whose ‖f‖ varies over samples by at least 2 % of its mean.
-        - participation: (sum of s)² / sum of s² of scaled perturbations s, from 1 to the number of blocks.
+        - scaled, scaled_sum, alive and participation, as :func:`~resperturb.analysis.networks.block_averages` has them.
         - successive_cosine: mean of cos(f, f of the previous block); NaN without two blocks of one section.
         - block_001 and so on: scaled perturbation of each block.
 
@@ -51,17 +47,10 @@ def perturbation_values(model: nn.Module, batch: Any, *, profile: bool = True, *
     blocks = table[table["block"] > 0]
     if blocks.empty:
         raise MeasurementError(f"{type(model).__name__} has transitions but no block to log; call measure to see them.")
-    scaled = blocks["scaled"].to_numpy()
-    values = {
-        "scaled": scaled.mean(),
-        "scaled_sum": scaled.sum(),
-        "alive": alive(blocks).mean(),
-        "participation": participation_ratio(scaled),
-        "successive_cosine": blocks["successive_cosine"].mean(),
-    }
+    values = block_averages(table) | {"successive_cosine": float(blocks["successive_cosine"].mean())}
     if profile:
-        values |= {f"block_{block:03d}": value for block, value in zip(blocks["block"], scaled, strict=True)}
-    return {name: float(value) for name, value in values.items()}
+        values |= {f"block_{n:03d}": float(s) for n, s in zip(blocks["block"], blocks["scaled"], strict=True)}
+    return values
 
 
 def prefixed(values: Values) -> Values:
@@ -141,6 +130,17 @@ class PerturbationLogger:
 
     Attributes:
         values: what was logged last, as :func:`~resperturb.callbacks.logger.perturbation_values` returns it.
+
+    Example:
+        >>> import torch
+        >>> from resperturb import PerturbationLogger
+        >>> layer, steps = torch.nn.TransformerEncoderLayer(8, 2, batch_first=True), []
+        >>> batch = torch.randn(4, 16, 8)
+        >>> logger = PerturbationLogger(layer, batch, to=lambda step, values: steps.append(step), every=2)
+        >>> for _ in range(5):
+        ...     logger.step()  # after each step of the optimiser
+        >>> steps
+        [0, 2, 4]
 
     Raises:
         MeasurementError: a model or batch that cannot be measured, or a bad `to` or `every`.

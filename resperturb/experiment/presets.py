@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from resperturb.errors import ExperimentError, shown
 from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.validation import one_of, reject_unknown, whole_number
@@ -123,6 +121,8 @@ def is_yaml(path: Path) -> bool:
 
 
 def read_yaml(path: Path) -> Any:
+    import yaml  # which measuring does not need
+
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resperturb.figures.runs import draw_blocks
@@ -26,29 +27,35 @@ from resperturb.figures.style import (
 from resperturb.records.record import blocks_of
 
 
-def side_by_side(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Plot the scaled perturbation over the blocks of one network, or over relative positions in several.
+def plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], axes: Axes | None = None, column: str = "scaled") -> Axes:
+    """Plot a column over the blocks of one network or several; over relative positions where depths differ.
 
-    Bands are the 5th to 95th percentile over samples.
+    Bands are the 5th to 95th percentile over samples. The vertical axis is logarithmic if all values are positive.
 
     Args:
-        tables: from :func:`resperturb.measure`, by name of the network.
+        tables: from :func:`resperturb.measure`, one or several by name.
+        axes: where to draw; None for a new figure, which pyplot keeps open.
+        column: column of the tables.
+
+    Returns:
+        The axes.
     """
-    figure, axes = plt.subplots()
-    values = []
-    for (name, table), style in zip(tables.items(), itertools.cycle(SERIES), strict=False):
-        blocks = blocks_of(table)
-        values.append(blocks["scaled"])
-        places = blocks["block"] if len(tables) == 1 else (blocks["block"] - 0.5) / len(blocks)
-        draw_blocks(axes, blocks, "scaled", {**style, "label": name}, places=places)
-    if (pd.concat(values) > 0).all():
+    named = {"": tables} if isinstance(tables, pd.DataFrame) else tables
+    blocks = {name: blocks_of(table) for name, table in named.items()}
+    axes = plt.subplots()[1] if axes is None else axes
+    relative = len({len(each) for each in blocks.values()}) > 1
+    for (name, each), style in zip(blocks.items(), itertools.cycle(SERIES), strict=False):
+        places = (each["block"] - 0.5) / len(each) if relative else each["block"]
+        draw_blocks(axes, each, column, {**style, "label": name or "_"}, places=places)
+    if (pd.concat([each[column] for each in blocks.values()]) > 0).all():
         axes.set_yscale("log")
-    if len(tables) == 1:
-        block_axis(axes, MEASURE_LABEL["scaled"])
+    if relative:
+        axes.set(xlabel="relative position of the block", xlim=(0, 1), ylabel=MEASURE_LABEL.get(column, column))
     else:
-        axes.set(xlabel="relative position of the block", xlim=(0, 1), ylabel=MEASURE_LABEL["scaled"])
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(SERIES))  # above the axes, where no line is
-    return close(figure)
+        block_axis(axes, MEASURE_LABEL.get(column, column))
+    if any(blocks):  # above the axes, where no line is
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return axes
 
 
 def network_panels(networks: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
@@ -73,26 +80,9 @@ def network_panels(networks: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure
     return close(figure)
 
 
-def overview(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Tabulate measured networks, one per row: blocks, transitions, averages over blocks and reconstruction error."""
-    rows = []
-    for name, table in tables.items():
-        blocks = blocks_of(table)
-        rows.append(
-            {
-                "network": name,
-                "blocks": len(blocks),
-                "transitions": len(table) - len(blocks),
-                "scaled": blocks["scaled"].mean(),
-                "blocks × average": blocks["scaled"].sum(),
-                "cosine": blocks["cosine"].mean(),
-                "largest reconstruction error": table["reconstruction_error"].max(),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def save_figure(tables: Mapping[str, pd.DataFrame], file: Path | str) -> None:
-    """Write :func:`side_by_side` to a file in the book's style; the file's ending sets the format."""
+    """Write :func:`plot` to a file in the book's style; the file's ending sets the format."""
     with mpl.style.context(STYLE):
-        side_by_side(tables).savefig(file, metadata={"Date": None} if str(file).endswith(".svg") else None)
+        figure, axes = plt.subplots()
+        plot(tables, axes)
+        close(figure).savefig(file, metadata={"Date": None} if str(file).endswith(".svg") else None)

@@ -210,6 +210,16 @@ def measure(
           compares squared norms, abs(‖sum‖² - ‖x + f‖²) / 2(‖x‖² + ‖f‖²); in one sample per batch it compares numbers,
           ‖sum - (x + f)‖ / ‖sum‖. Below 1e-5, or below twice the rounding step of lower precision.
 
+    Example:
+        >>> import torch
+        >>> from resperturb import measure
+        >>> layer = torch.nn.TransformerEncoderLayer(d_model=8, nhead=2, batch_first=True)
+        >>> table = measure(layer, [torch.randn(4, 16, 8)])
+        >>> table[["block", "kind", "samples"]]
+           block      kind  samples
+        0      1  identity        4
+        1      2  identity        4
+
     Raises:
         MeasurementError: no residual addition, no batch, or no sample; a scripted, exported or tensor-parallel model;
             model and batch on different devices; a state that is zero or not finite; a sum that differs from x + f.

@@ -63,6 +63,9 @@ def load_model(spec: str, size: int | None = None, settings: Mapping[str, Any] |
     source, _, name = spec.rpartition(":")
     if not name or not (source in ("torchvision", "timm", "hf") or source.endswith(".py")):
         raise ExternalError(f"{spec!r} names no network; write {FORMS}.")
+    package = {"hf": "transformers"}.get(source, source)
+    if not source.endswith(".py") and importlib.util.find_spec(package) is None:
+        raise ExternalError(f"{spec} needs {package}, which is not installed: pip install {package}.")
     with torch.random.fork_rng(devices=[]), one_sentence(f"building {spec}", source):
         torch.manual_seed(0)
         if source.endswith(".py"):
@@ -91,10 +94,8 @@ def from_torchvision(name: str, size: int | None, settings: Mapping[str, Any]) -
 
 
 def from_timm(name: str, size: int | None, settings: Mapping[str, Any]) -> nn.Module:
-    try:
-        import timm
-    except ImportError:
-        raise ExternalError(f"timm:{name} needs timm, which is not installed: pip install timm.") from None
+    import timm
+
     network = name.split(".")[0]  # after the point comes the name of trained weights
     check_known(network, timm.list_models(), "timm has no network")
     model = timm.create_model(name, pretrained=False, **settings)
@@ -105,11 +106,9 @@ def from_timm(name: str, size: int | None, settings: Mapping[str, Any]) -> nn.Mo
 
 def from_transformers(name: str, size: int | None, settings: Mapping[str, Any]) -> nn.Module:
     """The network of a model type or a folder; with weights, of the architecture that its config.json names."""
-    try:
-        import transformers
-        from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
-    except ImportError:
-        raise ExternalError(f"hf:{name} needs transformers: pip install transformers.") from None
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     folder, safe = Path(name), {"trust_remote_code": False}  # code in the folder; without it transformers would ask

@@ -126,6 +126,12 @@ class ResidualNetwork(nn.Module):
         checkpointing: in training store only the states between groups of blocks and recompute the rest. Memory grows
             with the square root of the depth, for a second forward pass.
 
+    Example:
+        >>> import torch
+        >>> from resperturb import ResidualNetwork
+        >>> ResidualNetwork(blocks=6, width=4)(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
+
     Raises:
         ExperimentError: `blocks` cannot be spread over `sections`.
     """

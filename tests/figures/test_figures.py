@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from conftest import ROOT
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from resperturb import figures, fit_power_law
+from resperturb import figures, fit_power_law, plot
 from resperturb.analysis import profiles, summaries
 from resperturb.analysis.practice import LOGGED, logged
 from resperturb.analysis.slope_tests import fit_runs
@@ -302,3 +303,21 @@ def test_a_network_has_a_panel_and_a_line_for_each_section_of_each_state() -> No
     )
     assert [axes.get_title().split(",")[0] for axes in figure.axes] == list(tables)
     assert {len(axes.get_lines()) for axes in figure.axes} == {6}
+
+
+def test_measured_networks_are_drawn_on_axes_that_are_given_or_made() -> None:
+    short, long = (record.table("blocks") for record in load_records(ROOT / "results/published", kind=None)[:2])
+    given = plt.subplots()[1]
+    assert plot(short, given) is given
+    assert given.get_xlabel() == "block $l$"
+    assert given.get_yscale() == "log"
+    assert given.get_legend() is None
+    assert sum(len(line.get_xdata()) for line in given.get_lines()) == (short["kind"] == "identity").sum()
+    made = plot({"short": short, "long": long}, column="cosine")
+    assert made.get_xlabel() == "relative position of the block"
+    assert made.get_yscale() == "linear"
+    assert [text.get_text() for text in made.get_legend().get_texts()] == ["short", "long"]
+    before_and_after = plot({"before": short, "after": short.assign(scaled=2 * short["scaled"])})
+    assert before_and_after.get_xlabel() == "block $l$"
+    for axes in (given, made, before_and_after):
+        plt.close(axes.figure)

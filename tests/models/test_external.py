@@ -18,7 +18,7 @@ from conftest import ROOT
 from PIL import Image
 from torch import nn
 
-from resperturb import measure
+from resperturb import compare, measure
 from resperturb.cli import main
 from resperturb.errors import ExternalError
 from resperturb.models import external
@@ -129,6 +129,23 @@ def test_a_function_a_class_or_a_module_of_a_file(file: Path, capsys: pytest.Cap
         assert f"\n{blocks} block" in capsys.readouterr().out
     assert external.load_model(f"{file}:Plain").layer.out_channels == 2
     assert not external.load_model(f"{file}:network").training
+
+
+def test_several_networks_are_compared(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    csv, figure = tmp_path / "table.csv", tmp_path / "blocks.svg"
+    specs = [f"{file}:network", f"{file}:ready"]
+    assert main(["measure", *specs, "--samples", "6", "--csv", str(csv), "--figure", str(figure)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = pd.read_csv(csv)
+    assert table.groupby("network", sort=False).size().index.tolist() == specs
+    compared = compare(dict(iter(table.groupby("network", sort=False))))
+    assert lines[-3].split() == [*compared]
+    assert [line.split()[:2] for line in lines[-2:]] == [[specs[0], "2"], [specs[1], "1"]]
+    assert float(lines[-2].split()[3]) == pytest.approx(compared["scaled"][0], rel=1e-3)
+    assert "relative position" in figure.read_text()
+    assert main(["measure", *specs, "--samples", "6", "--json"]) == 0
+    printed = [json.loads(line)["network"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == specs
 
 
 def test_the_same_weights_every_time_and_the_random_state_is_left(file: Path) -> None:
@@ -350,7 +367,7 @@ def test_says_which_package_is_missing(
     assert "pip install timm" in refusal(capsys, "timm:resnetv2_50")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = refusal(capsys, "torchvision:resnet18", "--figure", str(tmp_path / "blocks.png"))
-    assert "pip install 'resperturb[book]'" in found
+    assert "pip install 'resperturb[plot]'" in found
 
 
 # ------------------------------------------------------------------------------------------------- weights
