@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from common import parsed, parser_of, provenance, write_result
 
-from resperturb import MeasurementError, measure
+from resperturb import MeasurementError
+from resperturb.measurement.measure import measurement
 from resperturb.models.external import load_model
 from resperturb.studies.text import corpus
 from resperturb.training.external_data import load_text, reads_text
@@ -169,12 +170,13 @@ def measured(group: str, spec: str, size: int, settings: dict[str, Any], expecte
             batches, _ = load_text(corpus(), model, samples=2, size=size)
         else:
             batches = [torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))]
-        table = measure(model, batches)
+        table = measurement(model, batches).table
     except MeasurementError as error:
         if "no residual addition" not in str(error):
             raise RuntimeError(f"{spec}: {error}") from error
-        found = None
+        found, left_out = None, 0
     else:
+        left_out = len(table.attrs["left_out"])
         found = tuple(int((table["kind"] == kind).sum()) for kind in ("identity", "transition"))
     row = {
         "group": group,
@@ -183,6 +185,7 @@ def measured(group: str, spec: str, size: int, settings: dict[str, Any], expecte
         "settings": settings,
         "expected": expected,
         "found": found,
+        "left_out": left_out,
         "agrees": found == expected,
         "explicit": spec in EXPLICIT,
         "reconstruction_error": None if found is None else float(table["reconstruction_error"].max()),

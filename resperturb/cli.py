@@ -192,7 +192,7 @@ def measure_command(options: argparse.Namespace) -> int:
 
 def print_measured(spec: str, options: argparse.Namespace) -> pd.DataFrame:
     """Measure one network as the options say and print what was found; a line of JSON if they ask for it."""
-    from resperturb.measurement.measure import measure
+    from resperturb.measurement.measure import left_out_sentence, measurement
     from resperturb.models.external import load_model, load_weights, one_sentence, weight_files
     from resperturb.studies.run import device_of
     from resperturb.studies.text import corpus
@@ -218,7 +218,7 @@ def print_measured(spec: str, options: argparse.Namespace) -> pd.DataFrame:
     norms = options.sequences or norms
     doing = f"measuring {spec} on {what.split()[0]} of {form} on {device}"
     with one_sentence(doing, source), progress(inputs) as batches:
-        table = measure(model.to(device), batches, device=device, sequences=norms)
+        table = measurement(model.to(device), batches, device=device, sequences=norms).table
     own = source.endswith(".py") or (source == "hf" and weight_files(Path(name)))
     facts = {
         "network": spec,
@@ -226,6 +226,7 @@ def print_measured(spec: str, options: argparse.Namespace) -> pd.DataFrame:
         "inputs": f"{table['samples'].iloc[0]} {what}, {form}",
         "norms": norms,
         "batch_statistics": table.attrs["batch_statistics"],
+        "left_out": table.attrs["left_out"],
     }
     if options.json:
         print(json.dumps(facts | {"rows": json.loads(table.to_json(orient="records", double_precision=15))}))
@@ -233,6 +234,8 @@ def print_measured(spec: str, options: argparse.Namespace) -> pd.DataFrame:
         facts["batch_statistics"] = "yes" if table.attrs["batch_statistics"] else "no"
         print("{network}, {weights}; {inputs}; norms per {norms}; batch statistics: {batch_statistics}".format(**facts))
         print_blocks(table)
+        if table.attrs["left_out"]:
+            print(left_out_sentence(table.attrs["left_out"]))
     return table
 
 

@@ -17,6 +17,7 @@ embeddings and masks do not depend on the input; `q + k` and low-rank adapters a
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -108,6 +109,17 @@ def classify(a: Node, b: Node) -> tuple[Kind, bool] | None:
     return ("transition", a_is_linear) if depends_through_weights(b if a_is_linear else a, {ancestor}) else None
 
 
+def reason_left_out(a: Node, b: Node) -> str | None:
+    """Say why an addition to a state is not residual; None if neither operand was a state."""
+    ancestor = latest_common_ancestor(a, b)
+    if ancestor in (a, b):
+        return "the push has no weights"
+    if ancestor is None or is_linear_in(a, ancestor) or is_linear_in(b, ancestor):
+        return None
+    weighted = any(depends_through_weights(node, {ancestor}) for node in (a, b))
+    return "neither operand is a linear shortcut" if weighted else None
+
+
 # ----------------------------------------------------------------------------------------------- the mode
 
 
@@ -129,6 +141,13 @@ class Addition:
 
 class Observer(Protocol):
     """Callbacks of the finder. They must read tensors at once, since the model may overwrite them next."""
+
+    @property
+    def module_path(self) -> Callable[[], str]:
+        """A function that returns the path of the innermost running module."""
+
+    def on_left_out(self, name: str, reason: str) -> None:
+        """A state is the sum of an addition in module `name` that is not residual."""
 
     def before_addition(self, addition: Addition) -> None: ...
 
@@ -156,6 +175,8 @@ class AdditionFinder(TorchDispatchMode):
         self._observer = observer
         self._additions = 0
         self._state: Node | None = None
+        self._operands: tuple[Node, Node] | None = None  # of an addition that is not residual
+        self._left_out: dict[Node, tuple[Node, Node, str]] = {}  # operands and module of such additions, by their sum
         self._sums: dict[int, tuple[StorageWeakRef, Node]] = {}  # the memory of each live stream's sum
         for tensor in inputs:
             floating = tensor.is_floating_point() or tensor.is_complex()
@@ -229,6 +250,9 @@ class AdditionFinder(TorchDispatchMode):
                 self._observer.after_addition(addition, output, node.order)
             else:
                 lineage.write(output, node)
+                if op.addition and self._operands is not None:
+                    self._left_out[node] = (*self._operands, self._observer.module_path())
+                    self._operands = None
                 if op.activation and node.stream is not None and node.stream[1] == 1:
                     index = node.stream[0]
                     self._observer.on_activation(index, output, node.order, final=not self._present(index))
@@ -254,9 +278,19 @@ class AdditionFinder(TorchDispatchMode):
         weak, node = self._sums.get(index, (None, None))
         return weak is not None and node is not None and self.lineage.holds(weak, node)
 
+    def _report_left_out(self, node: Node) -> None:
+        """Report an addition that is not residual and whose sum, or a function of it without weights, is a state."""
+        while node not in self._left_out and len(node.parents) == 1 and not node.weighted:
+            node = node.parents[0]
+        if node in self._left_out:
+            *operands, name = self._left_out.pop(node)
+            if reason := reason_left_out(*operands):
+                self._observer.on_left_out(name, reason)
+
     def _residual(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], read: list[Node | None], written: list[Tensor]
     ) -> Addition | None:
+        self._operands = None
         left, right, *_ = args
         if not (isinstance(left, Tensor) and isinstance(right, Tensor)) or left.shape != right.shape:
             return None
@@ -267,12 +301,15 @@ class AdditionFinder(TorchDispatchMode):
             return None
         found = classify(a, b)
         if found is None:
+            self._operands = a, b
             return None
         kind, left_is_state = found
         alpha = float(kwargs.get("alpha", 1))
         node = a if left_is_state else b
         state_factor = 1.0 if left_is_state else alpha
         self._state = node
+        if self._left_out:
+            self._report_left_out(node)
         self._additions += 1
         return Addition(
             index=self._additions - 1,

@@ -7,6 +7,7 @@ norms per sample: float32 over pieces of at most 16384 numbers, float64 over pie
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -155,7 +156,7 @@ def measurement(
     )
     if not successive:
         table = table.drop(columns="successive_cosine")
-    table.attrs["batch_statistics"] = batch_statistics
+    table.attrs |= {"batch_statistics": batch_statistics, "left_out": recorder.left_out}
     return Measurement(table, moments.scaled_per_sample(), batch_statistics)
 
 
@@ -188,7 +189,8 @@ def measure(
             features) and averages over tokens. Other states are not affected.
 
     Returns:
-        One row per addition, in order of execution. Values have no unit and are averaged over samples with equal
+        One row per addition, in order of execution. An addition to a state that is left out gives a warning, and
+        `table.attrs["left_out"]` has (module, reason). Values have no unit and are averaged over samples with equal
         weight. `_std` is the population standard deviation over samples; `_q05` to `_q95` are quantiles over samples,
         exact up to 16384 samples, then over at least 8192 evenly spaced ones.
 
@@ -224,6 +226,21 @@ def measure(
         MeasurementError: no residual addition, no batch, or no sample; a scripted, exported or tensor-parallel model;
             model and batch on different devices; a state that is zero or not finite; a sum that differs from x + f.
     """
-    return measurement(
+    table = measurement(
         model, batches, device=device, blocks=blocks, batch_statistics=batch_statistics, sequences=sequences
     ).table
+    if table.attrs["left_out"]:
+        warnings.warn(left_out_sentence(table.attrs["left_out"]), stacklevel=2)
+    return table
+
+
+def left_out_sentence(left_out: Sequence[tuple[str, str]]) -> str:
+    """Say which additions to a state have no row, and why.
+
+    Args:
+        left_out: modules and reasons, as in `table.attrs["left_out"]`.
+    """
+    name, reason = left_out[0]
+    if len(left_out) == 1:
+        return f"1 addition to a state is left out, in {name}: {reason}."
+    return f"{len(left_out)} additions to states are left out, the first in {name}: {reason}."

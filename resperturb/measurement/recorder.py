@@ -74,6 +74,7 @@ class Recorder:
     keep_states: bool = False
     rows: list[RecordedAddition] = field(default_factory=list)
     sections: list[int] = field(default_factory=list)  # of the rows
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # module and reason
     blocks: int = 0
     additions: int = 0
     sequence_first: bool = False
@@ -225,6 +226,9 @@ class Recorder:
                 pending.state = pending.state.clone()
         if self._previous is not None and self._previous[1].untyped_storage()._cdata == storage:
             self._previous = self._previous[0], self._previous[1].clone()
+
+    def on_left_out(self, name: str, reason: str) -> None:
+        self.left_out.append((name, reason))
 
     def on_stream_end(self, index: int) -> None:
         self._pending.pop(index, None)
