@@ -7,13 +7,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.claims import ANSWERS, HAUSER, HOLDS, NOT, OPEN, OURS, POINT, Finding, claim, exponent_is, matters, truth
+from report.claims import (
+    ANSWERS,
+    HAUSER,
+    HOLDS,
+    NOT,
+    OPEN,
+    OURS,
+    POINT,
+    Finding,
+    claim,
+    exponent_is,
+    matters,
+    truth,
+    within,
+)
 from report.study_claims import Records
 from report.sweep_claims import all_alive, as_good_as_a_power, steeper
-from resperturb.analysis.conditions import accuracy_by_depth, alive, condition_table, run_table
+from resperturb.analysis.conditions import FALLING, accuracy_by_depth, alive, condition_table, largest_loss, run_table
 from resperturb.analysis.power_law import stopping_depth
 from resperturb.analysis.published import COUNTS, published_slopes, published_table, response_table
-from resperturb.analysis.slope_tests import SMALLEST, fit_runs, fit_slope, mean_difference
+from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs, fit_slope, mean_difference
 from resperturb.analysis.summaries import clock_words, exponent_words, interval, signed
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import TITLES, Sweep
@@ -188,6 +202,57 @@ def stops_alike(records: Records) -> Finding:
     words = [f"{found.crossing:.0f}{'' if found.measured else ' (extrapolated)'}" for found in depths]
     ratio = depths[1].crossing / depths[0].crossing
     return Finding(f"{words[0]} with, {words[1]} without", truth(0.5 <= ratio <= 2))
+
+
+# ------------------------------------------------------------------------------------------- full size
+
+FULL_SIZE = ("standard-mnist", "standard-cifar10")
+FULL_BARS = {
+    "mnist": {0: 0.992},
+    "cifar10": {9: 0.88, 27: 0.90},
+}  # accuracy that networks of at least so many blocks reach
+FULL_EXPECTED = {"mnist": -0.65, "cifar10": -0.70}  # exponents that the plan expects of pre-activation networks
+claim_full = partial(claim, shown="scaling#full-size", about=FULL_SIZE)
+
+
+def full_size_runs(records: Records) -> Records:
+    """The finished runs with pre-activation blocks and the usual decay."""
+    return [record for record in runs_at(records, PEOPLE_USE) if record.blocks and not record.diverged]
+
+
+def full_bar_met(records: Records) -> bool:
+    """Whether every depth is as accurate as the plan asks at full size, and none much less than a shallower one."""
+    accuracy, dataset = accuracy_by_depth(records), records[0].experiment.dataset
+    reached = [accuracy[accuracy.index >= blocks].min() >= bar for blocks, bar in FULL_BARS[dataset].items()]
+    return all(reached) and largest_loss(accuracy) <= FALLING[dataset]
+
+
+@claim_full("inverse", HAUSER, f"At full size, with a weight decay of {PEOPLE_USE:g}, the average is {INVERSE}.")
+def inverse_at_full_size(records: Records) -> Finding:
+    runs = full_size_runs(records)
+    found = exponent_is(fit_runs(runs), -1.0)
+    if full_bar_met(runs):
+        return found
+    return Finding(f"{found.value}, but networks miss their bar", OPEN, found.interval)
+
+
+@claim_full("expected", OURS, f"The exponent at full size is within {SMALLEST} of the one that the plan expects.")
+def as_expected_at_full_size(records: Records) -> Finding:
+    runs = full_size_runs(records)
+    slope, expected = fit_runs(runs), FULL_EXPECTED[runs[0].experiment.dataset]
+    value = f"{signed(slope.exponent)}, expected {signed(expected)}"
+    return Finding(value, truth(abs(slope.exponent - expected) <= SMALLEST), interval(slope))
+
+
+@claim_full(
+    "smaller-images", OURS, f"Halving the images moves the exponent by less than {SMALLEST}, on the depths of both."
+)
+def halving_moves_little(records: Records, sweeps: dict[str, Sweep]) -> Finding | None:
+    full = full_size_runs(records)
+    half = sweeps[full[0].experiment.dataset].finished if full else []
+    shared = {record.blocks for record in full} & {record.blocks for record in half}
+    moved, low, high = difference(*(fit_runs([r for r in runs if r.blocks in shared]) for runs in (half, full)))
+    return Finding(signed(moved), within(moved, low, high, SMALLEST), f"{signed(low)} to {signed(high)}")
 
 
 # ------------------------------------------------------------------------------------------- no blocks at all

@@ -27,6 +27,8 @@ STUDIES = {  # folders without a data set in their names
     "lesion-strong": "digits, strong decay, blocks removed",
     "mechanism-second": "MNIST, second predictions",
     "published": "four published networks",
+    "standard-cifar10": "CIFAR-10, full size",
+    "standard-mnist": "MNIST, full size",
     "text": "transformers",
     "text-long": "transformers, long training",
     "without-blocks": "networks without blocks",

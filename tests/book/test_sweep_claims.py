@@ -60,3 +60,20 @@ def test_other_lengths_and_other_changes_are_sensitivities(
     base: Sweep, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     assert set(rows_of(base, tmp_path / "cifar10-other", **changes)) == {"cifar10-other/sensitivity"}
+
+
+@pytest.mark.parametrize(("steeper", "verdict"), [(-0.28, HOLDS), (0.0, NOT)])
+def test_full_size_is_judged_with_usual_decay_and_by_its_own_bar(
+    base: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steeper: float, verdict: str
+) -> None:
+    records = copy_sweep(tmp_path / "standard-cifar10", source=CIFAR10, steeper=steeper, stem_stride=1)
+    [subject] = ledger.study_subjects(tmp_path, "standard-cifar10", {"cifar10": base})
+
+    def found(name: str) -> LedgerRow:
+        return {row.name: row for row in claims.rows_about("standard-cifar10", [subject])}[name]
+
+    assert found("inverse").verdict == OPEN  # trained at half size, they miss the bar of full size
+    monkeypatch.setattr("report.usual_claims.FULL_BARS", {"cifar10": {0: 0.83}})
+    assert found("inverse").verdict == verdict
+    assert found("smaller-images").value.replace("−", "-") == f"{-steeper:.2f}".replace("-0.00", "0.00")
+    assert len(records) == len(base.records)
