@@ -161,6 +161,7 @@ def forget_peak() -> None:
 
 def peak(case: dict[str, Any]) -> int:
     """Bytes above the start, of one way over the batches in this process."""
+    torch.set_num_threads(1)  # threads that wait for each other on a busy machine take minutes
     model, way = network(case["network"], case["blocks"]), WAYS[case["way"]]
     tiny = {**case, "batch": 2, "batches": 1, "side": 16}
     way(model, inputs(tiny))  # what is loaded and compiled on first use is no memory of the measurement
