@@ -207,6 +207,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="trials at once (one a core)")
     options = parsed(parser, arguments)
     os.environ["OMP_NUM_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background both are ignored, by all calls too
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     result = provenance(options.quick)
     before = json.loads(options.output.read_text(encoding="utf-8")) if options.parts else {"faults": [], "skipped": []}
     begun = time.monotonic()
