@@ -12,7 +12,7 @@ from resperturb.records.record import blocks_of
 
 
 def block_averages(table: pd.DataFrame) -> dict[str, float]:
-    """Average a table of :func:`resperturb.measure` over its blocks; transitions are left out.
+    """Average a table of :func:`~resperturb.measurement.measure.measure` over its blocks; transitions are left out.
 
     Returns:
         Values without unit; NaN without blocks.
@@ -36,7 +36,7 @@ def compare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Tabulate measured networks, or moments of one network, beside each other.
 
     Args:
-        tables: from :func:`resperturb.measure`, by name.
+        tables: from :func:`~resperturb.measurement.measure.measure`, by name.
 
     Returns:
         One row per table: network (its name), blocks, transitions, the values of :func:`block_averages`, cosine

@@ -120,7 +120,7 @@ class PerturbationLogger:
     it; `to=lambda step, values: None` keeps one silent.
 
     Args:
-        model: any eager PyTorch module that `measure` takes; the original of a compiled one.
+        model: any PyTorch module that `measure` takes.
         batch: two samples or more to measure, the same every time: a tensor, a (tensor, label) pair or a dict.
         to: where values go; see :func:`~resperturb.callbacks.logger.sink_of`.
         every: steps between measurements; the default takes less than 1 % of the time of training.

@@ -33,7 +33,7 @@ def plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], axes: Axes | None = 
     Bands are the 5th to 95th percentile over samples. The vertical axis is logarithmic if all values are positive.
 
     Args:
-        tables: from :func:`resperturb.measure`, one or several by name.
+        tables: from :func:`~resperturb.measurement.measure.measure`, one or several by name.
         axes: where to draw; None for a new figure, which pyplot keeps open.
         column: column of the tables.
 
