@@ -436,7 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.peaks:
         print(json.dumps(peaks(options.peaks)))
         return 0
-    names = ["resnet18", "GPT-2"] if options.quick else list(NETWORKS)
+    names = ["resnet18"] if options.quick else list(NETWORKS)
     result = provenance(options.quick)
     packages = [tool for tool in ("torchlens", "nnsight", "transformer_lens") if find_spec(tool)]
     result["versions"] |= {package: version(package) for package in packages}
