@@ -59,6 +59,13 @@ class Plain(nn.Module):
         self.layer = nn.Conv2d(1, 2, 3)
     def forward(self, x):
         return self.layer(x)
+
+class Shifted(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3), Block())
+    def forward(self, x):
+        x = self[0](x)
+        return self[1](x + x.roll(1, -1))
 """
 NEIGHBOUR = """
 from torch import nn
@@ -146,6 +153,15 @@ def test_several_networks_are_compared(file: Path, tmp_path: Path, capsys: pytes
     assert main(["measure", *specs, "--samples", "6", "--json"]) == 0
     printed = [json.loads(line)["network"] for line in capsys.readouterr().out.splitlines()]
     assert printed == specs
+
+
+def test_says_what_is_left_out(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "the push has no weights"
+    assert main(["measure", f"{file}:Shifted", "--samples", "6"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"1 addition to a state is left out, in Shifted: {reason}."
+    assert main(["measure", f"{file}:Shifted", "--samples", "6", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == [["Shifted", reason]]
 
 
 def test_the_same_weights_every_time_and_the_random_state_is_left(file: Path) -> None:

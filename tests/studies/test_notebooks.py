@@ -126,9 +126,9 @@ def test_ten_minutes_with_ones_own_network(execute: Execute) -> None:
     notebook = execute("own_network", steps=4, every=2, samples=16)
     outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in data for data in outputs) == 2
-    measured, logged, compared, weak, losses = (data["text/plain"] for data in outputs if "text/html" in data)
+    measured, logged, compared, lesions = (data["text/plain"] for data in outputs if "text/html" in data)
     assert measured.count("transition") == 3
     assert [line.split()[1] for line in logged.splitlines()[1:]] == ["0", "2", "4"]
     assert [line.split()[1:4] for line in compared.splitlines()[1:3]] == [["before", "5", "3"], ["after", "5", "3"]]
-    assert len(weak.splitlines()) == 4
-    assert "without layer" in losses
+    assert lesions.split()[:5] == ["block", "name", "scaled", "influence", "loss_added"]
+    assert len(lesions.splitlines()) == 6
