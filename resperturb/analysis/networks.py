@@ -39,7 +39,7 @@ def compare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         tables: from :func:`~resperturb.measurement.measure.measure`, by name.
 
     Returns:
-        One row per table: network (its name), blocks, transitions, the values of :func:`block_averages`, cosine
+        One row per table, with network (its name), blocks, transitions, the values of :func:`block_averages`, cosine
         (average over blocks), samples, and reconstruction_error (the largest).
 
     Example:
