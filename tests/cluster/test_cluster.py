@@ -147,7 +147,7 @@ def test_controller_restarted(
     snakemake.kill()
     assert sweep.end(sweep.start()) == 0
     assert_same_numbers(sweep, undisturbed)
-    sweep.account(**{**UNDISTURBED, "jobs": 4})
+    sweep.account(**UNDISTURBED)
 
 
 @plain
