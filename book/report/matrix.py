@@ -32,7 +32,7 @@ SHORT = {
     "scaling/long-moves": "Five times as long makes the exponent steeper",
     "scaling/inverse": "At full size, the average falls as 1/L",
     "scaling/expected": "At full size, the exponent is as expected",
-    "scaling/smaller-images": "Halving the images leaves the exponent as it is",
+    "scaling/smaller-images": "Half-size images and fewer epochs: the same exponent",
     "decay/usual": "Short trainings, usual decay or none: it falls as 1/L",
     "decay/strong": "Short trainings, strong decay: it falls as 1/L",
     "decay/strong-shared": "Strong decay, shared depths: it falls as 1/L",

@@ -23,6 +23,7 @@ SHOWN = {  # subjects of the second table, by a part of their names, and the cla
     "mnist-more": ("more-decay",),
     "cifar10-more": ("more-decay",),
     "cifar10-long": ("long",),
+    "standard-": ("inverse",),
     "clock-steps": ("exponent-none", "exponent-most", "steps", "forgotten"),
     "mechanism-": ("hits",),
 }
