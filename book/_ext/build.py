@@ -27,7 +27,7 @@ def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: se
 
 
 def use_all_cores(app: Any, config: Any) -> None:
-    """Read on all cores, for which Jupyter Book has no option; and one more, since a chapter waits for its kernel.
+    """Read on all cores, for which Jupyter Book has no option; three more, since chapters wait for kernels and the ledger.
 
     Each chapter computes with one thread: those that wait for each other take the time of those that work.
     """
@@ -35,7 +35,7 @@ def use_all_cores(app: Any, config: Any) -> None:
         if name in app.extensions and app.extensions[name].parallel_read_safe is None:
             app.extensions[name].parallel_read_safe = True
     if app.parallel == 1:
-        app.parallel = (os.cpu_count() or 1) + 1
+        app.parallel = (os.cpu_count() or 1) + 3
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
