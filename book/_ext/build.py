@@ -27,7 +27,7 @@ def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: se
 
 
 def use_all_cores(app: Any, config: Any) -> None:
-    """Read on all cores, for which Jupyter Book has no option; three more, since chapters wait for kernels and the ledger.
+    """Read on all cores, for which Jupyter Book has no option; and three more, since chapters wait for each other.
 
     Each chapter computes with one thread: those that wait for each other take the time of those that work.
     """
