@@ -28,7 +28,7 @@ help:
 	@echo "                          CORES=2 for fewer cores, AGAIN=1 to train also where there are records"
 	@echo "make test                 set up .venv and run the tests; PYTEST='-k name' for some of them"
 	@echo "make bench                measure what it costs, into benchmarks/results; nothing else should run meanwhile"
-	@echo "make faults               kill, fill up and damage runs by hundreds, into benchmarks/results; 20 minutes"
+	@echo "make faults               kill, fill up and damage runs by hundreds, into benchmarks/results; an hour on a busy machine"
 	@echo "make ledger readme        write the ledger, and the README's results, from the records that are shipped"
 	@echo "make lint                 ruff and mypy"
 	@echo "make clean                remove the site and the pages of runs; make distclean also the runs and .venv"
