@@ -19,7 +19,13 @@ from resperturb.records.record import Record, load_records, records_in
 FEWEST_DEPTHS = 3  # a folder with fewer is no sweep over depth
 TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 KINDS = {"preactivation": "pre-activation", "postactivation": "post-activation"}
-WORDS = {"decay": "short trainings", "lesion": "blocks removed", "mechanism": "predictions", "long": "long training"}
+WORDS = {
+    "decay": "short trainings",
+    "lesion": "blocks removed",
+    "long": "long training",
+    "mechanism": "predictions",
+    "zero": "zero start",
+}
 STUDIES = {  # folders without a data set in their names
     "clock-steps": "MNIST, few images",
     "initialization": "untrained networks",
