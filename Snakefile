@@ -85,7 +85,9 @@ rule sweep:
 
 
 rule run:
-    # papermill writes as it goes; only a notebook that came to its end takes its place.
+    # papermill writes as it goes; only a notebook that came to its end takes its place. The lock, which papermill and
+    # its kernel inherit, keeps a run from being trained twice at once: a sweep called again, or a job that SLURM starts
+    # again, waits for a process of before. Where there are no locks (macOS, some file systems) it goes on.
     input:
         notebook=f"notebooks/{PLAN.notebook}.ipynb",
         sources=[os.path.relpath(path) for path in PLAN.sources],
@@ -101,11 +103,12 @@ rule run:
         runtime=120,  # minutes
         mem_mb=4000,
     shell:
-        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; rm -f $hidden.*.ipynb; partial=$hidden.$(uname -n).$$.ipynb; "
+        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; exec 9> $hidden.lock; flock 9 2> /dev/null || true; "
+        "rm -f $hidden.*.ipynb; partial=$hidden.$(uname -n).$$.ipynb; "
         "OMP_NUM_THREADS={threads} papermill {input.notebook} $partial {params.parameters} -p threads {threads} "
         "-p results {RESULTS:q} -p again {AGAIN} --no-progress-bar --log-output > {log:q} 2>&1 "
-        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} "
-        "|| {{ rm -f $partial; tail -n 4 {log:q} >&2; exit 1; }}"
+        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} && rm -f $hidden.lock "
+        "|| {{ rm -f $partial $hidden.lock; tail -n 4 {log:q} >&2; exit 1; }}"
 
 
 rule pages:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -83,6 +84,7 @@ class TestSweep:
         log = kept.parent / "notebooks" / f"{kept.name}.log"
         assert "recorded already" in log.read_text()
 
+    @pytest.mark.skipif(shutil.which("flock") is None, reason="a run is locked where there is flock")
     def test_trains_once_where_it_is_started_twice(self, tree: Tree, tmp_path: Path) -> None:
         command = tree.command("sweep", preset=write_preset(tmp_path / "twice.yaml", [3], epochs=100))
         results = tree.root / "results" / "twice"

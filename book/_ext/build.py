@@ -10,7 +10,11 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
+from nbclient import NotebookClient
+
 from report.cache import fingerprint
+
+KERNEL_STARTS = 3
 
 DECLARES_NOTHING = ("sphinx_jupyterbook_latex", "sphinx-mathjax-offline", "sphinx_multitoc_numbering")
 """Extensions of the book that do not say whether they may run beside themselves. They may: they only set options,
@@ -39,6 +43,22 @@ def use_all_cores(app: Any, config: Any) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def start_kernels_again() -> None:
+    """Start a kernel again if it dies at once: another may have taken a port between its choice and its use."""
+    start = NotebookClient.async_start_new_kernel_client
+
+    async def start_again(client: NotebookClient) -> Any:
+        for _ in range(KERNEL_STARTS - 1):
+            try:
+                return await start(client)
+            except RuntimeError:
+                client.km = client.create_kernel_manager()
+                await client.async_start_new_kernel()
+        return await start(client)
+
+    NotebookClient.async_start_new_kernel_client = start_again  # type: ignore[method-assign, assignment]
+
+
 def end_readers(app: Any, error: Exception | None) -> None:
     """End the processes that a failed build leaves: they survive Sphinx's SIGTERM, and the build would wait forever."""
     if error:
@@ -48,6 +68,7 @@ def end_readers(app: Any, error: Exception | None) -> None:
 
 def setup(app: Any) -> dict[str, bool]:
     """Connect to the events of a build; Sphinx calls it."""
+    start_kernels_again()
     app.connect("config-inited", use_all_cores)
     app.connect("env-get-outdated", outdated)
     app.connect("build-finished", end_readers)

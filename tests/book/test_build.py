@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
 from bs4 import Tag
 from conftest import Site
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from pages import article, soup
 
+from _ext.build import start_kernels_again
 from _ext.run_pages import main as write_pages
 from resperturb.records.record import load_records
 
@@ -86,3 +90,16 @@ def test_a_damaged_notebook_is_refused_in_one_sentence(
     (tmp_path / record.name).symlink_to(record.folder)
     assert write_pages([str(executed)], tmp_path / "runs") == 2
     assert "is no readable notebook" in capsys.readouterr().err
+
+
+def test_a_kernel_that_lost_its_port_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NotebookClient, "async_start_new_kernel_client", NotebookClient.async_start_new_kernel_client)
+    client = NotebookClient(new_notebook(cells=[new_code_cell("1 + 1")]), kernel_name="python3")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        client.km = client.create_kernel_manager()
+        client.km.cache_ports, client.km.shell_port = False, taken.getsockname()[1]
+        start_kernels_again()
+        (cell,) = client.execute().cells
+    assert cell.outputs[0]["data"]["text/plain"] == "2"
