@@ -50,12 +50,19 @@ def largest_loss(accuracy: pd.Series) -> float:
     return max((accuracy[a] - accuracy[b] for a, b in itertools.combinations(accuracy.index, 2)), default=0.0)
 
 
-def bar_met(records: Sequence[Record]) -> bool:
+def bar_met(records: Sequence[Record], bars: Mapping[int, float] | None = None) -> bool:
     """Whether the plan counts networks as trained: every depth is accurate, no depth loses much accuracy compared with
-    a shallower one, and no depth has only diverged runs."""
+    a shallower one, and no depth has only diverged runs.
+
+    Args:
+        records: runs of one data set.
+        bars: accuracy that networks of at least so many blocks must reach; None: that of the data set for all.
+    """
     accuracy, dataset = accuracy_by_depth(records), records[0].experiment.dataset
     none_lost = {record.blocks for record in records} == set(accuracy.index)
-    return bool(none_lost and accuracy.min() >= BARS[dataset] and largest_loss(accuracy) <= FALLING[dataset])
+    limits = {0: BARS[dataset]} if bars is None else bars
+    reached = all((accuracy[accuracy.index >= blocks] >= bar).all() for blocks, bar in limits.items())
+    return bool(none_lost and reached and largest_loss(accuracy) <= FALLING[dataset])
 
 
 def run_table(records: Iterable[Record], by: Sequence[str] = ()) -> pd.DataFrame:

@@ -75,5 +75,7 @@ def test_full_size_is_judged_with_usual_decay_and_by_its_own_bar(
     assert found("inverse").verdict == OPEN  # trained at half size, they miss the bar of full size
     monkeypatch.setattr("report.usual_claims.FULL_BARS", {"cifar10": {0: 0.83}})
     assert found("inverse").verdict == verdict
+    monkeypatch.setattr("report.usual_claims.FULL_BARS", {"cifar10": {0: 0.83, 1000: 0.99}})
+    assert found("inverse").verdict == verdict  # a bar for depths that were not run is no bar
     assert found("smaller-images").value.replace("−", "-") == f"{-steeper:.2f}".replace("-0.00", "0.00")
     assert len(records) == len(base.records)
