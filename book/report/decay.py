@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from resperturb.analysis.clock import forgetting_table
-from resperturb.analysis.conditions import bar_met, condition_table, on_shared_depths, run_table
+from resperturb.analysis.conditions import (
+    bar_met,
+    condition_table,
+    full_size,
+    on_shared_depths,
+    run_table,
+    sweep_conditions,
+)
 from resperturb.analysis.published import published_slopes, published_table
-from resperturb.records.record import Record, load_records
-from resperturb.records.sweeps import KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
+from resperturb.records.record import Record, load_records, records_in
+from resperturb.records.sweeps import FEWEST_DEPTHS, KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
 
-BY = ("dataset", "block", "weight_decay", "epochs")
+BY = ("dataset", "block", "weight_decay", "epochs", "stem_stride")
 VARIED = ({"weight_decay"}, {"epochs"})  # changes of T alone
 SHARED = ("depths", "exponent", "low", "high", "bent")  # also computed on shared depths
+FULL_SIZE = ("standard-mnist", "standard-cifar10")  # folders
+PEOPLE_USE = 5e-4  # weight decay
 PUBLISHED_DECAY = 1e-4  # of the published networks
 COUNTED = "blocks, averaged over blocks"
 
@@ -24,14 +34,43 @@ def short_trainings(results: Path) -> pd.DataFrame:
     return labelled([record for dataset in TITLES for record in load_records(results / f"decay-{dataset}")])
 
 
-def usual_trainings(sweeps: dict[str, Sweep]) -> pd.DataFrame:
-    """Tabulate the main sweeps, and those that vary only weight decay or only epochs, with the plan's tests.
+def full_size_sweeps(results: Path) -> dict[str, Sweep]:
+    """Load the runs at full size with the usual decay, by :func:`full_size_name`; those of three depths or more."""
+    kinds = [(folder, block) for folder in FULL_SIZE for block in KINDS]
+    found = [Sweep(full_size_name(f, block), full_size_runs(records_in(results / f), block)) for f, block in kinds]
+    return {sweep.name: sweep for sweep in found if len(sweep.depths) >= FEWEST_DEPTHS}
 
-    The column trained says whether the networks reach their bar of accuracy.
+
+def full_size_name(folder: str, block: str) -> str:
+    return folder if block == "preactivation" else f"{folder}-{block}"
+
+
+def full_size_runs(records: Sequence[Record], block: str = "preactivation") -> list[Record]:
+    """Select the runs of one kind of block, with blocks and the usual decay."""
+    alike = (r for r in records if r.blocks and r.experiment.block == block)
+    return [record for record in alike if record.run["training"]["weight_decay"] == PEOPLE_USE]
+
+
+def primary_sweeps(sweeps: dict[str, Sweep], results: Path) -> dict[str, Sweep]:
+    """Select the sweeps whose tests of -1 the plan corrects together: the main ones, and full size."""
+    return main_sweeps(sweeps) | full_size_sweeps(results)
+
+
+def primary_tests(sweeps: dict[str, Sweep], results: Path) -> pd.DataFrame:
+    """Tabulate the plan's tests of the primary sweeps by name, with p-values corrected over all of them."""
+    return sweep_conditions(primary_sweeps(sweeps, results)).set_index("sweep")
+
+
+def usual_trainings(sweeps: dict[str, Sweep], results: Path) -> pd.DataFrame:
+    """Tabulate the primary sweeps, and those that vary only weight decay or only epochs, with the plan's tests.
+
+    Column trained: whether the networks reach their bar of accuracy; full: whether images have full size.
     """
-    chosen = list(main_sweeps(sweeps).values())
+    chosen = list(primary_sweeps(sweeps, results).values())
     chosen += [sweep for sweep, _, fields in sensitivity_sweeps(sweeps).values() if set(fields) in VARIED]
-    rows = [labelled(sweep.records).assign(trained=bar_met(sweep.records)) for sweep in chosen]
+    rows = [
+        labelled(s.records).assign(trained=bar_met(s.records), full=full_size(s.records[0].experiment)) for s in chosen
+    ]
     return pd.concat([row for row in rows if len(row)], ignore_index=True)
 
 
@@ -41,7 +80,7 @@ def gentle_trainings(results: Path) -> pd.DataFrame:
 
 
 def labelled(records: list[Record]) -> pd.DataFrame:
-    """Apply the plan's tests by data set, kind of block, weight decay and epochs; networks names the first two.
+    """Apply the plan's tests by data set, kind of block, weight decay, epochs and stem; networks names the first two.
 
     Columns that end in _shared use the depths that all conditions of a data set and kind of block share.
     """

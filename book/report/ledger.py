@@ -19,6 +19,7 @@ import report.study_claims
 import report.sweep_claims
 import report.usual_claims  # noqa: F401 (importing a module registers its claims)
 from report.claims import CLAIMS, LedgerRow, Subject, rows_about
+from report.decay import primary_tests
 from resperturb.analysis.bootstrap import finished
 from resperturb.records.record import Record, records_in
 from resperturb.records.sweeps import KINDS, Sweep, base_of, load_sweeps, main_sweeps, sensitivity_sweeps
@@ -31,13 +32,14 @@ COLUMNS = [field.name for field in dataclasses.fields(LedgerRow)]
 def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
     """Compute all rows: claims about main sweeps, comparisons of sweeps, then studies."""
     results = sweeps["digits"].records[0].folder.parent.parent
+    tests = primary_tests(sweeps, results)
     about_sweeps = {
         "sweep": [
             Subject(
                 name,
                 accuracy_words(sweep.records),
                 runs_in(sweep.folder, sweep.records),
-                {"sweep": sweep, "sweeps": sweeps},
+                {"sweep": sweep, "tests": tests},
             )
             for name, sweep in main_sweeps(sweeps).items()
         ],
@@ -47,7 +49,7 @@ def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
     rows = [row for about, subjects in about_sweeps.items() for row in rows_about(about, subjects)]
     for folder in dict.fromkeys(folder for claim in CLAIMS for folder in claim.about):
         if folder not in about_sweeps:
-            rows += rows_about(folder, study_subjects(results, folder, sweeps))
+            rows += rows_about(folder, study_subjects(results, folder, sweeps, tests))
     return rows
 
 
@@ -75,12 +77,12 @@ def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
         yield comparison(sweep, base, changes=" and ".join(changes))
 
 
-def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep]) -> list[Subject]:
+def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep], tests: pd.DataFrame) -> list[Subject]:
     """Return the subject of one study, if it has records."""
     records = records_in(results / folder)
     if not records:
         return []
-    data = {"records": records, "runs": finished(records), "results": results, "sweeps": sweeps}
+    data = {"records": records, "runs": finished(records), "results": results, "sweeps": sweeps, "tests": tests}
     return [Subject(folder, accuracy_words(records), runs_in(f"results/{folder}", records), data)]
 
 

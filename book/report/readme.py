@@ -23,7 +23,7 @@ SHOWN = {  # subjects of the second table, by a part of their names, and the cla
     "mnist-more": ("more-decay",),
     "cifar10-more": ("more-decay",),
     "cifar10-long": ("long",),
-    "standard-": ("inverse",),
+    "standard-": ("inverse", "inverse-postactivation"),
     "clock-steps": ("exponent-none", "exponent-most", "steps", "forgotten"),
     "mechanism-": ("hits",),
 }
@@ -86,7 +86,7 @@ def with_results(readme: str, sweeps: dict[str, Sweep], root: Path) -> str:
 
 def headline_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tabulate exponents of usual trainings that reach their bar, and of gentle trainings, from the shipped records."""
-    usual = usual_trainings(load_sweeps(root / "results", own=False))
+    usual = usual_trainings(load_sweeps(root / "results", own=False), root / "results")
     return usual[usual["trained"]], gentle_trainings(root / "results")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from report.claims import (
     AFTER_DE_SMITH,
@@ -28,14 +28,14 @@ from report.claims import (
 )
 from report.quantities import quantities
 from resperturb.analysis import conventions, curves, profiles
-from resperturb.analysis.conditions import BARS, accuracy_by_depth, bar_met, run_table, sweep_conditions
+from resperturb.analysis.conditions import BARS, accuracy_by_depth, bar_met, run_table
 from resperturb.analysis.power_law import fit_power_law, stopping_depth
 from resperturb.analysis.sensitivity import shared_slopes
 from resperturb.analysis.slope_tests import CLAIMED, LEVEL, SMALLEST, Slope, difference, fit_runs
 from resperturb.analysis.summaries import clock_words, depth_table, exponent_words, interval, signed
 from resperturb.analysis.theory import VARIANTS, theory_ratios
 from resperturb.records.record import Record
-from resperturb.records.sweeps import Sweep, differences, main_sweeps
+from resperturb.records.sweeps import Sweep, differences
 
 FEWEST_RUNS = 8  # fewer runs are too few to conclude from a test that rejects nothing
 SMALL = 0.1  # scaled perturbations below this are small; the paper names no number
@@ -55,19 +55,14 @@ def if_trained(found: Finding, *sweeps: Sweep) -> Finding:
     return Finding(f"{found.value}, but networks miss their bar", OPEN, found.interval)
 
 
-def tests_of(sweep: Sweep, sweeps: dict[str, Sweep]) -> dict[str, Any]:
-    """The plan's tests of one main sweep, with p-values corrected over all main sweeps."""
-    return dict(sweep_conditions(main_sweeps(sweeps)).set_index("sweep").loc[sweep.name])
-
-
 @claim_scaling(
     "exponent-end",
     source=HAUSER,
     sentence="After training, the average scaled perturbation is inversely proportional to the number of blocks.",
 )
-def inverse_proportion(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
-    slope, tests = fit_runs(sweep.records), tests_of(sweep, sweeps)
-    return if_trained(Finding(exponent_words(slope), ANSWERS[tests["answer"]], interval(slope)), sweep)
+def inverse_proportion(sweep: Sweep, tests: pd.DataFrame) -> Finding:
+    slope, word = fit_runs(sweep.records), tests["answer"][sweep.name]
+    return if_trained(Finding(exponent_words(slope), ANSWERS[word], interval(slope)), sweep)
 
 
 @claim_scaling(
@@ -75,9 +70,8 @@ def inverse_proportion(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
     sentence=f"After training, one power of the depth describes the averages: of {FEWEST_RUNS} runs or more, tests at "
     f"{LEVEL:.0%} find no bend and no lack of fit.",
 )
-def one_power(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding | None:
-    tests = tests_of(sweep, sweeps)
-    found = {"bend": tests["p_curvature"], "lack of fit": tests["p_fit"]}
+def one_power(sweep: Sweep, tests: pd.DataFrame) -> Finding | None:
+    found = {"bend": tests["p_curvature"][sweep.name], "lack of fit": tests["p_fit"][sweep.name]}
     known = {name: p for name, p in found.items() if not math.isnan(p)}
     value = ", ".join(f"{name} p = {p:.2g}" for name, p in known.items())
     if not known:
@@ -100,8 +94,8 @@ def trained_as_planned(sweep: Sweep) -> Finding:
 
 
 @claim_scaling("alive", sentence="Every block is alive: what it adds depends on the image.")
-def every_block_alive(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding:
-    return all_alive(tests_of(sweep, sweeps)["alive"])
+def every_block_alive(sweep: Sweep, tests: pd.DataFrame) -> Finding:
+    return all_alive(tests["alive"][sweep.name])
 
 
 def all_alive(share: float) -> Finding:

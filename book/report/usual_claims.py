@@ -22,9 +22,10 @@ from report.claims import (
     truth,
     within,
 )
+from report.decay import FULL_SIZE, PEOPLE_USE, full_size_name, full_size_runs, full_size_sweeps
 from report.study_claims import Records
-from report.sweep_claims import all_alive, as_good_as_a_power, steeper
-from resperturb.analysis.conditions import accuracy_by_depth, alive, bar_met, condition_table, run_table
+from report.sweep_claims import all_alive, as_good_as_a_power, inverse_proportion, steeper
+from resperturb.analysis.conditions import accuracy_by_depth, alive, condition_table, run_table
 from resperturb.analysis.power_law import stopping_depth
 from resperturb.analysis.published import COUNTS, published_slopes, published_table, response_table
 from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs, fit_slope, mean_difference
@@ -34,7 +35,6 @@ from resperturb.records.sweeps import TITLES, Sweep
 
 DECAY = ("block", "weight_decay")
 USUAL = 2e-3  # the largest weight decay that counts as little
-PEOPLE_USE = 5e-4
 STRONG = "the decay that takes T to 5"
 INVERSE = "inversely proportional to the number of blocks"
 EPSILON = 0.05  # of the stopping rule; the paper names none
@@ -206,24 +206,25 @@ def stops_alike(records: Records) -> Finding:
 
 # ------------------------------------------------------------------------------------------- full size
 
-FULL_SIZE = ("standard-mnist", "standard-cifar10")
-FULL_BARS = {"mnist": {0: 0.992}, "cifar10": {9: 0.88, 27: 0.90}}  # accuracy from so many blocks on
 FULL_EXPECTED = {"mnist": -0.65, "cifar10": -0.70}  # exponents that the plan expects of pre-activation networks
 claim_full = partial(claim, shown="scaling#full-size", about=FULL_SIZE)
 
 
-def full_size_runs(records: Records) -> Records:
-    """The runs with pre-activation blocks and the usual decay."""
-    return [record for record in runs_at(records, PEOPLE_USE) if record.blocks]
-
-
-@claim_full("inverse", HAUSER, f"At full size, with a weight decay of {PEOPLE_USE:g}, the average is {INVERSE}.")
-def inverse_at_full_size(records: Records) -> Finding:
-    runs = full_size_runs(records)
-    found = exponent_is(fit_runs(runs), -1.0)
-    if bar_met(runs, FULL_BARS[runs[0].experiment.dataset]):
-        return found
-    return Finding(f"{found.value}, but networks miss their bar", OPEN, found.interval)
+@claim_full(
+    "inverse",
+    HAUSER,
+    f"At full size, with a weight decay of {PEOPLE_USE:g}, the average is {INVERSE}.",
+    block="preactivation",
+)
+@claim_full(
+    "inverse-postactivation",
+    HAUSER,
+    f"At full size, with a weight decay of {PEOPLE_USE:g} and post-activation blocks, the average is {INVERSE}.",
+    block="postactivation",
+)
+def inverse_at_full_size(records: Records, results: Path, tests: pd.DataFrame, block: str) -> Finding | None:
+    sweep = full_size_sweeps(results).get(full_size_name(records[0].folder.parent.name, block))
+    return inverse_proportion(sweep, tests) if sweep else None
 
 
 @claim_full("expected", OURS, f"The exponent at full size is within {SMALLEST} of the one that the plan expects.")

@@ -110,8 +110,8 @@ def exponents_over_clock(
     """Plot the headline: the exponent after training over time under weight decay T, with names at the ends of lines.
 
     Args:
-        usual: trainings on all images, one condition per row, columns dataset, block, epochs, clock, exponent, low,
-            high. Other numbers of epochs are other recipes, each with a line.
+        usual: trainings on all images, one condition per row, columns dataset, block, epochs, full, clock, exponent,
+            low, high. Other numbers of epochs are other recipes, each with a line. Images of full size have rings.
         gentle: from :func:`resperturb.analysis.clock.forgetting_table`.
         others: weight decay, exponent, low and high of the published networks; a band, since their T is unknown.
     """
@@ -122,8 +122,8 @@ def exponents_over_clock(
     axes.axhspan(low, high, alpha=0.15, linewidth=0, color=PURPLE)
     lines: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
     usual = usual.sort_values("epochs")
-    for (dataset, block, epochs), part in usual.groupby(["dataset", "block", "epochs"], sort=False):
-        post, first = block == "postactivation", TITLES[str(dataset)]
+    for (dataset, block, epochs, full), part in usual.groupby(["dataset", "block", "epochs", "full"], sort=False):
+        post, first = block == "postactivation", TITLES[str(dataset)] + ", full size" * bool(full)
         style = {**DATASET_STYLE[str(dataset)], "linestyle": "none" if post else "-", "markersize": 7}
         name = f"{first}, post-activation" if post else first
         name = f"{name}, {epochs} epochs" if name in lines else name
@@ -134,6 +134,8 @@ def exponents_over_clock(
         table = part.sort_values("clock")
         places, middle = table["clock"], table["exponent"]
         axes.plot(places, middle, **style)
+        if "full size" in name:
+            axes.plot(places, middle, "o", markersize=16, markerfacecolor="none", color=style["color"])
         wide = (table["low"] < span[0]) & (table["high"] > span[1])  # wider than the panel
         for which, alpha in ((~wide, 1.0), (wide, 0.25)):
             ends = (table[column][which] for column in ("exponent", "low", "high"))
@@ -141,9 +143,11 @@ def exponents_over_clock(
             draw_intervals(axes, places[which], *ends, **look)
         if "epochs" in name:
             axes.text(11.8, table["high"].iloc[-1] + 0.01, name, color=style["color"], ha="right", va="bottom")
-        elif "post" not in name:
+        elif "post" not in name and "full size" not in name:
             names.append((name, (places.iloc[-1], middle.iloc[-1]), style["color"]))
     axes.text(11.8, low + 0.005, "four published\nnetworks", color=PURPLE, ha="right", va="bottom")
+    if usual["full"].any():
+        axes.text(11.8, span[1], "in rings: images of full size", color=INK, ha="right", va="top")
     name_ends(axes, names)
     claimed_exponents(axes, (11.8, "right"), (11.8, "right"))
     return close(figure)

@@ -10,6 +10,7 @@ from conftest import ROOT
 
 from report import claims, ledger
 from report.claims import HOLDS, NOT, OPEN, LedgerRow
+from report.decay import primary_tests
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import Sweep, sensitivity_sweeps
 
@@ -67,15 +68,16 @@ def test_full_size_is_judged_with_usual_decay_and_by_its_own_bar(
     base: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steeper: float, verdict: str
 ) -> None:
     records = copy_sweep(tmp_path / "standard-cifar10", source=CIFAR10, steeper=steeper, stem_stride=1)
-    [subject] = ledger.study_subjects(tmp_path, "standard-cifar10", {"cifar10": base})
+    sweeps = {"cifar10": base}
+    [subject] = ledger.study_subjects(tmp_path, "standard-cifar10", sweeps, primary_tests(sweeps, tmp_path))
 
     def found(name: str) -> LedgerRow:
         return {row.name: row for row in claims.rows_about("standard-cifar10", [subject])}[name]
 
     assert found("inverse").verdict == OPEN  # trained at half size, they miss the bar of full size
-    monkeypatch.setattr("report.usual_claims.FULL_BARS", {"cifar10": {0: 0.83}})
+    monkeypatch.setattr("resperturb.analysis.conditions.FULL_SIZE_BARS", {0: 0.83})
     assert found("inverse").verdict == verdict
-    monkeypatch.setattr("report.usual_claims.FULL_BARS", {"cifar10": {0: 0.83, 1000: 0.99}})
+    monkeypatch.setattr("resperturb.analysis.conditions.FULL_SIZE_BARS", {0: 0.83, 1000: 0.99})
     assert found("inverse").verdict == verdict  # a bar for depths that were not run is no bar
     assert found("smaller-images").value.replace("−", "-") == f"{-steeper:.2f}".replace("-0.00", "0.00")
     assert len(records) == len(base.records)

@@ -236,12 +236,13 @@ def test_short_trainings_are_drawn_on_shared_depths_and_usual_ones_on_all() -> N
 
 
 def test_the_headline_has_names_apart_and_faint_intervals_where_they_are_wider_than_it() -> None:
-    columns = ["dataset", "block", "epochs", "clock", "exponent", "low", "high"]
+    columns = ["dataset", "block", "epochs", "full", "clock", "exponent", "low", "high"]
     rows = [
-        ["mnist", "preactivation", 6, 5.0, -0.98, -1.09, -0.87],
-        ["cifar10", "preactivation", 20, 2.0, -0.72, -0.77, -0.67],
-        ["cifar10", "preactivation", 20, 5.0, -0.75, -0.85, -0.65],
-        ["cifar10", "preactivation", 100, 9.75, -0.66, -0.72, -0.6],  # another recipe, not joined to the others
+        ["mnist", "preactivation", 6, False, 5.0, -0.98, -1.09, -0.87],
+        ["cifar10", "preactivation", 20, False, 2.0, -0.72, -0.77, -0.67],
+        ["cifar10", "preactivation", 20, False, 5.0, -0.75, -0.85, -0.65],
+        ["cifar10", "preactivation", 100, False, 9.75, -0.66, -0.72, -0.6],  # another recipe, not joined to the others
+        ["mnist", "preactivation", 10, True, 1.2, -0.79, -0.97, -0.61],
     ]
     gentle = pd.DataFrame({"clock": [0.0, 5.0], "exponent": [-0.6, -0.92], "low": [-0.7, -2.0], "high": [-0.5, 0.2]})
     figure = figures.exponents_over_clock(pd.DataFrame(rows, columns=columns), gentle, (1e-4, -0.81, -0.88, -0.73))
@@ -249,6 +250,7 @@ def test_the_headline_has_names_apart_and_faint_intervals_where_they_are_wider_t
     bars = {(bar.get_segments()[0][0, 1], bar.get_alpha()) for bar in axes.collections if len(bar.get_segments())}
     assert {low: alpha for low, alpha in bars if alpha < 1}.keys() == {-2.0}
     assert sorted(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "^") == [1, 2]
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 16] == [1.2]  # the ring
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not [one for one, other in itertools.combinations(boxes, 2) if one.overlaps(other)]

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from report.claims import CLAIMS, LedgerRow
-from report.usual_claims import FULL_SIZE
+from report.decay import FULL_SIZE
 from resperturb.records.record import Record, load_records, records_in
 from resperturb.records.sweeps import FEWEST_DEPTHS
 from resperturb.studies.plan import load_plan, study_class, study_names
