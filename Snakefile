@@ -34,7 +34,7 @@ except ExperimentError as error:
 
 RESULTS = config.get("results", f"results/{PLAN.name}")
 # One thread a run: runs share nothing, so one on every core uses the machine, and threads that compete for cores wait
-# for each other (benchmarks/sweep.py measures both). With more cores than runs, raise it.
+# for each other. With more cores than runs, raise it.
 THREADS = int(config.get("threads", PLAN.runs[0].parameters.get("threads") or 1))
 AGAIN = bool(config.get("again", False))
 EXECUTED = f"{RESULTS}/notebooks/{{run}}.ipynb"

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from resperturb.experiment import Experiment
+from resperturb.experiment.cost import CHANNELS
 from resperturb.experiment.experiment import IMAGE_SIDE
 from resperturb.models.residual import network_of
 from resperturb.records.provenance import git_commit, machine, versions
@@ -78,17 +79,13 @@ def write_result(result: dict[str, Any], output: Path) -> None:
 # ----------------------------------------------------------------------------------------------- training
 
 
-def channels_of(experiment: Experiment) -> int:
-    return 3 if experiment.dataset == "cifar10" else 1
-
-
 def invented_images(experiment: Experiment, device: torch.device = CPU) -> Images:
     """Noise of the shape of the experiment's images, with labels by chance."""
     side = IMAGE_SIDE[experiment.dataset]
 
     def drawn(count: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(count)
-        images = torch.randn(count, channels_of(experiment), side, side, generator=generator)
+        images = torch.randn(count, CHANNELS[experiment.dataset], side, side, generator=generator)
         return images.to(device), torch.randint(CLASSES, (count,), generator=generator).to(device)
 
     return Images(*drawn(experiment.train_size or 1), *drawn(experiment.test_size or 1))
@@ -96,7 +93,7 @@ def invented_images(experiment: Experiment, device: torch.device = CPU) -> Image
 
 def operations_per_image(experiment: Experiment) -> float:
     """Floating-point operations of a training step (convolutions and products, forwards and backwards) per image."""
-    channels, side, batch = channels_of(experiment), IMAGE_SIDE[experiment.dataset], 2
+    channels, side, batch = CHANNELS[experiment.dataset], IMAGE_SIDE[experiment.dataset], 2
     model = network_of(experiment, channels=channels)
     with FlopCounterMode(display=False) as counter:
         cross_entropy(model(torch.randn(batch, channels, side, side)), torch.zeros(batch, dtype=torch.long)).backward()

@@ -1,16 +1,15 @@
-"""What depth costs in training: seconds of a step at 30 and at 300 blocks, memory by depth, and checkpointing.
+"""What depth costs in training: seconds of a step at 30 and at 300 blocks, and memory with checkpointing.
 
     python benchmarks/depth.py            # some minutes; writes benchmarks/results/depth.json
     python benchmarks/depth.py --quick --output FILE    # tiny networks: shows that it runs
 
 Every step is one of resperturb's loop in bfloat16 with all cores, on invented images, in the second epoch. Seconds: the
-depths take turns. Memory: the peak of a process of its own, and that peak above what the process held before its
-network, for CIFAR-10 in full size; checkpointing computes most of the forward pass twice instead of keeping it.
+depths take turns. Memory: the peak of a process of its own for CIFAR-10 in full size; checkpointing computes most of
+the forward pass twice instead of keeping it.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -57,35 +56,15 @@ def memory_of(experiment: Experiment, processes: int) -> dict[str, Any]:
     return row
 
 
-def slope(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Bytes a block, by a line through the rows' peaks, and the largest distance from that line as a share of it."""
-    blocks = [float(row["blocks"]) for row in rows]
-    peaks = [row["above_start_bytes"]["median"] for row in rows]
-    line = statistics.linear_regression(blocks, peaks)
-    fitted = [line.slope * x + line.intercept for x in blocks]
-    away = max(abs(peak - value) / peak for peak, value in zip(peaks, fitted, strict=True))
-    return {"bytes_per_block": line.slope, "bytes_at_zero_blocks": line.intercept, "largest_residual_share": away}
-
-
 def measure_depths(quick: bool, rounds: int, processes: int) -> dict[str, Any]:
     fast: dict[str, Any] = {"precision": "bfloat16"} | ({"width": 4} if quick else {})
-    shallow, middle, deep, batch = (3, 4, 6, 4) if quick else (30, 100, 300, 128)
-    plain = [
-        memory_of(experiment_of("cifar10", blocks, batch, 1, **fast), processes) for blocks in (shallow, middle, deep)
-    ]
-    thrifty = [
-        memory_of(experiment_of("cifar10", deep, batch, 1, **changes, checkpointing=True), processes)
-        for changes in (fast, fast | {"precision": "float32"})
-    ]
+    shallow, deep, batch = (3, 6, 4) if quick else (30, 300, 128)
     return {
         "steps": [
             depth_cost([experiment_of(dataset, blocks, size, 4, **fast) for blocks in (shallow, deep)], rounds)
             for dataset, size in (("digits", 64), ("mnist", 16))
         ],
-        "memory": plain,
-        "slope": slope(plain),
-        "checkpointing": thrifty,
-        "checkpointing_time_ratio": thrifty[0]["step_seconds"]["median"] / plain[-1]["step_seconds"]["median"],
+        "checkpointing": [memory_of(experiment_of("cifar10", deep, batch, 1, **fast, checkpointing=True), processes)],
     }
 
 

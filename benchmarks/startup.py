@@ -1,16 +1,15 @@
-"""What starting costs: imports beyond PyTorch's own, and whole commands.
+"""What starting costs: the import beyond PyTorch's own, and a whole command.
 
     python benchmarks/startup.py            # about two minutes; writes benchmarks/results/startup.json
     python benchmarks/startup.py --quick --output FILE    # one round
 
-Every number is from fresh processes: statements and commands take turns, round by round, after one round that fills the
-file cache and the caches of compiled sources and does not count. An import is timed in a process that has imported
-torch, so that what is reported is what it adds; the packages it brought in are listed.
+Every number is from fresh processes, which take turns, round by round, after one round that fills the file cache and
+the caches of compiled sources and does not count. The import is timed in a process that has imported torch, so that
+what is reported is what it adds.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -19,33 +18,22 @@ from typing import Any
 
 from common import ROOT, median_and_range, parsed, parser_of, provenance, write_result
 
-TIMED_STATEMENTS = (
-    "import resperturb",
-    "from resperturb import Experiment",
-    "from resperturb import load_records",
-    "from resperturb import measure",
-    "from resperturb import run",
-    "from resperturb import figures",
-)
-TIMED_COMMANDS = ("resperturb --help", "resperturb run --help", "resperturb report results/shipped-digits")
-WATCHED = ("pandas", "sklearn", "scipy", "torchvision", "matplotlib")
+TIMED_STATEMENT = "import resperturb"
+TIMED_COMMAND = "resperturb --help"
 TIMED = """
-import json, sys, time
-begun = time.perf_counter()
+import sys, time
 import torch
-between = time.perf_counter()
+begun = time.perf_counter()
 exec(sys.argv[1])
-ended = time.perf_counter()
-brought = [name for name in sys.argv[2:] if name in sys.modules]
-print(json.dumps({"torch": between - begun, "beyond": ended - between, "brought": brought}))
+print(time.perf_counter() - begun)
 """
 
 
-def import_once(statement: str, environment: dict[str, str]) -> dict[str, Any]:
-    """Seconds of torch's import and of the statement after it, and the watched packages that are then loaded."""
-    command = [sys.executable, "-c", TIMED, statement, *WATCHED]
+def import_once(statement: str, environment: dict[str, str]) -> float:
+    """Seconds of a statement after torch's import."""
+    command = [sys.executable, "-c", TIMED, statement]
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout))
+    return float(done.stdout)
 
 
 def command_once(command: str, environment: dict[str, str]) -> float:
@@ -57,31 +45,17 @@ def command_once(command: str, environment: dict[str, str]) -> float:
 
 
 def time_all(rounds: int) -> dict[str, Any]:
-    """Medians over rounds for every statement and command."""
-    imports: dict[str, list[dict[str, Any]]] = {statement: [] for statement in TIMED_STATEMENTS}
-    commands: dict[str, list[float]] = {command: [] for command in TIMED_COMMANDS}
+    """Medians over rounds of the statement and of the command."""
     # Compiled sources are kept between processes, as they are for a user, whatever this environment says.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    for _ in range(rounds + 1):
-        for statement, taken in imports.items():
-            taken.append(import_once(statement, environment))
-        for command, seconds in commands.items():
-            seconds.append(command_once(command, environment))
-    counted = {statement: taken[1:] for statement, taken in imports.items()}
+    taken = [
+        (import_once(TIMED_STATEMENT, environment), command_once(TIMED_COMMAND, environment)) for _ in range(rounds + 1)
+    ]
+    imports, commands = (median_and_range(list(seconds)) for seconds in zip(*taken[1:], strict=True))
     return {
         "rounds": rounds,
-        "torch_seconds": median_and_range([once["torch"] for taken in counted.values() for once in taken]),
-        "imports": [
-            {
-                "statement": statement,
-                "seconds_beyond_torch": median_and_range([once["beyond"] for once in taken]),
-                "brought": taken[0]["brought"],
-            }
-            for statement, taken in counted.items()
-        ],
-        "commands": [
-            {"command": command, "seconds": median_and_range(taken[1:])} for command, taken in commands.items()
-        ],
+        "imports": [{"statement": TIMED_STATEMENT, "seconds_beyond_torch": imports}],
+        "commands": [{"command": TIMED_COMMAND, "seconds": commands}],
     }
 
 

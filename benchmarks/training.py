@@ -28,7 +28,6 @@ from typing import Any
 import torch
 from common import (
     CPU,
-    channels_of,
     invented_images,
     matrix_rate,
     median_and_range,
@@ -44,6 +43,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from resperturb.errors import DataError
 from resperturb.experiment import Experiment
+from resperturb.experiment.cost import CHANNELS
 from resperturb.experiment.experiment import IMAGE_SIDE
 from resperturb.models.residual import network_of
 from resperturb.training.data import data_folder, load_images
@@ -66,7 +66,7 @@ def experiment_of(dataset: str, blocks: int, batch: int, steps: int, **changes: 
 def data_set(experiment: Experiment, invented: bool) -> Dataset[Any]:
     from torchvision import datasets, transforms
 
-    size, channels = experiment.train_size or 0, channels_of(experiment)
+    size, channels = experiment.train_size or 0, CHANNELS[experiment.dataset]
     if invented or experiment.dataset == "digits":
         images = invented_images(experiment) if invented else load_images(experiment)
         return TensorDataset(images.train_images, images.train_labels)
@@ -78,7 +78,7 @@ def data_set(experiment: Experiment, invented: bool) -> Dataset[Any]:
 def peer(experiment: Experiment, invented: bool, pause: Pause) -> float:
     """Images per second of the loop that tutorials have."""
     loader = DataLoader(data_set(experiment, invented), experiment.batch_size, shuffle=True)
-    model = network_of(experiment, channels=channels_of(experiment))
+    model = network_of(experiment, channels=CHANNELS[experiment.dataset])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=experiment.momentum, weight_decay=1e-4)
     rate = 0.0
     for epoch in range(2):
@@ -98,7 +98,7 @@ def peer(experiment: Experiment, invented: bool, pause: Pause) -> float:
 def ours(experiment: Experiment, invented: bool, pause: Pause) -> float:
     """Images per second of resperturb's loop in the second epoch; what it measures in between is the pause."""
     images = invented_images(experiment) if invented else load_images(experiment)
-    model = network_of(experiment, channels=channels_of(experiment))
+    model = network_of(experiment, channels=CHANNELS[experiment.dataset])
 
     def observe(moment: Any) -> dict[str, Any]:
         if moment.name == "training":

@@ -73,7 +73,7 @@ def run(
     device = device_of(experiment.device)
     folder = results_folder(results) / experiment.name
     checkpoint = folder.with_name(f".{folder.name}.checkpoint")
-    # Operations on 8x8 images are too small to share out (benchmarks/sweep.py measures it).
+    # Operations on 8x8 images are too small to share out.
     threads = experiment.threads or (1 if experiment.dataset == "digits" else torch.get_num_threads())
 
     def work() -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:

@@ -61,25 +61,15 @@ def test_the_figure_has_a_line_for_each_sweep_in_each_panel(sweeps: dict[str, Sw
 # ------------------------------------------------------------------------------------------------- a sweep's use
 
 
-def test_longest_first_over_cores(benchmark: Callable[[str], ModuleType]) -> None:
-    for durations, cores, expected in (
-        ([1, 2, 3], 1, 6),
-        ([4, 4, 2, 2], 2, 6),
-        ([3, 3, 2, 2, 2], 2, 7),  # the best is 6: longest first is a rule, not the optimum
-        ([2, 3], 4, 3),
-    ):
-        assert benchmark("sweep").shared_out(durations, cores) == expected
-
-
-def timed(blocks: int, seed: int, start: float, end: float, inner: float) -> dict[str, Any]:
-    return {"blocks": blocks, "seed": seed, "start": start, "end": end, "run_seconds": inner, "training_seconds": 1.0}
+def timed(blocks: int, seed: int, start: float, end: float) -> dict[str, Any]:
+    return {"blocks": blocks, "seed": seed, "start": start, "end": end}
 
 
 @pytest.fixture
 def measured(benchmark: Callable[[str], ModuleType]) -> dict[str, Any]:
-    """Two depths, two seeds; alone 10 and 4 s, side by side 11 and 4.4 s, of which two are the notebook's own."""
-    alone = {"cores": 1, "wall_seconds": 15.0, "runs": [timed(9, 0, 0.5, 10.5, 8), timed(3, 0, 10.5, 14.5, 2)]}
-    runs = [timed(9, 0, 1, 12, 9), timed(9, 1, 1, 12, 9), timed(3, 0, 12, 16.4, 2.4), timed(3, 1, 12, 16.4, 2.4)]
+    """Two depths, two seeds; alone 10 and 4 s, side by side 11 and 4.4 s."""
+    alone = {"cores": 1, "wall_seconds": 15.0, "runs": [timed(9, 0, 0.5, 10.5), timed(3, 0, 10.5, 14.5)]}
+    runs = [timed(9, 0, 1, 12), timed(9, 1, 1, 12), timed(3, 0, 12, 16.4), timed(3, 1, 12, 16.4)]
     sweep = {"cores": 2, "wall_seconds": 17.0, "runs": runs}
     return {
         "machine": {"processor": "a processor", "cores": 2, "gpu": None},
@@ -93,14 +83,9 @@ def measured(benchmark: Callable[[str], ModuleType]) -> dict[str, Any]:
 
 
 def test_use_is_wall_time_over_work_shared_out(measured: dict[str, Any]) -> None:
-    use = measured["use"]
-    assert use["notebook"]["work_seconds"] == 28
-    assert use["notebook"]["longest_first_seconds"] == 14
-    assert use["notebook"]["wall_over_work_per_core"] == pytest.approx(17 / 14)
-    assert use["notebook"]["slowed"] == pytest.approx(1.1)
-    assert use["run"]["wall_over_work_per_core"] == pytest.approx(17 / 10)
-    assert use["busy_share"] == pytest.approx(30.8 / 34)
-    assert (use["before_first_seconds"], use["after_last_seconds"]) == (1, pytest.approx(0.6))
+    use = measured["use"]["notebook"]
+    assert use["work_seconds"] == 28
+    assert use["wall_over_work_per_core"] == pytest.approx(17 / 14)
 
 
 def test_measured_numbers_stand_beside_their_aims(measured: dict[str, Any]) -> None:
@@ -127,22 +112,9 @@ def test_the_benchmark_of_a_sweep_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     written = json.loads(output.read_text())
     assert [run["blocks"] for run in written["sweep"]["runs"]] == [3, 3]
-    assert written["use"]["notebook"]["work_seconds"] > written["use"]["run"]["work_seconds"] > 0
-    assert {way["threads"] for way in written["threads"]["ways"]} == {1, 2}
+    assert written["use"]["notebook"]["work_seconds"] > 0
     (row,) = benchmarks.aim_table({"sweep": written}).to_dict("records")
     assert row["measured"] > 0
-
-
-# ------------------------------------------------------------------------------------------------- a step
-
-
-def test_the_profile_of_a_step_runs(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
-    output = tmp_path / "step.json"
-    assert benchmark("step").main(["--quick", "--output", str(output)]) == 0
-    for case in json.loads(output.read_text())["cases"]:
-        for seconds in case["seconds"].values():
-            assert min(seconds["convolutions"], seconds["convolutions backwards"], seconds["batch normalisation"]) > 0
-            assert seconds["the rest"] < 0.5 * sum(seconds.values())  # what is unknown by name is not the most
 
 
 # ------------------------------------------------------------------------------------------------- kept benchmarks
