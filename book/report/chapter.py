@@ -84,7 +84,7 @@ def stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def verdicts(
     sweeps: dict[str, Sweep],
-    page: str | None = None,
+    page: str,
     names: Collection[str] = (),
     *,
     among: Collection[str] | None = None,
@@ -94,11 +94,10 @@ def verdicts(
 
     Args:
         sweeps: all sweeps.
-        page: only rows of this page; None: all, with links to their pages.
+        page: the page of the book that shows them.
         names: only claims of these names; empty: all.
         among: only rows of these sweeps; None: all.
         records: add the runs and the accuracy of their networks.
     """
-    shown = [row for row in ledger_rows(sweeps) if row.shown(page, names)]
-    chosen = [row for row in shown if among is None or row.subject in among]
-    return HTML(statements(chosen, records=records, linked=page is None))
+    shown = [row for row in ledger_rows(sweeps) if row.page == page and (not names or row.name in names)]
+    return HTML(statements([row for row in shown if among is None or row.subject in among], records=records))

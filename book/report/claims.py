@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ ANSWERS = {"yes": HOLDS, "roughly": ROUGH, "no": NOT, "open": OPEN}  # of the pl
 OURS = "this book"
 HAUSER = f"{SOURCE['end']}, abstract"
 AFTER_DE_SMITH = f"this book, after {SOURCE['initialization']}"
+AFTERWARDS = "digits"  # the plan took up the sweeps of the digits after their runs
 POINT = 0.01  # accuracies that differ by less are alike
 
 
@@ -43,6 +44,7 @@ class LedgerRow:
         chapter: page and anchor of the book.
         accuracy: of the networks on test images, from the least accurate depth to the most; may be empty.
         records: the folder and the number of runs.
+        planned: "yes" if the plan names it, else "no": it is exploratory.
     """
 
     id: str
@@ -54,6 +56,7 @@ class LedgerRow:
     chapter: str
     accuracy: str
     records: str
+    planned: str
 
     @property
     def subject(self) -> str:
@@ -69,10 +72,6 @@ class LedgerRow:
     def page(self) -> str:
         """The page of the book that shows it."""
         return self.chapter.split("#")[0]
-
-    def shown(self, page: str | None, names: Collection[str]) -> bool:
-        """Whether this page of the book shows it, and the claim is one of these names; None and () take all."""
-        return page in (None, self.page) and (not names or self.name in names)
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,7 @@ class Claim:
     about: tuple[str, ...]
     decide: Decide
     given: Mapping[str, Any]
+    planned: bool = False
 
     def row(self, subject: Subject) -> LedgerRow | None:
         """The row of the ledger; None where the records cannot say."""
@@ -121,9 +121,9 @@ class Claim:
             return None
         sentence = self.sentence.format_map(subject.words)
         found = (finding.value, finding.interval, finding.verdict)
-        return LedgerRow(
-            f"{subject.name}/{self.name}", self.source, sentence, *found, self.shown, subject.accuracy, subject.records
-        )
+        planned = "yes" if self.planned and not subject.name.startswith(AFTERWARDS) else "no"
+        shown = (self.shown, subject.accuracy, subject.records, planned)
+        return LedgerRow(f"{subject.name}/{self.name}", self.source, sentence, *found, *shown)
 
 
 CLAIMS: list[Claim] = []
@@ -131,7 +131,14 @@ CLAIMS: list[Claim] = []
 
 
 def claim(
-    name: str, source: str, sentence: str, *, shown: str, about: str | tuple[str, ...] = "sweep", **given: Any
+    name: str,
+    source: str,
+    sentence: str,
+    *,
+    shown: str,
+    about: str | tuple[str, ...] = "sweep",
+    planned: bool = False,
+    **given: Any,
 ) -> Callable[[Decides], Decides]:
     """Register the function below as the one that decides a sentence.
 
@@ -143,13 +150,14 @@ def claim(
         source: who says so.
         sentence: what can be wrong; words in braces are those of the subject.
         shown: page and anchor of the book.
-        about: the kind of subject: "sweep", "kind", "sensitivity", or folders of a study.
+        about: the kind of subject: "sweep", "kind", "sensitivity", "first-round", or folders of a study.
+        planned: whether the plan names it; everything else is exploratory.
         given: further arguments of the function.
     """
 
     def register(decide: Decides) -> Decides:
         folders = (about,) if isinstance(about, str) else about
-        CLAIMS.append(Claim(name, source, sentence, shown, folders, decide, given))
+        CLAIMS.append(Claim(name, source, sentence, shown, folders, decide, given, planned))
         return decide
 
     return register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from resperturb.records.sweeps import FEWEST_DEPTHS, KINDS, TITLES, Sweep, main_
 BY = ("dataset", "block", "weight_decay", "epochs", "stem_stride")
 VARIED = ({"weight_decay"}, {"epochs"})  # changes of T alone
 SHARED = ("depths", "exponent", "low", "high", "bent")  # also computed on shared depths
-FULL_SIZE = ("standard-mnist", "standard-cifar10")  # folders
+FULL_SIZE = {"standard-mnist": 96, "standard-cifar10": 108}  # folders, and the deepest networks of their primary tests
 PEOPLE_USE = 5e-4  # weight decay
 PUBLISHED_DECAY = 1e-4  # of the published networks
 COUNTED = "blocks, averaged over blocks"
@@ -36,8 +37,10 @@ def short_trainings(results: Path) -> pd.DataFrame:
 
 def full_size_sweeps(results: Path) -> dict[str, Sweep]:
     """Load the runs at full size with the usual decay, by :func:`full_size_name`; those of three depths or more."""
-    kinds = [(folder, block) for folder in FULL_SIZE for block in KINDS]
-    found = [Sweep(full_size_name(f, block), full_size_runs(records_in(results / f), block)) for f, block in kinds]
+    found = []
+    for (folder, deepest), block in itertools.product(FULL_SIZE.items(), KINDS):
+        runs = full_size_runs(records_in(results / folder), block)
+        found.append(Sweep(full_size_name(folder, block), [run for run in runs if run.blocks <= deepest]))
     return {sweep.name: sweep for sweep in found if len(sweep.depths) >= FEWEST_DEPTHS}
 
 

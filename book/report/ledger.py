@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +20,7 @@ import report.sweep_claims
 import report.usual_claims  # noqa: F401 (importing a module registers its claims)
 from report.claims import CLAIMS, LedgerRow, Subject, rows_about
 from report.decay import primary_tests
+from report.mechanism_claims import FIRST, FIRST_PRESETS
 from resperturb.analysis.bootstrap import finished
 from resperturb.records.record import Record, records_in
 from resperturb.records.sweeps import KINDS, Sweep, base_of, load_sweeps, main_sweeps, sensitivity_sweeps
@@ -48,8 +49,9 @@ def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
     }
     rows = [row for about, subjects in about_sweeps.items() for row in rows_about(about, subjects)]
     for folder in dict.fromkeys(folder for claim in CLAIMS for folder in claim.about):
+        folders = FIRST_PRESETS if folder == FIRST else (folder,)
         if folder not in about_sweeps:
-            rows += rows_about(folder, study_subjects(results, folder, sweeps, tests))
+            rows += rows_about(folder, study_subjects(results, folder, folders, sweeps, tests))
     return rows
 
 
@@ -77,13 +79,17 @@ def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
         yield comparison(sweep, base, changes=" and ".join(changes))
 
 
-def study_subjects(results: Path, folder: str, sweeps: dict[str, Sweep], tests: pd.DataFrame) -> list[Subject]:
-    """Return the subject of one study, if it has records."""
-    records = records_in(results / folder)
+def study_subjects(
+    results: Path, name: str, folders: Sequence[str], sweeps: dict[str, Sweep], tests: pd.DataFrame
+) -> list[Subject]:
+    """Return the subject of the studies in some folders, if they have records."""
+    found = {folder: records_in(results / folder) for folder in folders}
+    records = [record for there in found.values() for record in there]
     if not records:
         return []
     data = {"records": records, "runs": finished(records), "results": results, "sweeps": sweeps, "tests": tests}
-    return [Subject(folder, accuracy_words(records), runs_in(f"results/{folder}", records), data)]
+    runs = ", ".join(runs_in(f"results/{folder}", there) for folder, there in found.items())
+    return [Subject(name, accuracy_words(records), runs, data)]
 
 
 def accuracy_words(records: Iterable[Record]) -> str:

@@ -29,7 +29,7 @@ SHORT = {
     "scaling/more-decay": "With more weight decay, the average falls as 1/L",
     "scaling/more-moves": "More weight decay moves the exponent",
     "scaling/long": "Five times as long, usual decay: it falls as 1/L",
-    "scaling/long-moves": "Five times as long makes the exponent steeper",
+    "scaling/long-moves": "Training five times as long moves the exponent",
     "scaling/inverse": "At full size, the average falls as 1/L",
     "scaling/expected": "At full size, the exponent is as expected",
     "scaling/smaller-images": "Half-size images and fewer epochs: the same exponent",
@@ -179,18 +179,20 @@ def opened(rows: Sequence[LedgerRow]) -> str:
 # ----------------------------------------------------------------------------------------------- of a chapter
 
 
-def statements(rows: Iterable[LedgerRow], *, records: bool = False, linked: bool = False) -> str:
-    """The statements of a chapter, each a line with a mark for each network; opened, the values behind the marks, and
-    with `linked` a link to the chapter that shows them."""
+def statements(rows: Iterable[LedgerRow], *, records: bool = False) -> str:
+    """The statements of a chapter, each a line with a mark for each network; opened, the values behind the marks. The
+    small print names the source if it is not this book, and says where the plan names none of the rows."""
     by_statement: dict[str, list[LedgerRow]] = {}
     for row in rows:  # the ledger has one study behind the other
         by_statement.setdefault(row.statement, []).append(row)
     lines = []
     for statement, found in by_statement.items():
-        source = "" if found[0].source == OURS else f" <small>({html.escape(found[0].source)})</small>"
-        said = f'<span class="statement">{html.escape(statement)}{source}</span>'
+        notes = [] if found[0].source == OURS else [found[0].source]
+        notes += [] if any(row.planned == "yes" for row in found) else ["exploratory"]
+        small = f" <small>({html.escape('; '.join(notes))})</small>" if notes else ""
+        said = f'<span class="statement">{html.escape(statement)}{small}</span>'
         marks = f'<span class="marks">{"".join(map(mark, found))}</span>'
-        table = full_table(found, records=records) + (f"<p>See {link(found[0].chapter)}.</p>" if linked else "")
+        table = full_table(found, records=records)
         lines.append(f'<details class="verdict"><summary>{said}{marks}</summary>{table}</details>')
     return f'<div class="verdicts">{"".join(lines)}</div>'
 

@@ -22,14 +22,15 @@ from resperturb.analysis.summaries import interval, signed
 from resperturb.records.record import Record, records_in
 
 PREDICTIONS = Path(__file__).parents[1] / "predictions.yml"
-SECOND = "mechanism-second"  # the preset of the second round
+FIRST, SECOND = "first-round", "mechanism-second"  # rounds of predictions
+FIRST_PRESETS = ("mechanism-mnist", "mechanism-cifar10", "cifar10-zero")
 BOTH = "zero start, decay on gains and shifts"
 EACH = ("zero start, no decay", "decay on gains and shifts")
 
 STILL = 0.05  # smaller effects of the number of steps count as none
 
 claim_clock = partial(claim, shown="decay#what-the-records-say", about="clock-steps")
-claim_round = partial(claim, shown="predictions#what-the-records-say", about=("mechanism-mnist", "mechanism-second"))
+claim_round = partial(claim, shown="predictions#what-the-records-say", about=(FIRST, SECOND), planned=True)
 claim_each = partial(claim, shown="predictions#what-the-records-say", about=("mechanism-mnist", "mechanism-cifar10"))
 
 
@@ -82,7 +83,8 @@ def beats(results: Path, records: list[Record], rival: str) -> Finding:
     f"Paths stay straight as depth grows (slope of straightness above {STRAIGHT}) where the initial weights of the last"
     " convolutions are gone or were zero, and in no other condition.".replace("-", "−"),
     shown="mechanism#what-the-records-say",
-    about=("mechanism-mnist", "mechanism-second"),
+    about=(FIRST, SECOND),
+    planned=True,
 )
 def reasons(results: Path, records: list[Record]) -> Finding | None:
     table = of_round(results, records)
@@ -119,6 +121,7 @@ def both_are_needed(results: Path, records: list[Record]) -> Finding | None:
     OURS,
     "T alone counts: at one T above 0, the average goes with the number of steps as a power within "
     f"{STILL} of 0 (all runs).",
+    planned=True,
 )
 def steps_do_not_matter(runs: list[Record]) -> Finding:
     effect = steps_effect(clock_table(runs))

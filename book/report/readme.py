@@ -25,7 +25,8 @@ SHOWN = {  # subjects of the second table, by a part of their names, and the cla
     "cifar10-long": ("long",),
     "standard-": ("inverse", "inverse-postactivation"),
     "clock-steps": ("exponent-none", "exponent-most", "steps", "forgotten"),
-    "mechanism-": ("hits",),
+    "first-round": ("hits",),
+    "mechanism-second": ("hits",),
 }
 FIGURE, CARD = Path("book/_static/headline.svg"), Path("book/_static/card.png")
 TITLE = "Do residual\nnetworks learn\na perturbation\nfrom identity?"

@@ -105,8 +105,9 @@ def prediction_table(predictions: Sequence[Prediction], records: Mapping[str, Se
 
     Returns:
         Columns preset, condition, known; a predicted exponent for the account and each rival; measured, low and high
-        (95 % interval over runs); depths, runs, diverged; accuracy (lowest over depths); trained (reaches the plan's
-        bar); counts (trained and not known before); hit; straight (expected); priced (gains decay); and the columns of
+        (95 % interval over runs); bent (then measured is a mean slope); depths, runs, diverged; accuracy (lowest over
+        depths); trained (reaches the plan's bar); counts (trained and not known before); hit; straight (expected);
+        priced (gains decay); and the columns of
         :func:`factor_slopes`.
     """
     rows = []
@@ -128,6 +129,7 @@ def prediction_table(predictions: Sequence[Prediction], records: Mapping[str, Se
                 "measured": slope.exponent,
                 "low": slope.low,
                 "high": slope.high,
+                "bent": slope.bent,
                 "depths": len(accuracy),
                 "runs": len(runs),
                 "diverged": len(runs) - len(kept),

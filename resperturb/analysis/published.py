@@ -57,19 +57,23 @@ def published_slopes(table: pd.DataFrame) -> dict[str, Slope]:
 def response_table(records: Iterable[Record]) -> pd.DataFrame:
     """Compute the response of every addition, after figure 7 of He et al. (2015).
 
+    Args:
+        records: published networks, or runs on CIFAR-10 at full size. A state has 16 channels of 32 x 32 values in the
+            first section, and half as many in each next one.
+
     Returns:
         Columns network, blocks (identity additions), addition (from 1), response (root mean square of f over values and
-        images). A state has 16 channels of 32 x 32 values in the first section, and half as many in each next one.
+        images).
     """
     tables = []
     for record in records:
-        table = record.table("blocks")
+        table = record.at("end") if record.kind == "run" else record.table("blocks")
         values = 16 * 32 * 32 / 2.0 ** (table["section"] - 1)
         squares = table["perturbation_norm"] ** 2 + table["perturbation_norm_std"] ** 2
         tables.append(
             pd.DataFrame(
                 {
-                    "network": record.parameters["network"],
+                    "network": record.parameters.get("network", f"{len(blocks_of(table))} blocks"),
                     "blocks": len(blocks_of(table)),
                     "addition": range(1, len(table) + 1),
                     "response": (squares / values) ** 0.5,

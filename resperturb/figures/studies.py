@@ -26,8 +26,10 @@ from resperturb.figures.style import (
     close,
     depth_axis,
     draw_intervals,
+    name_axes,
     name_end,
     name_ends,
+    panels,
     slope_lines,
 )
 from resperturb.records.record import Record
@@ -123,16 +125,18 @@ def counted_blocks(table: pd.DataFrame) -> Figure:
     return close(figure)
 
 
-def responses(table: pd.DataFrame) -> Figure:
-    """Plot the root mean square response over additions, a line for each published network.
+def responses(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Plot the root mean square response over additions, a panel for each title and a line for each network.
     From :func:`resperturb.analysis.published.response_table`."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
-    names = []
-    for style, (network, part) in zip(SERIES, table.groupby("network", sort=False), strict=False):
-        axes.plot(part["addition"], part["response"], **{**style, "markersize": 3})
-        names.append((str(network), (part["addition"].iloc[-1], part["response"].iloc[-1]), style["color"]))
-    axes.set(xlabel="addition, from input to output", ylabel="root mean square of $f$", yscale="log")
-    axes.set_yticks([0.3, 0.5, 1], labels=["0.3", "0.5", "1"])
-    axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
-    name_ends(axes, names)
+    figure, all_axes = panels(list(tables), 3.6, columns=1)
+    for axes, table in zip(all_axes, tables.values(), strict=True):
+        names = []
+        for style, (network, part) in zip(SERIES, table.groupby("network", sort=False), strict=False):
+            axes.plot(part["addition"], part["response"], **{**style, "markersize": 3})
+            names.append((str(network), (part["addition"].iloc[-1], part["response"].iloc[-1]), style["color"]))
+        axes.set_yscale("log")
+        axes.set_yticks([0.1, 0.3, 1], labels=["0.1", "0.3", "1"])
+        axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+        name_ends(axes, names)
+    name_axes(figure, "addition, from input to output", "root mean square of $f$")
     return close(figure)

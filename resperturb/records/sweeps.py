@@ -28,6 +28,7 @@ WORDS = {
 }
 STUDIES = {  # folders without a data set in their names
     "clock-steps": "MNIST, few images",
+    "first-round": "MNIST and CIFAR-10, first predictions",
     "initialization": "untrained networks",
     "lesion": "digits, blocks removed",
     "lesion-strong": "digits, strong decay, blocks removed",

@@ -86,15 +86,6 @@ def test_a_failed_build_ends_readers_that_ignore_sigterm() -> None:
     assert not reader.is_alive()
 
 
-def test_the_landing_page_shows_rows_of_its_own_sweeps_alone(
-    sweeps: dict[str, Sweep], ledger_rows: list[LedgerRow]
-) -> None:
-    text = chapter.verdicts(sweeps, names=["smaller"], among=["digits"]).data
-    table = BeautifulSoup(text, "html.parser")
-    assert [row.find("td").get_text() for row in table.find_all("tr") if row.find("td")] == ["digits"]
-    assert str(table.find("a")["href"]).startswith("scaling.html#")
-
-
 def test_a_statement_is_a_line_that_opens_to_its_rows(sweeps: dict[str, Sweep], ledger_rows: list[LedgerRow]) -> None:
     found = BeautifulSoup(chapter.verdicts(sweeps, "method", records=True).data, "html.parser")
     rows = [row for row in ledger_rows if row.page == "method"]

@@ -84,13 +84,11 @@ def test_facts_are_plain_numbers_of_their_sweep(sweeps: dict[str, Sweep]) -> Non
         assert numbers["accuracy_low"] <= numbers["accuracy_high"] <= 1
 
 
-def test_a_row_knows_whether_a_page_shows_it(rows: dict[str, claims.LedgerRow]) -> None:
-    row = rows["digits/smaller"]
-    assert row.shown(None, ())
-    assert row.shown("scaling", ["smaller"])
-    assert not row.shown("practice", ())
-    assert not row.shown(None, ["depths"])
-    assert (row.subject, row.name, row.page) == ("digits", "smaller", "scaling")
+def test_a_row_knows_its_subject_its_page_and_whether_it_was_planned(rows: dict[str, claims.LedgerRow]) -> None:
+    row = rows["mnist/exponent-end"]
+    assert (row.subject, row.name, row.page, row.planned) == ("mnist", "exponent-end", "scaling", "yes")
+    assert rows["digits/exponent-end"].planned == "no"  # a main sweep since its runs were made
+    assert rows["mnist/largest"].planned == "no"
 
 
 def test_a_comparison_of_a_sweep_with_itself_holds(sweeps: dict[str, Sweep]) -> None:
@@ -128,5 +126,5 @@ def test_a_claim_gets_the_arguments_that_its_function_names() -> None:
     ]
     assert [row and row.verdict for row in rows] == [HOLDS, ROUGH, NOT, None, None]
     assert rows[0] == claims.LedgerRow(
-        "x/small", "us", "It is small.", "3", "", HOLDS, "page#place", "90%", "results/x"
+        "x/small", "us", "It is small.", "3", "", HOLDS, "page#place", "90%", "results/x", "no"
     )

@@ -86,7 +86,7 @@ def test_tables_of_figures(results: Path) -> None:
 def test_the_ledger_and_the_matrix() -> None:
     words = {field.name: ATTACK for field in dataclasses.fields(LedgerRow)}
     row = LedgerRow(**{**words, "id": "mnist/x", "verdict": "holds", "chapter": "scaling#x"})
-    for page in (statements([row], records=True, linked=True), full_table([row], records=True), matrix([row])):
+    for page in (statements([row], records=True), full_table([row], records=True), matrix([row])):
         assert dangers(page) == []
     assert len(ledger_table([row])) == 1
 
