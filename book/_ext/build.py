@@ -66,10 +66,8 @@ def end_readers(app: Any, error: Exception | None) -> None:
             child.kill()  # nbclient catches SIGTERM to shut its kernel down; a kernel ends with its parent
 
 
-def setup(app: Any) -> dict[str, bool]:
-    """Connect to the events of a build; Sphinx calls it."""
+def setup(app: Any) -> None:
     start_kernels_again()
     app.connect("config-inited", use_all_cores)
     app.connect("env-get-outdated", outdated)
     app.connect("build-finished", end_readers)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -243,7 +243,5 @@ def write_data(app: Any, error: Exception | None) -> None:
         shutil.copyfile(path, target)
 
 
-def setup(app: Any) -> dict[str, bool]:
-    """Connect to the events of a build; Sphinx calls it."""
+def setup(app: Any) -> None:
     app.connect("build-finished", write_data)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -133,8 +133,6 @@ def source_pages(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
         yield f"code/{module}", {"title": module, "body": f"<h1>{html.escape(module)}</h1>{code}"}, "page.html"
 
 
-def setup(app: Any) -> dict[str, bool]:
-    """Connect to the events of a build; Sphinx calls it."""
+def setup(app: Any) -> None:
     app.connect("doctree-resolved", rewrite)
     app.connect("html-collect-pages", source_pages)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

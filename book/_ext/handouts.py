@@ -85,8 +85,6 @@ def write_handouts(app: Any, error: Exception | None) -> None:
         write_handout(source, site / EXPERIMENTS / source.name, app.resperturb_repository, ".")
 
 
-def setup(app: Any) -> dict[str, bool]:
-    """Connect to the events of a build; Sphinx calls it."""
+def setup(app: Any) -> None:
     app.connect("html-page-context", offer_notebook, priority=400)  # before the theme makes its buttons
     app.connect("build-finished", write_handouts)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -68,10 +68,8 @@ def trim(app: Any, error: Exception | None) -> None:
     script.write_text("// The icons are drawn by the theme's style sheet.\n", encoding="utf-8")
 
 
-def setup(app: Any) -> dict[str, bool]:
-    """Connect to the events of a build; Sphinx calls it."""
+def setup(app: Any) -> None:
     app.connect("config-inited", configure_scripts, priority=900)  # when all files are on the lists
     app.connect("html-page-context", search_from_files, priority=400)  # before others take the list of scripts
     app.connect("html-page-context", leave_out_scripts, priority=900)  # when the scripts are on the list
     app.connect("build-finished", trim, priority=900)  # when all others have copied theirs
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -92,10 +92,8 @@ def publish(app: Any, error: Exception | None) -> None:
         (site / "binder" / "environment.yml").write_text(environment, encoding="utf-8")
 
 
-def setup(app: Any) -> dict[str, bool]:
-    """Connect to the events of a build; Sphinx calls it."""
+def setup(app: Any) -> None:
     app.resperturb_repository = find_repository(Path(app.srcdir).parent)
     app.connect("config-inited", configure)
     app.connect("html-page-context", correct_buttons, priority=502)  # the theme has made its buttons by then
     app.connect("build-finished", publish)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,9 +14,8 @@ from report.ledger import ledger
 from report.matrix import statements
 from report.quantities import (
     SCHEDULES,
-    machine_time,
-    main_quantities,
     published_clock,
+    quantities,
     records_of_all,
     records_of_runs,
 )
@@ -39,11 +38,10 @@ def open_chapter() -> dict[str, Sweep]:
     main = main_sweeps(sweeps)
     for row in ledger_rows(sweeps):
         glue_all(row.id, {"": row.value, **({"/interval": row.interval} if row.interval else {})})
-    for name, numbers in cached(main_quantities, sweeps).items():
-        glue_all(f"{name}/", numbers)
     glue_all("", {"records": records_of_all(main.values())})
     glue_all("T_", {name: published_clock(name) for name in SCHEDULES})
-    glue_all("", {f"{name}/records": records_of(sweep) for name, sweep in main.items()})
+    for name, sweep in main.items():
+        glue_all(f"{name}/", {**quantities(sweep), "records": records_of(sweep)})
     return sweeps
 
 
@@ -61,13 +59,13 @@ def ledger_rows(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
 
 
 def open_study(folder: str) -> tuple[dict[str, Sweep], list[Record]]:
-    """Open a chapter on a study; glue its records as "study_records" and its cost as "study_minutes" and the like.
+    """Open a chapter on a study; glue its records as "study_records".
 
     Raises:
         RecordError: the study has no records.
     """
     sweeps, records = open_chapter(), load_records(RESULTS / folder, kind=None)
-    glue_all("study_", {"records": records_of_runs(records), **machine_time(records)})
+    glue_all("study_", {"records": records_of_runs(records)})
     return sweeps, records
 
 

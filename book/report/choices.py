@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,20 +16,6 @@ from resperturb.records.words import choice_words
 
 CHOICES_FILE = Path(__file__).parents[1] / "choices.yml"
 NOT_RUN = "not run"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An open point of the abstract, from book/choices.yml."""
-
-    point: str
-    ours: str
-    why: str
-    fields: tuple[str, ...] = ()
-
-
-def load_choices() -> list[Choice]:
-    return [Choice(**entry) for entry in yaml.safe_load(CHOICES_FILE.read_text(encoding="utf-8"))]
 
 
 def other_choices(sweeps: dict[str, Sweep]) -> Iterator[tuple[str, str, str]]:
@@ -58,17 +43,17 @@ def choice_table(sweeps: dict[str, Sweep]) -> pd.DataFrame:
     """Tabulate the open points: our choice (of the default sweep), the reason, and exponents with other choices."""
     experiment, changes = sweeps["digits"].identity, list(other_choices(sweeps))
     rows = []
-    for choice in load_choices():
+    for choice in yaml.safe_load(CHOICES_FILE.read_text(encoding="utf-8")):
         found: dict[str, list[str]] = {}
         for field, words, exponents in changes:
-            if field in choice.fields:
+            if field in choice.get("fields", ()):
                 found.setdefault(words, []).append(exponents)
         cell = "; ".join(f"{words}: {', '.join(exponents)}" for words, exponents in found.items())
         rows.append(
             {
-                "left open": choice.point,
-                "our choice": choice.ours.format_map(experiment),
-                "why": choice.why,
+                "left open": choice["point"],
+                "our choice": choice["ours"].format_map(experiment),
+                "why": choice["why"],
                 "exponent with another choice": cell or NOT_RUN,
             }
         )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from resperturb.analysis.profiles import concentration_table
 from resperturb.analysis.summaries import depth_table
 from resperturb.records.record import Record
-from resperturb.records.sweeps import Sweep, main_sweeps, stale_words
+from resperturb.records.sweeps import Sweep, stale_words
 
 SCHEDULES = {  # published schedules for CIFAR-10 with momentum 0.9: (learning rate, steps) pairs, weight decay
     "he2015": (((0.1, 32_000), (0.01, 16_000), (0.001, 16_000)), 1e-4),  # section 4.2
@@ -24,28 +23,17 @@ def published_clock(name: str) -> float:
 def quantities(sweep: Sweep) -> dict[str, float]:
     """Return the size of a sweep, and facts that no claim is about."""
     finished, table = sweep.finished, depth_table(sweep.records)
-    first, last = table.iloc[0], table.iloc[-1]
     return {
         "runs": len(sweep.records),
         "diverged": len(sweep.records) - len(finished),
         "seeds": len({record.seed for record in finished}),
-        "deepest": sweep.depths[-1],
         "images_measured": finished[0].experiment.measured_images,
-        "train_size": finished[0].experiment.train_size,
+        "train_size": finished[0].run["experiment"]["train_size"],
         "clock": float(table["clock"].mean()),
         "weight_decay": float(finished[0].run["training"]["weight_decay"]),
         "accuracy_low": float(table["accuracy"].min()),
         "accuracy_high": float(table["accuracy"].max()),
-        "minutes": sum(record.run["wall_seconds"] for record in sweep.records) / 60,
-        "depth_ratio": float(last["blocks"] / first["blocks"]),
-        "scaled_ratio": float(first["scaled_end"] / last["scaled_end"]),
-        "nine_tenths": float(concentration_table(finished)["nine_tenths"].iloc[-1]),
     }
-
-
-def main_quantities(sweeps: dict[str, Sweep]) -> dict[str, dict[str, float]]:
-    """Return the quantities of every main sweep."""
-    return {name: quantities(sweep) for name, sweep in main_sweeps(sweeps).items()}
 
 
 def machine_time(records: Sequence[Record]) -> dict[str, float | str]:

@@ -6,7 +6,6 @@ The paper leaves the average open. Every convention reduces a run to one number,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -17,35 +16,12 @@ from resperturb.records.record import Record, blocks_of
 from resperturb.records.sweeps import Sweep
 
 OUR_CONVENTION = "ours"
-Reduction = Callable[[Record], float | None]
-
-
-@dataclass(frozen=True)
-class Convention:
-    """A name, its meaning in words, and a function from a trained run to a number, None where the record lacks data."""
-
-    name: str
-    meaning: str
-    reduce: Reduction
+Reduction = Callable[[Record], float | None]  # of a trained run; None where the record lacks data
 
 
 def mean_of(column: str, section: int | None = None) -> Reduction:
     """Average one column over the blocks, or over those of one section."""
     return lambda record: block_average(record, column, section=section)
-
-
-def ratio_of_means(record: Record) -> float:
-    table = record.blocks_at("end")
-    return float((table["perturbation_norm"] / table["state_norm"]).mean())
-
-
-def ratio_of_sums(record: Record) -> float:
-    table = record.blocks_at("end")
-    return float(table["perturbation_norm"].sum() / table["state_norm"].sum())
-
-
-def with_transitions(record: Record) -> float:
-    return float(record.at("end")["scaled"].mean())
 
 
 def mean_under(name: str, *, means_first: bool = False) -> Reduction:
@@ -62,27 +38,38 @@ def mean_under(name: str, *, means_first: bool = False) -> Reduction:
     return value
 
 
-def all_conventions(sweep: Sweep) -> tuple[Convention, ...]:
-    """Return all conventions, ours first, with one for each section."""
-    return (
-        Convention(OUR_CONVENTION, "ratio for each image, then mean over images and blocks", mean_of("scaled")),
-        Convention("ratio of means", "mean norms over images first, then their ratio in each block", ratio_of_means),
-        Convention("ratio of sums", "norms summed over images and blocks, then one ratio", ratio_of_sums),
-        Convention("median image", "the median over images in place of the mean", mean_of("scaled_q50")),
-        Convention("per channel", "ratio for each channel, then mean over channels", mean_under("per channel")),
-        Convention(
-            "means per channel",
+def all_conventions(sweep: Sweep) -> dict[str, tuple[str, Reduction]]:
+    """Return the meaning of each convention and its function, by name; ours first, and one for each section."""
+
+    def ratio_of_means(record: Record) -> float:
+        table = record.blocks_at("end")
+        return float((table["perturbation_norm"] / table["state_norm"]).mean())
+
+    def ratio_of_sums(record: Record) -> float:
+        sums = record.blocks_at("end")[["perturbation_norm", "state_norm"]].sum()
+        return float(sums["perturbation_norm"] / sums["state_norm"])
+
+    return {
+        OUR_CONVENTION: ("ratio for each image, then mean over images and blocks", mean_of("scaled")),
+        "ratio of means": ("mean norms over images first, then their ratio in each block", ratio_of_means),
+        "ratio of sums": ("norms summed over images and blocks, then one ratio", ratio_of_sums),
+        "median image": ("the median over images in place of the mean", mean_of("scaled_q50")),
+        "per channel": ("ratio for each channel, then mean over channels", mean_under("per channel")),
+        "means per channel": (
             "mean norms over channels and images first, then their ratio in each block",
             mean_under("per channel", means_first=True),
         ),
-        Convention("training images", "images that the network was trained on", mean_under("training images")),
-        Convention("step taken", "‖x_(l+1) − x_l‖ in place of ‖f‖: after any activation", mean_of("step_scaled")),
-        Convention("with transitions", "transitions count as blocks, their projection as the state", with_transitions),
-        *(
-            Convention(f"section {section}", f"the blocks of section {section} alone", mean_of("scaled", section))
-            for section in section_numbers(sweep.records)
+        "training images": ("images that the network was trained on", mean_under("training images")),
+        "step taken": ("‖x_(l+1) − x_l‖ in place of ‖f‖: after any activation", mean_of("step_scaled")),
+        "with transitions": (
+            "transitions count as blocks, their projection as the state",
+            lambda record: float(record.at("end")["scaled"].mean()),
         ),
-    )
+        **{
+            f"section {section}": (f"the blocks of section {section} alone", mean_of("scaled", section))
+            for section in section_numbers(sweep.records)
+        },
+    }
 
 
 def convention_table(sweep: Sweep) -> pd.DataFrame:
@@ -93,14 +80,14 @@ def convention_table(sweep: Sweep) -> pd.DataFrame:
     """
     rows: list[dict[str, object]] = []
     ours: float | None = None
-    for convention in all_conventions(sweep):
-        values = [(record.blocks, convention.reduce(record)) for record in finished(sweep.records)]
+    for name, (meaning, reduce) in all_conventions(sweep).items():
+        values = [(record.blocks, reduce(record)) for record in finished(sweep.records)]
         there = [(blocks, value) for blocks, value in values if value is not None]
         if len({blocks for blocks, _ in there}) < 2:
             continue
         line = fit_slope(*zip(*there, strict=True))
         ours = line.exponent if ours is None else ours
-        facts = {"sweep": sweep.name, "convention": convention.name, "what it is": convention.meaning}
+        facts = {"sweep": sweep.name, "convention": name, "what it is": meaning}
         rows.append({**facts, **line.columns, "moved by": line.exponent - ours})
     return pd.DataFrame(rows)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resperturb.analysis.slope_tests import fit_slope
@@ -50,20 +49,15 @@ def initial_blocks(record: Record) -> Figure:
 
 def text_layers(record: Record) -> Figure:
     """Plot the scaled perturbation per token of attention and MLP over layers, before (faint) and after training."""
-    figure, axes = plt.subplots()
-    draw_parts(axes, record.table("blocks"), "layer", ("attention", "mlp"))
-    block_axis(axes, MEASURE_LABEL["scaled"])
-    axes.set(yscale="log", xlabel="layer")
-    return close(figure, axes, 2)
-
-
-def draw_parts(axes: Axes, table: pd.DataFrame, over: str, parts: Sequence[str]) -> None:
-    """Draw the mean scaled perturbation of parts of a transformer over a column, before (faint) and after training."""
-    for part, style in zip(parts, SERIES, strict=False):
+    table, (figure, axes) = record.table("blocks"), plt.subplots()
+    for part, style in zip(("attention", "mlp"), SERIES, strict=False):
         for moment, faint in (("initialization", 0.35), ("end", 1.0)):
             there = table[(table["part"] == part) & (table["moment"] == moment)]
             label = f"{part}, {MOMENT_STYLE[moment]['label']}"
-            axes.plot(there.groupby(over)["scaled"].mean(), alpha=faint, markersize=5, label=label, **style)
+            axes.plot(there.groupby("layer")["scaled"].mean(), alpha=faint, markersize=5, label=label, **style)
+    block_axis(axes, MEASURE_LABEL["scaled"])
+    axes.set(yscale="log", xlabel="layer")
+    return close(figure, axes, 2)
 
 
 def initial_figure(table: pd.DataFrame) -> Figure:

@@ -168,28 +168,3 @@ def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
         axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
     depth_axis(axes, depths, AVERAGE)
     return close(figure, axes, 2)
-
-
-def rule_over_epsilons(tables: Mapping[str, pd.DataFrame], sweeps: Mapping[str, Sweep]) -> Figure:
-    """Plot the depth of the stopping rule over epsilon with its interval, and the accuracy at that depth.
-
-    Lines without markers are extrapolated.
-
-    Args:
-        tables: from :func:`resperturb.analysis.summaries.stopping_table`, by name of the sweep.
-        sweeps: by name.
-    """
-    figure, (upper, lower) = plt.subplots(2, 1, figsize=(6.0, 5.4), sharex=True, height_ratios=(3, 2))
-    for name, table in tables.items():
-        style = style_of(sweeps[name])
-        colour = style["color"]
-        upper.plot(table["epsilon"], table["crossing"], color=colour, linestyle=style["linestyle"], label="_")
-        ends = table[["low", "high"]].clip(upper=1e5)
-        upper.fill_between(table["epsilon"], ends["low"], ends["high"], color=colour, alpha=0.15, linewidth=0)
-        measured = table[table["how"] == "measured"]
-        upper.plot(measured["epsilon"], measured["crossing"], **{**style, "linestyle": "none"})
-        there = table.dropna(subset=["accuracy there"])
-        lower.plot(there["epsilon"], there["accuracy there"], **style)
-    upper.set(xscale="log", yscale="log", ylabel="depth of crossing")
-    lower.set(xlabel=r"$\epsilon$", ylabel="accuracy there")
-    return close(figure, upper, 2)

@@ -14,7 +14,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from conftest import Site
 from playwright.sync_api import Browser, Page, expect
 
-from _ext.explorer import DIGITS, SCRIPT
+from _ext.explorer import DIGITS
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
@@ -274,10 +274,3 @@ def test_figures_stand_in_for_it_without_scripts_and_are_folded_away_with_them(
     expect(page.locator("#explorer-still figure").first).to_be_hidden()
     page.locator("#explorer-still > summary").click()
     expect(page.locator("#explorer-still figure").first).to_be_visible()
-
-
-def test_no_other_page_loads_its_scripts(site: Site) -> None:
-    assert SCRIPT in (site.html / "explorer.html").read_text(encoding="utf-8")
-    for other in site.pages:
-        if other.name != "explorer.html":
-            assert not re.search(r"_static/(vendor/(d3|plot)-|explorer)", other.read_text(encoding="utf-8")), other.name

@@ -182,6 +182,7 @@ def test_a_page_without_scripts_hides_what_needs_them(site: Site, browser: Brows
 def test_no_other_page_loads_their_scripts(site: Site) -> None:
     users = {"steps.js": {"idea.html"}, "training.js": {"decay.html"}, SCRIPT: {"decay.html"}}
     users["interactive.js"] = {"idea.html", "decay.html", "explorer.html"}
+    users |= {key: {"explorer.html"} for key in ("explorer.js", "explorer-charts.js", "vendor/d3-", "vendor/plot-")}
     texts = {page.name: page.read_text(encoding="utf-8") for page in site.pages}
     for script, wanted in users.items():
         assert {name for name, text in texts.items() if f"_static/{script}" in text} == wanted
