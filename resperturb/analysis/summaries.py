@@ -20,8 +20,8 @@ SOURCE = {"initialization": "De & Smith 2020", "end": "Hauser 2019"}  # of the e
 
 
 def signed(value: float) -> str:
-    """Format a number with two decimals and a proper minus sign."""
-    return f"{value:.2f}".replace("-", "−")
+    """Format a number with two decimals and a proper minus sign; zero has none."""
+    return f"{value:z.2f}".replace("-", "−")
 
 
 def clock_words(clock: float) -> str:
