@@ -32,7 +32,7 @@ TINY: dict[str, dict[str, object]] = {
     "published": {"measured_images": 8},
     "text": {"layers": 1, "width": 16, "steps": 3, "measured_sequences": 4},
 }
-FIGURES = {"lesion": 2, "scaling": 2, "profile": 4, "stopping_rule": 2}  # of each at least; others have one
+FIGURES = {"lesion": 2, "scaling": 2, "profile": 4}  # of each at least; others have one
 
 Execute = Callable[..., Any]
 
@@ -69,7 +69,7 @@ def test_a_study_leaves_its_record(name: str, execute: Execute, tmp_path: Path) 
 @pytest.mark.parametrize("name", ["scaling", "profile", "stopping_rule"])
 def test_an_analysis_draws_what_the_records_hold(name: str, execute: Execute) -> None:
     notebook = execute(name, results=str(RESULTS), dataset="digits")
-    assert figures_in(notebook) >= FIGURES[name]
+    assert figures_in(notebook) >= FIGURES.get(name, 1)
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert "digits" in printed  # the records that it rests on
 
