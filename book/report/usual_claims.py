@@ -31,7 +31,7 @@ from resperturb.analysis.published import COUNTS, published_slopes, published_ta
 from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs, fit_slope, mean_difference
 from resperturb.analysis.summaries import clock_words, exponent_words, interval, signed
 from resperturb.records.record import load_records
-from resperturb.records.sweeps import TITLES, Sweep
+from resperturb.records.sweeps import KINDS, TITLES, Sweep
 
 DECAY = ("block", "weight_decay")
 USUAL = 2e-3  # the largest weight decay that counts as little
@@ -214,42 +214,68 @@ def stops_alike(records: Records) -> Finding:
 
 # ------------------------------------------------------------------------------------------- full size
 
-FULL_EXPECTED = {"mnist": -0.65, "cifar10": -0.70}  # exponents that the plan expects of pre-activation networks
-claim_full = partial(claim, shown="scaling#full-size", about=tuple(FULL_SIZE))
+FULL_EXPECTED = {  # exponents that the plan expects
+    "standard-mnist": -0.65,
+    "standard-cifar10": -0.70,
+    "standard-mnist-postactivation": -0.70,
+    "standard-cifar10-postactivation": -0.71,
+}
 
 
-@claim_full(
-    "inverse",
-    HAUSER,
-    f"At full size, with a weight decay of {PEOPLE_USE:g}, the average is {INVERSE}.",
-    planned=True,
-    block="preactivation",
-)
-@claim_full(
-    "inverse-postactivation",
-    HAUSER,
-    f"At full size, with a weight decay of {PEOPLE_USE:g} and post-activation blocks, the average is {INVERSE}.",
-    planned=True,
-    block="postactivation",
-)
+def full_sweep(records: Records, results: Path, block: str) -> Sweep | None:
+    return full_size_sweeps(results).get(full_size_name(records[0].folder.parent.name, block))
+
+
 def inverse_at_full_size(records: Records, results: Path, tests: pd.DataFrame, block: str) -> Finding | None:
-    sweep = full_size_sweeps(results).get(full_size_name(records[0].folder.parent.name, block))
+    sweep = full_sweep(records, results, block)
     return inverse_proportion(sweep, tests) if sweep else None
 
 
-@claim_full(
-    "expected",
-    OURS,
-    f"The exponent at full size is within {SMALLEST} of the one that the plan expects.",
-    planned=True,
-)
-def as_expected_at_full_size(records: Records, results: Path) -> Finding | None:
-    sweep = full_size_sweeps(results).get(records[0].folder.parent.name)
+def as_expected_at_full_size(records: Records, results: Path, block: str) -> Finding | None:
+    sweep = full_sweep(records, results, block)
     if sweep is None:
         return None
-    slope, expected = fit_runs(sweep.records), FULL_EXPECTED[sweep.dataset]
+    slope, expected = fit_runs(sweep.records), FULL_EXPECTED[sweep.name]
     value = f"{signed(slope.exponent)}, expected {signed(expected)}"
     return if_trained(Finding(value, truth(abs(slope.exponent - expected) <= SMALLEST), interval(slope)), sweep)
+
+
+def smaller_recipe_moves_little(
+    records: Records, results: Path, sweeps: dict[str, Sweep], block: str
+) -> Finding | None:
+    full = full_sweep(records, results, block)
+    if full is None:
+        return None
+    half = sweeps[full.name.removeprefix("standard-")]
+    both = at_depths_of(full.finished, half.finished), at_depths_of(half.finished, full.finished)
+    moved, low, high = difference(*map(fit_runs, both))
+    found = Finding(signed(moved), within(moved, low, high, SMALLEST), f"{signed(low)} to {signed(high)}")
+    return if_trained(found, full, half)
+
+
+for block, kind in KINDS.items():
+    suffix, blocks, networks = "", "", ""
+    if block != "preactivation":
+        suffix, blocks, networks = f"-{block}", f" and {kind} blocks", f" of {kind} networks"
+    claim_full = partial(claim, shown="scaling#full-size", about=tuple(FULL_SIZE), block=block)
+    claim_full(
+        f"inverse{suffix}",
+        HAUSER,
+        f"At full size, with a weight decay of {PEOPLE_USE:g}{blocks}, the average is {INVERSE}.",
+        planned=True,
+    )(inverse_at_full_size)
+    claim_full(
+        f"expected{suffix}",
+        OURS,
+        f"The exponent{networks} at full size is within {SMALLEST} of the one that the plan expects.",
+        planned=True,
+    )(as_expected_at_full_size)
+    claim_full(
+        f"smaller-images{suffix}",
+        OURS,
+        f"Images of half the size, and fewer epochs, move the exponent{networks} by less than {SMALLEST}, on the "
+        "depths of both.",
+    )(smaller_recipe_moves_little)
 
 
 @claim(
@@ -263,22 +289,6 @@ def as_expected_at_full_size(records: Records, results: Path) -> Finding | None:
 def smaller_responses_at_full_size(records: Records, results: Path) -> Finding | None:
     sweep = full_size_sweeps(results).get("standard-cifar10")
     return falls_with_depth(response_table(sweep.finished)) if sweep else None
-
-
-@claim_full(
-    "smaller-images",
-    OURS,
-    f"Images of half the size, and fewer epochs, move the exponent by less than {SMALLEST}, on the depths of both.",
-)
-def smaller_recipe_moves_little(records: Records, results: Path, sweeps: dict[str, Sweep]) -> Finding | None:
-    full = full_size_sweeps(results).get(records[0].folder.parent.name)
-    if full is None:
-        return None
-    half = sweeps[full.dataset]
-    both = at_depths_of(full.finished, half.finished), at_depths_of(half.finished, full.finished)
-    moved, low, high = difference(*map(fit_runs, both))
-    found = Finding(signed(moved), within(moved, low, high, SMALLEST), f"{signed(low)} to {signed(high)}")
-    return if_trained(found, full, half)
 
 
 # ------------------------------------------------------------------------------------------- no blocks at all

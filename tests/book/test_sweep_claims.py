@@ -63,16 +63,20 @@ def test_other_lengths_and_other_changes_are_sensitivities(
     assert set(rows_of(base, tmp_path / "cifar10-other", **changes)) == {"cifar10-other/sensitivity"}
 
 
-@pytest.mark.parametrize(("steeper", "verdict"), [(-0.28, HOLDS), (0.0, NOT)])
+@pytest.mark.parametrize(
+    ("steeper", "verdict", "block", "suffix"),
+    [(-0.28, HOLDS, "preactivation", ""), (0.0, NOT, "postactivation", "-postactivation")],
+)
 def test_full_size_is_judged_with_usual_decay_and_by_its_own_bar(
-    base: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steeper: float, verdict: str
+    base: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steeper: float, verdict: str, block: str, suffix: str
 ) -> None:
-    records = copy_sweep(tmp_path / "standard-cifar10", source=CIFAR10, steeper=steeper, stem_stride=1)
-    sweeps, folder = {"cifar10": base}, "standard-cifar10"
+    folder = "standard-cifar10"
+    records = copy_sweep(tmp_path / folder, source=CIFAR10, steeper=steeper, stem_stride=1, block=block)
+    sweeps = {f"cifar10{suffix}": base}
     [subject] = ledger.study_subjects(tmp_path, folder, (folder,), sweeps, primary_tests(sweeps, tmp_path))
 
     def found(name: str) -> LedgerRow:
-        return {row.name: row for row in claims.rows_about("standard-cifar10", [subject])}[name]
+        return {row.name: row for row in claims.rows_about(folder, [subject])}[f"{name}{suffix}"]
 
     assert found("inverse").verdict == OPEN  # trained at half size, they miss the bar of full size
     monkeypatch.setattr("resperturb.analysis.conditions.FULL_SIZE_BARS", {0: 0.83})
@@ -80,4 +84,5 @@ def test_full_size_is_judged_with_usual_decay_and_by_its_own_bar(
     monkeypatch.setattr("resperturb.analysis.conditions.FULL_SIZE_BARS", {0: 0.83, 1000: 0.99})
     assert found("inverse").verdict == verdict  # a bar for depths that were not run is no bar
     assert found("smaller-images").value.replace("−", "-") == f"{-steeper:.2f}".replace("-0.00", "0.00")
+    assert found("expected").verdict == (HOLDS if steeper == 0 else NOT)
     assert len(records) == len(base.records)
