@@ -323,7 +323,7 @@ def decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
     source=HAUSER,
     sentence="With more weight decay in the main recipe, the average is inversely proportional to the number of "
     "blocks.",
-    shown="scaling#more-time-under-decay",
+    shown="decay#more-decay-in-the-same-number-of-steps",
 )
 def proportion_with_more_decay(sweep: Sweep, base: Sweep) -> Finding | None:
     return proportion_at_its_clock(sweep) if decayed_more(sweep, base) else None
@@ -334,7 +334,7 @@ def proportion_with_more_decay(sweep: Sweep, base: Sweep) -> Finding | None:
     planned=True,
     sentence=f"More decay in the main recipe moves the exponent by more than {SMALLEST} compared with the usual decay, "
     "on the depths of both (test 4 of the plan).",
-    shown="scaling#more-time-under-decay",
+    shown="decay#more-decay-in-the-same-number-of-steps",
 )
 def more_decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
     slopes = shared_slopes(sweep, base)
@@ -349,7 +349,7 @@ def more_decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
     source=HAUSER,
     sentence="In CIFAR-10 trainings five times as long, with the usual decay, the average is inversely proportional to "
     "the number of blocks.",
-    shown="scaling#longer-training",
+    shown="decay#longer-training",
 )
 def proportion_in_longer_training(sweep: Sweep, base: Sweep) -> Finding | None:
     return proportion_at_its_clock(sweep) if change_of(sweep, base) == "longer" else None
@@ -360,7 +360,7 @@ def proportion_in_longer_training(sweep: Sweep, base: Sweep) -> Finding | None:
     planned=True,
     sentence=f"Training five times as long moves the exponent by more than {SMALLEST}, on the depths of both (test 4 "
     "of the plan).",
-    shown="scaling#longer-training",
+    shown="decay#longer-training",
 )
 def longer_training_moves_it(sweep: Sweep, base: Sweep) -> Finding | None:
     slopes = shared_slopes(sweep, base)

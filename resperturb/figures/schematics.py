@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
-from resperturb.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, WIDTH, close
+from resperturb.figures.style import BLUE, INK, ORANGE, PURPLE, WIDTH, close
 
 SMALL = 10  # points; more than 10 pixels on a phone
 
@@ -112,25 +111,6 @@ def busy_or_small() -> Figure:
         axes.spines["left"].set_visible(False)
     all_axes[1].set_xlabel("blocks, from input to output")
     figure.supylabel(r"$\|f(x)\| / \|x\|$", color=INK, fontsize=12)
-    return close(figure)
-
-
-def forgetting_paths() -> Figure:
-    """Draw the path of a state at three times T; pushes are a learned part and a random part that shrinks as e^-T."""
-    times, blocks = (0, 1, 5), 9
-    figure, all_axes = plt.subplots(len(times), 1, figsize=(WIDTH, 4.0), sharex=True, sharey=True)
-    turns = np.random.default_rng(3).uniform(-0.4, 0.4, blocks) + np.tile([1.9, -1.9], blocks)[:blocks]
-    random = 1.3 * np.column_stack([np.cos(turns), np.sin(turns)])
-    random -= random.mean(axis=0)  # all three paths end at one place
-    for axes, time in zip(all_axes, times, strict=True):
-        steps = np.array([1.0, 0.0]) + random * np.exp(-time)
-        path = np.vstack([np.zeros(2), steps.cumsum(axis=0)])
-        for start, end in itertools.pairwise(path):
-            arrow(bare(axes), start, end, ORANGE if time == 0 else GREEN if time < 5 else BLUE, 1.6)
-        axes.plot(*path[[0, -1]].T, "o", color=INK, markersize=6, markerfacecolor="none")
-        left = {0: "all of the initial weights left", 1: "a third left", 5: "next to nothing left"}[time]
-        axes.set_title(f"$T = {time}$: {left}", fontsize=11, loc="left")
-        axes.set(xlim=(-0.6, blocks + 0.6), ylim=(-1.1, 1.3))
     return close(figure)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -66,41 +65,6 @@ def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.Dat
         axes.set(ylim=(-1.2, -0.1), xticks=[0, 0.5, 1])  # cuts the intervals of few runs
     name_axes(figure, "share of training", "exponent")
     legend_of_all(figure, all_axes[0], 2)
-    return close(figure)
-
-
-def exponents_over_decay(short: pd.DataFrame, usual: pd.DataFrame, others: tuple[float, float, float, float]) -> Figure:
-    """Plot the exponent after training over weight decay.
-
-    Lines are short trainings, on the depths that all points of a line share. Large markers are networks trained as
-    usual, open markers post-activation blocks, the star published networks.
-
-    Args:
-        short, usual: one condition per row, columns dataset, block, weight_decay, exponent, low, high; the last three
-            end in _shared in `short`.
-        others: weight decay, exponent, low and high of the published networks.
-    """
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
-    for table, size in ((short, 4), (usual, 10)):
-        groups = table.groupby(["dataset", "block"], sort=False)
-        for number, ((dataset, block), part) in enumerate(groups):
-            style: dict[str, Any] = {**DATASET_STYLE[str(dataset)], "markersize": size}
-            style |= {"linestyle": "none"} if table is usual else {"linewidth": 1}
-            style |= {"markerfacecolor": "none", "linestyle": ":"} if block == "postactivation" else {}
-            if table is usual:
-                kind = f", {KINDS[str(block)]}" if block == "postactivation" else ""
-                style |= {"linestyle": "none", "label": f"{TITLES[str(dataset)]}{kind}"}
-            part = part.sort_values("weight_decay")
-            aside = number - (len(groups) - 1) / 2 if table is usual else 0.0  # so that large markers do not overlap
-            places = part["weight_decay"] * 1.18**aside + (part["weight_decay"] == 0) * 8e-6 * aside
-            names = [f"{name}{'' if table is usual else '_shared'}" for name in ("exponent", "low", "high")]
-            draw_intervals(axes, places, *(part[name] for name in names), **style)
-    others_style: dict[str, Any] = {"color": PURPLE, "label": "networks of others"}
-    draw_intervals(axes, *np.array(others)[:, None], fmt="*", markersize=13, **others_style)
-    axes.set_xscale("symlog", linthresh=1e-4)
-    axes.set(xlim=(-3e-5, None), xlabel="weight decay", ylim=(-1.2, -0.35), ylabel="exponent after training")
-    claimed_exponents(axes, (0.06, "right"), (0.0, "left"))  # where there is no marker
-    legend_of_all(figure, axes, 2)
     return close(figure)
 
 

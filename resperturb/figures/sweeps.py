@@ -35,7 +35,6 @@ from resperturb.figures.style import (
     draw_intervals,
     legend_of_all,
     name_axes,
-    name_end,
     name_ends,
     panels,
     slope_lines,
@@ -103,22 +102,6 @@ def blocks_by_sweep(records: Mapping[str, Record], sweeps: Mapping[str, Sweep], 
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     name_axes(figure, "block $l$", MEASURE_LABEL["scaled"])
     legend_of_all(figure, all_axes[0], 2)
-    return close(figure)
-
-
-def product_against_depth(sweeps: Mapping[str, Sweep]) -> Figure:
-    """Plot blocks times average after training over depth; it is constant if the average falls as 1/L."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
-    for sweep in sweeps.values():
-        averages, style = averages_by_depth(sweep.records), style_of(sweep)
-        products = averages.depths * averages.means
-        draw_intervals(axes, averages.depths, products, *(averages.interval() * averages.depths), **style)
-        end, beside = (averages.depths[-1], products[-1]), (-5, 4) if sweep.dataset == "mnist" else (7, 0)
-        name_end(axes, end, TITLES[sweep.dataset], style["color"], beside)  # the line of the digits runs past MNIST's
-    depths = [depth for sweep in sweeps.values() for depth in sweep.depths]
-    depth_axis(axes, depths, r"$L \times$ average", scale="linear", apart=1.9)
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return close(figure)
 
 

@@ -123,12 +123,6 @@ def test_networks_of_others_are_drawn_by_both_ways_to_count() -> None:
     assert {"identity blocks −1.00", "transitions too −0.50"} <= names
 
 
-def test_the_product_is_drawn_from_the_averages(records: list[Record]) -> None:
-    (axes,) = figures.product_against_depth({"digits": Sweep("digits", records)}).axes
-    table = summaries.depth_table(records)
-    assert axes.containers[0].lines[0].get_ydata().tolist() == pytest.approx(table["product_end"].tolist(), rel=1e-4)
-
-
 def test_series_differ_by_more_than_colour(records: list[Record], tmp_path: Path) -> None:
     before, after = figures.MOMENT_STYLE.values()
     assert before["linestyle"] != after["linestyle"]
@@ -216,23 +210,6 @@ def test_names_keep_apart_and_stay_in_order() -> None:
     assert np.diff(moved)[:2] == pytest.approx([0.1, 0.2])
     assert moved.mean() == pytest.approx(0.2325)
     assert len(figures.spread_out(np.array([]), np.array([]))) == 0
-
-
-def test_short_trainings_are_drawn_on_shared_depths_and_usual_ones_on_all() -> None:
-    row = {"dataset": "mnist", "block": "preactivation", "weight_decay": 0.01}
-    row |= {
-        "exponent": -0.9,
-        "low": -1.0,
-        "high": -0.8,
-        "exponent_shared": -0.7,
-        "low_shared": -0.75,
-        "high_shared": -0.65,
-    }
-    table = pd.DataFrame([row])
-    (axes,) = figures.exponents_over_decay(table, table.copy(), (1e-4, -0.8, -0.9, -0.7)).axes
-    drawn = {line.get_markersize(): line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 1}
-    assert {drawn[4.0], drawn[10.0]} == {-0.7, -0.9}
-    assert drawn[4.0] == -0.7
 
 
 def test_the_headline_has_names_apart_and_faint_intervals_where_they_are_wider_than_it() -> None:

@@ -31,15 +31,6 @@ def test_each_step_of_the_spiral_is_at_a_right_angle_and_the_state_grows_as_a_ro
     assert np.linalg.norm(states, axis=1) == pytest.approx(np.sqrt(np.arange(1, len(states) + 1)))
 
 
-def test_paths_end_at_one_place_and_are_shorter_the_more_is_forgotten() -> None:
-    figure = schematics.forgetting_paths()
-    paths = [np.vstack([np.zeros(2), tips(figure, panel)]) for panel in range(3)]
-    for path in paths:
-        assert path[-1] == pytest.approx([len(path) - 1, 0], abs=1e-9)
-    lengths = [np.linalg.norm(np.diff(path, axis=0), axis=1).sum() for path in paths]
-    assert lengths[0] > lengths[1] > lengths[2] == pytest.approx(len(paths[2]) - 1, rel=1e-3)
-
-
 def test_a_dead_block_pushes_all_images_alike_and_a_live_one_does_not() -> None:
     figure = schematics.live_or_dead()
     dots = [np.array([dot.center for dot in axes.patches if isinstance(dot, Circle)]) for axes in figure.axes]

@@ -32,7 +32,7 @@ TINY: dict[str, dict[str, object]] = {
     "published": {"measured_images": 8},
     "text": {"layers": 1, "width": 16, "steps": 3, "measured_sequences": 4},
 }
-FIGURES = {"lesion": 2, "scaling": 2, "profile": 4}  # of each at least; others have one
+FIGURES = {"lesion": 2, "profile": 4}  # of each at least; others have one
 
 Execute = Callable[..., Any]
 
