@@ -16,6 +16,7 @@ from resperturb.errors import ScalingError
 HOLDS, ROUGH, NOT, OPEN = "holds", "holds roughly", "does not hold", "cannot be told"
 ANSWERS = {"yes": HOLDS, "roughly": ROUGH, "no": NOT, "open": OPEN}  # of the plan's question on an exponent
 OURS = "this book"
+MISSES = "but networks miss their bar"
 HAUSER = f"{SOURCE['end']}, abstract"
 AFTER_DE_SMITH = f"this book, after {SOURCE['initialization']}"
 AFTERWARDS = "digits"  # the plan took up the sweeps of the digits after their runs

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
+from report.claims import ANSWERS, MISSES
 from report.decay import gentle_trainings, published_networks, usual_trainings
 from report.ledger import read_ledger
 from report.quantities import quantities
 from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
-BETWEEN = "Networks that others trained, more time under weight decay, and predictions:"
-SHOWN = {  # subjects of the second table, by a part of their names, and the claims about them
-    "published": ("exponent", "exponent-additions"),
-    "mnist-more": ("more-decay",),
-    "cifar10-more": ("more-decay",),
-    "cifar10-long": ("long",),
-    "standard-": ("inverse", "inverse-postactivation"),
-    "clock-steps": ("exponent-none", "exponent-most", "steps", "forgotten"),
-    "first-round": ("hits",),
-    "mechanism-second": ("hits",),
+BETWEEN = "More time under weight decay, full size, and networks that others trained:"
+SHOWN = {  # rows of the second table: subject and claim in the ledger, and what is added to the name
+    ("mnist-more-decay", "more-decay"): "",
+    ("cifar10-more-decay", "more-decay"): "",
+    ("cifar10-long", "long"): "",
+    ("standard-mnist", "inverse"): ", pre-activation",
+    ("standard-mnist", "inverse-postactivation"): ", post-activation",
+    ("standard-cifar10", "inverse"): ", pre-activation",
+    ("standard-cifar10", "inverse-postactivation"): ", post-activation",
+    ("published", "exponent"): "",
+    ("published", "exponent-additions"): ", transitions counted as blocks",
 }
 FIGURE, CARD = Path("book/_static/headline.svg"), Path("book/_static/card.png")
 TITLE = "Do residual\nnetworks learn\na perturbation\nfrom identity?"
@@ -40,34 +42,45 @@ def shipped(root: Path) -> dict[str, Sweep]:
 def table(sweeps: dict[str, Sweep], root: Path) -> str:
     """Format the sweeps in Markdown: runs, accuracy, exponent from the ledger, and preset."""
     rows = read_ledger(root).set_index("id")
-    lines: list[Iterable[str]] = []
+    lines = []
     for name, sweep in sweeps.items():
         numbers = quantities(sweep)
-        after = rows.loc[f"{name}/exponent-end"]
-        cells = {
-            "networks": sweep.label,
-            "depths": ", ".join(map(str, sweep.depths)),
-            "runs (diverged)": f"{numbers['runs']} ({numbers['diverged']})",
-            "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
-            "*T*": f"{numbers['clock']:.2f}",
-            "p after training": f"{after['value']} ({after['interval']})",
-            "is it −1?": f"{after['verdict']}",
-            "preset": f"`{sweep.preset}`" if sweep.preset else "–",
-        }
-        lines += [cells.values()] if lines else [cells, ["---"] * len(cells), cells.values()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        lines.append(
+            {
+                "networks": sweep.label,
+                "depths": ", ".join(map(str, sweep.depths)),
+                "runs (diverged)": f"{numbers['runs']} ({numbers['diverged']})",
+                "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
+                "*T*": f"{numbers['clock']:.2f}",
+                **answered(rows.loc[f"{name}/exponent-end"]),
+                "preset": f"`{sweep.preset}`" if sweep.preset else "–",
+            }
+        )
+    return markdown(lines)
 
 
 def claims_table(root: Path) -> str:
     """Format the ledger's rows of the claims in SHOWN in Markdown."""
-    rows = read_ledger(root)
-    parts = rows["id"].str.split("/")
-    rows = rows.assign(networks=parts.str[0].map(display_name), subject=parts.str[0], name=parts.str[1])
-    chosen = [
-        rows[rows["subject"].str.startswith(subject) & rows["name"].isin(names)] for subject, names in SHOWN.items()
-    ]
-    cells = pd.concat(chosen)[["networks", "statement", "value", "verdict"]].to_numpy().tolist()
-    lines = [["networks", "claim", "measured", "verdict"], ["---"] * 4, *cells]
+    rows = read_ledger(root).set_index("id")
+    lines = []
+    for (subject, claim), added in SHOWN.items():
+        if f"{subject}/{claim}" in rows.index:
+            row = rows.loc[f"{subject}/{claim}"]
+            runs = row["records"].partition("(")[2].partition(" ")[0]
+            name = {"networks": f"{display_name(subject)}{added}", "runs": runs, "test accuracy": row["accuracy"]}
+            lines.append({**name, **answered(row)})
+    return markdown(lines)
+
+
+def answered(row: pd.Series) -> dict[str, str]:
+    """The exponent of a row of the ledger, and the plan's answer to "is it -1?"."""
+    value, missed, _ = row["value"].partition(f", {MISSES}")
+    answer = {verdict: word for word, verdict in ANSWERS.items()}[row["verdict"]]
+    return {"p after training": f"{value} ({row['interval']})", "is it −1?": answer + ", below the bar" * bool(missed)}
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from report.claims import AFTER_DE_SMITH, OPEN, OURS, Finding, across, claim, exponent_is, truth
+from report.claims import AFTER_DE_SMITH, MISSES, OPEN, OURS, Finding, across, claim, exponent_is, truth
 from report.sweep_claims import steeper
 from resperturb.analysis import study_tables
 from resperturb.analysis.slope_tests import SMALLEST, Slope
@@ -102,4 +102,4 @@ def predicted_well(records: Records) -> Finding:
 
 def opened_unless(trained: bool, found: Finding) -> Finding:
     """The finding; its answer is open where the networks miss the plan's bar."""
-    return found if trained else Finding(f"{found.value}, but networks miss their bar", OPEN, found.interval)
+    return found if trained else Finding(f"{found.value}, {MISSES}", OPEN, found.interval)
