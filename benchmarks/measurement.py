@@ -3,13 +3,11 @@
     python benchmarks/measurement.py            # all of it, some minutes; writes benchmarks/results/measurement.json
     python benchmarks/measurement.py --quick    # tiny networks, seconds; shows that it runs, its numbers mean nothing
 
-Time: in each round all ways take turns, so that what else the machine does falls on all alike; a ratio to the plain
-pass is taken in every round and the median over rounds reported. Two ways show where the time goes. "dispatch alone"
-sends every operation through Python and does nothing there; "additions found" follows every tensor but reads none. All
-are timed with two allocators: the default returns freed memory to the system and fetches it again, which can take half
-of a plain pass. Memory: every number is the peak of a process of its own, above what that process held before its first
-large tensor. Networks are in evaluation mode and use the running statistics of their batch norms in every way. Other
-tools are in benchmarks/other_tools.py.
+Time: in each round both take turns, so that what else the machine does falls on both alike; a ratio to the plain pass
+is taken in every round and the median over rounds reported. Both are timed with two allocators: the default returns
+freed memory to the system and fetches it again, which can take half of a plain pass. Memory: every number is the peak
+of a process of its own, above what that process held before its first large tensor. Networks are in evaluation mode
+and use the running statistics of their batch norms both ways. Other tools are in benchmarks/other_tools.py.
 """
 
 from __future__ import annotations
@@ -29,10 +27,8 @@ from typing import Any
 import torch
 from common import parsed, parser_of, provenance, write_result
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from resperturb import ResidualNetwork, measure
-from resperturb.measurement.additions import AdditionFinder
 from resperturb.records.provenance import peak_memory
 
 Way = Callable[[nn.Module, Iterable[Tensor]], Any]
@@ -51,42 +47,7 @@ def measuring_pass(model: nn.Module, batches: Iterable[Tensor]) -> None:
     measure(model, batches)
 
 
-class Dispatch(TorchDispatchMode):
-    """Send every operation through Python, and count them."""
-
-    operations = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations += 1
-        return func(*args, **(kwargs or {}))
-
-
-def dispatching_pass(model: nn.Module, batches: Iterable[Tensor]) -> int:
-    with torch.no_grad(), Dispatch() as mode:
-        for batch in batches:
-            model(batch)
-    return mode.operations
-
-
-class Blind:
-    """An observer of additions that reads no tensor."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *arguments, **options: None
-
-
-def finding_pass(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    for batch in batches:
-        with torch.no_grad(), AdditionFinder(Blind(), [batch]):
-            model(batch)
-
-
-WAYS: dict[str, Way] = {
-    "plain": plain_pass,
-    "measure": measuring_pass,
-    "additions found": finding_pass,
-    "dispatch alone": dispatching_pass,
-}
+WAYS: dict[str, Way] = {"plain": plain_pass, "measure": measuring_pass}
 
 
 # ----------------------------------------------------------------------------------------------- the networks
@@ -125,7 +86,7 @@ def inputs(case: dict[str, Any]) -> Iterable[Tensor]:
 
 
 def times(case: dict[str, Any]) -> dict[str, Any]:
-    """Every way beside the plain pass, in this process: medians over rounds of its seconds and of its ratio to it."""
+    """Both ways in this process: medians over rounds of their seconds and of the ratio to the plain pass."""
     model, batches = network(case["network"], case["blocks"]), list(inputs(case))
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(case["rounds"] + 1):
@@ -139,7 +100,7 @@ def times(case: dict[str, Any]) -> dict[str, Any]:
         ratios = [t / p for t, p in zip(taken[1:], plain, strict=True)]
         rows[name] = {"seconds": statistics.median(taken[1:]), "ratio": statistics.median(ratios)}
         rows[name] |= {"ratio_low": min(ratios), "ratio_high": max(ratios)}
-    return {**case, "operations": dispatching_pass(model, batches), "ways": rows}
+    return {**case, "ways": rows}
 
 
 # ----------------------------------------------------------------------------------------------- memory
@@ -192,15 +153,13 @@ def in_child(task: str, case: dict[str, Any]) -> Any:
 
 
 def memory_case(case: dict[str, Any], processes: int) -> dict[str, Any]:
-    names = ("plain", "measure")
-    peaks = {name: [in_child("peak", {**case, "way": name}) for _ in range(processes)] for name in names}
+    peaks = {name: [in_child("peak", {**case, "way": name}) for _ in range(processes)] for name in WAYS}
     plain_peak = int(statistics.median(peaks["plain"]))
     rows = {
         name: {
             "peaks_bytes": each,
             "peak_bytes": int(statistics.median(each)),
             "above_plain_bytes": int(statistics.median(each)) - plain_peak,
-            "highest_above_plain_bytes": max(each) - plain_peak,
         }
         for name, each in peaks.items()
     }

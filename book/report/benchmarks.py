@@ -158,25 +158,6 @@ def tool_table(record: Benchmark) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def memory_of_measuring(record: Benchmark) -> pd.DataFrame:
-    """Memory in benchmarks/measurement.py: a row per case, MiB above the plain forward pass for every way."""
-    rows = []
-    for case in record["memory"]:
-        above = {way: row["above_plain_bytes"] / MIB for way, row in case["ways"].items() if way != "plain"}
-        rows.append(
-            {
-                "network": network_name(case),
-                "images": f"{case['batches']} × {case['batch']}",
-                "allocator": case["allocator"],
-                "plain": case["ways"]["plain"]["peak_bytes"] / MIB,
-                "one state": (case["state_bytes"] or float("nan")) / MIB,
-                **above,
-                "measure, highest": case["ways"]["measure"]["highest_above_plain_bytes"] / MIB,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def network_name(case: Benchmark) -> str:
     return f"ours, {case['blocks']} blocks" if case["network"] == "ours" else str(case["network"])
 

@@ -20,7 +20,6 @@ from resperturb.figures.style import (
     STYLE,
     block_axis,
     close,
-    legend_of_all,
     name_axes,
     panels,
 )
@@ -58,25 +57,20 @@ def plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], axes: Axes | None = 
     return axes
 
 
-def network_panels(networks: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
-    """Plot the scaled perturbation over the blocks, a panel for each network, before and after training.
+def network_panels(networks: Mapping[str, pd.DataFrame]) -> Figure:
+    """Plot the scaled perturbation over the blocks of networks with random weights, a panel for each.
 
     Args:
-        networks: tables from :func:`resperturb.measure` by network and state, "random weights" or "trained".
+        networks: tables from :func:`resperturb.measure` by network.
     """
-    styles = {"random weights": MOMENT_STYLE["initialization"], "trained": MOMENT_STYLE["end"]}
-    figure, all_axes = panels(
-        [f"{name}, {len(blocks_of(next(iter(states.values()))))} blocks" for name, states in networks.items()]
-    )
-    for axes, states in zip(all_axes, networks.values(), strict=True):
-        for state, table in states.items():
-            draw_blocks(axes, blocks_of(table), "scaled", {**styles[state], "label": state})
+    figure, all_axes = panels([f"{name}, {len(blocks_of(table))} blocks" for name, table in networks.items()])
+    for axes, table in zip(all_axes, networks.values(), strict=True):
+        draw_blocks(axes, blocks_of(table), "scaled", MOMENT_STYLE["initialization"])
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
         axes.set_yticks([0.1, 0.2, 0.5, 1, 2], labels=["0.1", "0.2", "0.5", "1", "2"])
         axes.yaxis.set_minor_formatter("")
     name_axes(figure, "block $l$", MEASURE_LABEL["scaled"])
-    legend_of_all(figure, all_axes[0], 2)
     return close(figure)
 
 

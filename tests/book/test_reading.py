@@ -23,6 +23,7 @@ WITHOUT_EXERCISE = {
     "index",
     "api",
     "glossary",
+    "measurement_check",
     "plan",
     "reproduce",
     "runs",

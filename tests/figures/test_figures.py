@@ -274,14 +274,12 @@ def test_a_log_has_a_panel_for_each_quantity_and_a_line_for_each_run(records: li
     assert [text.get_text() for text in last.get_legend().get_texts()] == ["one", "two"]
 
 
-def test_a_network_has_a_panel_and_a_line_for_each_section_of_each_state() -> None:
+def test_a_network_has_a_panel_and_a_line_for_each_section() -> None:
     records = load_records(ROOT / "results/published", kind=None)[:2]
     tables = {record.parameters["network"]: record.table("blocks") for record in records}
-    figure = figures.network_panels(
-        {name: {"random weights": table, "trained": table} for name, table in tables.items()}
-    )
+    figure = figures.network_panels(tables)
     assert [axes.get_title().split(",")[0] for axes in figure.axes] == list(tables)
-    assert {len(axes.get_lines()) for axes in figure.axes} == {6}
+    assert {len(axes.get_lines()) for axes in figure.axes} == {3}
 
 
 def test_measured_networks_are_drawn_on_axes_that_are_given_or_made() -> None:

@@ -10,7 +10,7 @@ from resperturb.measurement.measure import measure
 
 
 def test_each_module_has_the_rows_that_its_code_says():
-    chapter = (ROOT / "book" / "measure.md").read_text(encoding="utf-8")
+    chapter = (ROOT / "book" / "measurement_check.md").read_text(encoding="utf-8")
     cells = re.findall(r"```\{code-cell\} python\n:tags: \[hide-input\]\n(.*?)```", chapter, re.S)
     names = {"torch": torch}
     exec(next(cell for cell in cells if "class Trap" in cell), names)
