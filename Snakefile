@@ -103,12 +103,12 @@ rule run:
         runtime=120,  # minutes
         mem_mb=4000,
     shell:
-        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; exec 9> $hidden.lock; flock 9 2> /dev/null || true; "
-        "rm -f $hidden.*.ipynb; partial=$hidden.$(uname -n).$$.ipynb; "
-        "OMP_NUM_THREADS={threads} papermill {input.notebook} $partial {params.parameters} -p threads {threads} "
+        "hidden={RESULTS:q}/notebooks/.{wildcards.run}; exec 9> \"$hidden.lock\"; flock 9 2> /dev/null || true; "
+        "rm -f \"$hidden\".*.ipynb; partial=$hidden.$(uname -n).$$.ipynb; "
+        "OMP_NUM_THREADS={threads} papermill {input.notebook} \"$partial\" {params.parameters} -p threads {threads} "
         "-p results {RESULTS:q} -p again {AGAIN} --no-progress-bar --log-output > {log:q} 2>&1 "
-        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv $partial {output:q} && rm -f $hidden.lock "
-        "|| {{ rm -f $partial $hidden.lock; tail -n 4 {log:q} >&2; exit 1; }}"
+        "&& test -f {RESULTS:q}/{wildcards.run}/run.json && mv \"$partial\" {output:q} && rm -f \"$hidden.lock\" "
+        "|| {{ rm -f \"$partial\" \"$hidden.lock\"; tail -n 4 {log:q} >&2; exit 1; }}"
 
 
 rule pages:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resperturb.analysis.networks import compare
     from resperturb.analysis.power_law import fit_power_law, stopping_depth
+    from resperturb.analysis.slope_tests import fit_runs
     from resperturb.callbacks.logger import PerturbationLogger
     from resperturb.errors import ExperimentError, MeasurementError
     from resperturb.experiment import Experiment
@@ -30,6 +31,7 @@ HOME = {
     "ResidualNetwork": "models.residual",
     "compare": "analysis.networks",
     "fit_power_law": "analysis.power_law",
+    "fit_runs": "analysis.slope_tests",
     "load_records": "records.record",
     "measure": "measurement.measure",
     "plot": "figures.networks",

@@ -247,7 +247,13 @@ def settings_of(words: Sequence[str]) -> dict[str, Any]:
 
     if wrong := [word for word in words if not word.partition("=")[0].isidentifier() or "=" not in word]:
         raise ResperturbError(f"--set takes FIELD=VALUE, such as num_hidden_layers=2, but got {wrong[0]!r}.")
-    return {field: yaml.safe_load(value) for field, _, value in (word.partition("=") for word in words)}
+    fields = {}
+    for field, _, value in (word.partition("=") for word in words):
+        try:
+            fields[field] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ResperturbError(f"--set takes values of YAML, such as 2 or [2, 2], but got {value!r}.") from None
+    return fields
 
 
 def print_blocks(table: pd.DataFrame) -> None:
@@ -314,7 +320,7 @@ def depth_command(options: argparse.Namespace) -> int:
 
 
 def report_command(options: argparse.Namespace) -> int:
-    from resperturb.analysis.power_law import fit_power_law
+    from resperturb.analysis.slope_tests import fit_runs
     from resperturb.errors import ScalingError
     from resperturb.records.record import load_records, summary
 
@@ -323,11 +329,11 @@ def report_command(options: argparse.Namespace) -> int:
     print(summary(records)[columns].to_string(index=False, float_format="{:.4g}".format))
     for moment in ("initialization", "end"):
         try:
-            law = fit_power_law(records, moment=moment)
+            slope = fit_runs(records, moment)
         except ScalingError as error:
             print(f"{moment}: {error}")
         else:
-            print(f"{moment}: average ~ L^{law.exponent:.3f} (95 % interval {law.low:.3f} to {law.high:.3f})")
+            print(f"{moment}: average ~ L^{slope.exponent:.3f} (95 % interval {slope.low:.3f} to {slope.high:.3f})")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,6 +51,7 @@ def fingerprint(root: Path) -> str:
     """A hash that changes whenever a file behind the chapters comes, goes or is written."""
     digest = hashlib.sha256()
     for path in files_behind(root):
-        facts = path.stat()
-        digest.update(f"{path.relative_to(root)} {facts.st_mtime_ns} {facts.st_size}\n".encode())
+        with suppress(FileNotFoundError):  # a run is writing its record again
+            facts = path.stat()
+            digest.update(f"{path.relative_to(root)} {facts.st_mtime_ns} {facts.st_size}\n".encode())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pandas as pd
@@ -108,9 +109,11 @@ def deeper_networks_spare_more(records: Records) -> Finding:
 # ------------------------------------------------------------------------------------------- how deep
 
 
-def rule_agrees(sweep: Sweep, epsilon: float) -> Finding:
+def rule_agrees(sweep: Sweep, epsilon: float) -> Finding | None:
     row = depth_choices(sweep.records, [epsilon], HALF_POINT)
     rule, wanted = row[f"rule {epsilon:g}"], row["margin"]
+    if math.isnan(float(rule)):  # type: ignore[arg-type]
+        return None
     how = "" if row[f"measured {epsilon:g}"] else " (extrapolated)"
     return Finding(f"{rule}{how} against {wanted}", truth(1 / DOUBLE <= rule / wanted <= DOUBLE))  # type: ignore[operator]
 

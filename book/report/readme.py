@@ -41,7 +41,7 @@ def shipped(root: Path) -> dict[str, Sweep]:
 
 def table(sweeps: dict[str, Sweep], root: Path) -> str:
     """Format the sweeps in Markdown: runs, accuracy, exponent from the ledger, and preset."""
-    rows = read_ledger(root).set_index("id")
+    rows = read_ledger(root).set_index("id").T.to_dict()
     lines = []
     for name, sweep in sweeps.items():
         numbers = quantities(sweep)
@@ -52,7 +52,7 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
                 "runs (diverged)": f"{numbers['runs']} ({numbers['diverged']})",
                 "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
                 "*T*": f"{numbers['clock']:.2f}",
-                **answered(rows.loc[f"{name}/exponent-end"]),
+                **answered(rows[f"{name}/exponent-end"]),
                 "preset": f"`{sweep.preset}`" if sweep.preset else "–",
             }
         )
@@ -61,18 +61,18 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
 
 def claims_table(root: Path) -> str:
     """Format the ledger's rows of the claims in SHOWN in Markdown."""
-    rows = read_ledger(root).set_index("id")
+    rows = read_ledger(root).set_index("id").T.to_dict()
     lines = []
     for (subject, claim), added in SHOWN.items():
-        if f"{subject}/{claim}" in rows.index:
-            row = rows.loc[f"{subject}/{claim}"]
+        if f"{subject}/{claim}" in rows:
+            row = rows[f"{subject}/{claim}"]
             runs = row["records"].partition("(")[2].partition(" ")[0]
             name = {"networks": f"{display_name(subject)}{added}", "runs": runs, "test accuracy": row["accuracy"]}
             lines.append({**name, **answered(row)})
     return markdown(lines)
 
 
-def answered(row: pd.Series) -> dict[str, str]:
+def answered(row: Mapping[str, str]) -> dict[str, str]:
     """The exponent of a row of the ledger, and the plan's answer to "is it -1?"."""
     value, missed, _ = row["value"].partition(f", {MISSES}")
     answer = {verdict: word for word, verdict in ANSWERS.items()}[row["verdict"]]

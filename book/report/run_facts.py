@@ -73,7 +73,7 @@ def default_of(name: str, given: Any, values: dict[str, Any]) -> Any:
     if given is not None:
         return given
     if name == "sections":
-        return min(3, values["blocks"])
+        return min(3, values["blocks"]) or 3
     if name == "threads":
         return 1 if values.get("dataset") == "digits" else "all"
     return DATASET_DEFAULTS.get(values.get("dataset", ""), {}).get(name)

@@ -40,14 +40,12 @@ class Averages:
         means: averages over images and seeds; shape (D,).
         replicates: resampled averages; shape (replicates, D).
         runs: number of runs at each depth; shape (D,).
-        seeds_resampled: whether any depth has several runs, so that replicates vary over seeds.
     """
 
     depths: np.ndarray
     means: np.ndarray
     replicates: np.ndarray
     runs: np.ndarray
-    seeds_resampled: bool
 
     def interval(self) -> np.ndarray:
         """Return the 95 % interval at each depth; shape (2, D)."""
@@ -63,17 +61,20 @@ def finished(runs: Iterable[RunType]) -> list[RunType]:
 
 
 def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: int = REPLICATES) -> Averages:
-    """Average over images and seeds at each depth, with a bootstrap over both. Diverged runs are left out.
+    """Average over images and seeds at each depth, with a bootstrap over both. Runs that diverged and those without
+    blocks are left out.
 
     Images: all runs are measured on the same images, so a replicate draws one set for all runs. Seeds: a depth has two
     or three, too few to resample. So deviations of log(average) from the mean of their depth are pooled over depths,
     each multiplied by sqrt(n / (n - 1)) for the n runs of its depth.
 
     Raises:
-        ScalingError: every run diverged, or there is none.
+        ScalingError: every run diverged or has no block, or there is none.
     """
     by_depth: dict[int, list[np.ndarray]] = {}
     for run in finished(runs):
+        if not run.blocks:
+            continue  # without blocks there is no average
         by_depth.setdefault(run.blocks, []).append(np.asarray(run.scaled_per_sample(moment), dtype=float))
     if not by_depth:
         raise ScalingError("there is no run to average; give at least one that has not diverged.")
@@ -110,7 +111,7 @@ def bootstrapped(depths: tuple[int, ...], groups: tuple[tuple[bytes, ...], ...],
         noise = generator.choice(pooled, size=(replicates, len(group))).mean(axis=1)
         resampled[:, column] = over_images * np.exp(noise)
     means = np.array([np.mean([run.mean() for run in group]) for group in values])
-    found = Averages(np.array(depths), means, resampled, counts, bool(deviations))
+    found = Averages(np.array(depths), means, resampled, counts)
     for array in (found.depths, found.means, found.replicates, found.runs):
         array.flags.writeable = False  # the cache shares them
     return found

@@ -7,6 +7,7 @@ is -1.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.profiles import participation_ratio
-from resperturb.analysis.slope_tests import LEVEL, answer, curvature, fit_slope, holm, lack_of_fit
+from resperturb.analysis.slope_tests import LEVEL, Slope, answer, curvature, fit_slope, holm, lack_of_fit
 from resperturb.errors import ScalingError
 from resperturb.experiment.experiment import Experiment
 from resperturb.records.record import Record
@@ -25,6 +26,10 @@ ALIVE = 0.02  # a live block's ‖f(x)‖ has at least this coefficient of varia
 BARS = {"digits": 0.97, "mnist": 0.992, "cifar10": 0.83}  # accuracy that every depth must reach
 FULL_SIZE_BARS = {9: 0.88, 27: 0.90}  # on CIFAR-10 at full size, from so many blocks on
 FALLING = {"digits": 0.02, "mnist": 0.01, "cifar10": 0.01}  # accuracy that deeper networks may lose
+RUN_COLUMNS = (
+    *("blocks", "seed", "diverged", "accuracy", "train_loss", "clock"),
+    *("before", "after", "largest", "median", "alive", "participation", "successive"),
+)
 
 
 def alive(blocks: pd.DataFrame) -> np.ndarray:
@@ -97,7 +102,7 @@ def run_table(records: Iterable[Record], by: Sequence[str] = ()) -> pd.DataFrame
                 "successive": ended["successive_cosine"].mean(),
             }
         rows.append(row)
-    return pd.DataFrame(rows).sort_values([*by, "blocks", "seed"], ignore_index=True)
+    return pd.DataFrame(rows, columns=[*by, *RUN_COLUMNS]).sort_values([*by, "blocks", "seed"], ignore_index=True)
 
 
 def parameter(record: Record, name: str) -> Any:
@@ -121,11 +126,17 @@ def condition_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     rows = []
     for values, group in runs.groupby(list(by)):
         kept = group[~group["diverged"].astype(bool)]
+        if kept.empty:
+            continue
         blocks = kept["blocks"].to_numpy()
         try:
-            after, before = (fit_slope(blocks, kept[name].to_numpy()) for name in ("after", "before"))
+            after = fit_slope(blocks, kept["after"].to_numpy())
         except ScalingError:
             continue
+        try:
+            before = fit_slope(blocks, kept["before"].to_numpy())
+        except ScalingError:  # branches that start at zero have no exponent there
+            before = Slope(math.nan, math.nan, 1)
         accuracy = kept.groupby("blocks")["accuracy"].mean()
         rows.append(
             {
@@ -174,7 +185,13 @@ def on_shared_depths(runs: pd.DataFrame, alike: Sequence[str], by: Sequence[str]
 
 
 def sweep_conditions(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
-    """Compute :func:`condition_table` with a row for each sweep; columns sweep (name) and trained (:func:`bar_met`)."""
+    """Compute :func:`condition_table` with a row for each sweep; columns sweep (name) and trained (:func:`bar_met`).
+
+    Raises:
+        ScalingError: no sweep has enough runs.
+    """
     runs = pd.concat([run_table(s.records).assign(sweep=name) for name, s in sweeps.items()])
     table = condition_table(runs, ("sweep",))
+    if table.empty:
+        raise ScalingError(f"{', '.join(sweeps)}: an exponent is tested on at least 3 runs of 2 depths; add runs.")
     return table.assign(trained=[bar_met(sweeps[name].records) for name in table["sweep"]])

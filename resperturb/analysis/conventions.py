@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.profiles import block_average, section_numbers
 from resperturb.analysis.slope_tests import fit_slope
+from resperturb.errors import ScalingError
 from resperturb.records.record import Record, blocks_of
 from resperturb.records.sweeps import Sweep
 
@@ -83,9 +85,10 @@ def convention_table(sweep: Sweep) -> pd.DataFrame:
     for name, (meaning, reduce) in all_conventions(sweep).items():
         values = [(record.blocks, reduce(record)) for record in finished(sweep.records)]
         there = [(blocks, value) for blocks, value in values if value is not None]
-        if len({blocks for blocks, _ in there}) < 2:
+        try:
+            line = fit_slope(*np.array(there).reshape(-1, 2).T)
+        except ScalingError:  # too few runs have it
             continue
-        line = fit_slope(*zip(*there, strict=True))
         ours = line.exponent if ours is None else ours
         facts = {"sweep": sweep.name, "convention": name, "what it is": meaning}
         rows.append({**facts, **line.columns, "moved by": line.exponent - ours})

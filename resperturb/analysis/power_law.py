@@ -27,23 +27,15 @@ class PowerLaw:
 
     Attributes:
         exponent: p.
-        low, high: 95 % interval of the exponent, the outer ends of `sampling` and `scatter`.
         prefactor: a.
         residual: standard deviation of log(average) about the line.
         averages: the averages by depth.
-        sampling: bootstrap interval over seeds and images, depths fixed.
-        scatter: Student's interval from the residuals, for the choice of depths; too narrow where averages bend, None
-            for two depths.
     """
 
     exponent: float
-    low: float
-    high: float
     prefactor: float
     residual: float
     averages: Averages
-    sampling: tuple[float, float]
-    scatter: tuple[float, float] | None
 
     def __call__(self, blocks: Any) -> Any:
         """Return the fitted average at `blocks`, a number or an array."""
@@ -116,10 +108,10 @@ def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int =
     Args:
         runs: records of one experiment at two depths or more; diverged runs are left out.
         moment: "end" or "initialization".
-        replicates: number of bootstrap replicates for the interval.
+        replicates: number of bootstrap replicates of the averages.
 
     Returns:
-        The exponent p, with an interval over seeds, images and choice of depths, and the averages.
+        The law and the averages; :func:`resperturb.fit_runs` has the interval of the exponent.
 
     Raises:
         ScalingError: fewer than two depths, or an average of zero, which has no logarithm.
@@ -135,17 +127,10 @@ def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int =
             f"an average at {moment} is zero and has no logarithm; fit only runs whose averages are not."
         )
     exponent, prefactor = power_law(averages.depths, averages.means, averages.runs)
-    low, high = map(float, np.quantile(power_law(averages.depths, averages.replicates, averages.runs)[0], TAILS))
     x = np.log(averages.depths)
     distances = np.log(averages.means) - np.log(prefactor) - exponent * x
-    freedom = len(x) - 2
-    residual = math.sqrt(float((distances**2).sum()) / max(freedom, 1))
-    sampling, scatter = (low, high), None
-    if freedom:
-        reach = student(freedom) * residual / math.sqrt(float(((x - x.mean()) ** 2).sum()))
-        scatter = (float(exponent) - reach, float(exponent) + reach)
-        low, high = min(low, scatter[0]), max(high, scatter[1])
-    return PowerLaw(float(exponent), low, high, float(prefactor), residual, averages, sampling, scatter)
+    residual = math.sqrt(float((distances**2).sum()) / max(len(x) - 2, 1))
+    return PowerLaw(float(exponent), float(prefactor), residual, averages)
 
 
 def crossing(depths: np.ndarray, averages: np.ndarray, epsilon: float) -> tuple[int | None, float]:

@@ -61,7 +61,7 @@ def curve_cells(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def interval(law: Slope | PowerLaw) -> str:
+def interval(law: Slope) -> str:
     """Format an exponent's interval, with a third decimal if it is narrow."""
     digits = 2 if law.high - law.low >= 0.02 else 3
     return f"{law.low:.{digits}f} to {law.high:.{digits}f}".replace("-", "−")
@@ -81,7 +81,7 @@ def depth_table(records: Iterable[Record]) -> pd.DataFrame:
 
     Returns:
         Columns blocks, runs, accuracy, scaled_ and absolute_ averages before ("initialization") and after training
-        ("end"), product_end (blocks * scaled_end), clock (T) and seconds (of a run).
+        ("end"), clock (T) and seconds (of a run).
     """
     table = (
         summary(finished(records))
@@ -97,7 +97,6 @@ def depth_table(records: Iterable[Record]) -> pd.DataFrame:
             seconds=("wall_seconds", "mean"),
         )
     )
-    table.insert(4, "product_end", table.index * table["scaled_end"])
     return table.reset_index()
 
 

@@ -96,7 +96,12 @@ def _csv_sink(path: Path, start: int) -> Sink:
     if path.exists():
         if not start:
             raise MeasurementError(f"{path} exists; name another file, or pass start=STEPS to continue it after STEPS.")
-        old = pd.read_csv(path, float_precision="round_trip")
+        try:
+            old = pd.read_csv(path, float_precision="round_trip")
+        except (ValueError, UnicodeDecodeError):  # pandas' errors of empty and malformed files are ValueErrors
+            old = pd.DataFrame()
+        if "step" not in old:
+            raise MeasurementError(f"{path} is no log of perturbations, so it cannot be continued; name another file.")
         whole = path.with_name(f"{path.name}.new")
         old[old["step"] < start].to_csv(whole, index=False)
         whole.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import matplotlib as mpl
@@ -125,9 +126,10 @@ def responses(tables: Mapping[str, pd.DataFrame]) -> Figure:
     figure, all_axes = panels(list(tables), 3.6, columns=1)
     for axes, table in zip(all_axes, tables.values(), strict=True):
         names = []
-        for style, (network, part) in zip(SERIES, table.groupby("network", sort=False), strict=False):
-            axes.plot(part["addition"], part["response"], **{**style, "markersize": 3})
-            names.append((str(network), (part["addition"].iloc[-1], part["response"].iloc[-1]), style["color"]))
+        for style, (network, part) in zip(itertools.cycle(SERIES), table.groupby("network", sort=False), strict=False):
+            mean = part.groupby("addition")["response"].mean()  # over seeds
+            axes.plot(mean.index, mean, **{**style, "markersize": 3})
+            names.append((str(network), (mean.index[-1], mean.iloc[-1]), style["color"]))
         axes.set_yscale("log")
         axes.set_yticks([0.1, 0.3, 1], labels=["0.1", "0.3", "1"])
         axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())

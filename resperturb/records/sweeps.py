@@ -128,12 +128,14 @@ def default_sweep(results: Path | str, *, own: bool = True) -> Sweep:
 
 def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
     """Load the sweeps by name: folders <data set> or <data set>-<what> with three depths or more, the default first."""
-    sweeps = {"digits": default_sweep(results, own=own)}
+    sweeps = {}
+    if any((Path(results) / folder).is_dir() for folder in ("digits", "shipped-digits")):
+        sweeps["digits"] = default_sweep(results, own=own)
     for dataset in DATASETS:
         for folder in sorted(Path(results).glob(f"{dataset}*")):
             if folder.name == "digits" or folder.name.partition("-")[0] != dataset:
                 continue
-            sweep = Sweep(folder.name, [record for record in records_in(folder) if record.kind == "run"])
+            sweep = Sweep(folder.name, [run for run in records_in(folder) if run.kind == "run" and run.blocks])
             if len(sweep.depths) >= FEWEST_DEPTHS:
                 sweeps[folder.name] = sweep
     return sweeps
@@ -216,7 +218,7 @@ def find_sweep(
     there = main_sweeps(load_sweeps(results_folder(results))).values()
     sweep = next((sweep for sweep in there if (sweep.dataset, sweep.block) == (dataset, block)), None)
     if sweep is None:
-        named = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in there)
+        named = ", ".join(f"{sweep.dataset} with block {sweep.block}" for sweep in there) or "another folder"
         raise RecordError(f"{results} has no sweep of {dataset} with block {block}; choose from {named}.")
     records = [r for r in sweep.records if r.blocks >= shallowest and seed in (None, r.seed)]
     if not records:

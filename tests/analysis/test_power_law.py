@@ -48,7 +48,6 @@ def test_an_exact_power_law_is_recovered(exponent: float) -> None:
     assert law.prefactor == pytest.approx(2.0)
     assert law.residual == pytest.approx(0, abs=1e-9)
     assert law(50) == pytest.approx(2.0 * 50**exponent)
-    assert law.high - law.low < 1e-9  # images scale all depths alike and seeds agree: nothing is uncertain
 
 
 def test_the_fit_agrees_with_numpys_least_squares() -> None:
@@ -59,21 +58,13 @@ def test_the_fit_agrees_with_numpys_least_squares() -> None:
     assert prefactor == pytest.approx(math.exp(intercept))
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """95 % nominal; three seeds are few, so 80 % of 60 noisy sweeps is demanded."""
-    laws = [fit_power_law(runs_of(-0.8, noise=0.1, seed=trial), replicates=400) for trial in range(60)]
-    assert all(law.low < law.exponent < law.high for law in laws)
-    assert 48 <= sum(law.low <= -0.8 <= law.high for law in laws) <= 60
-
-
-def test_a_diverged_run_is_never_averaged_in_and_one_seed_is_not_resampled() -> None:
+def test_a_diverged_run_and_one_without_blocks_are_never_averaged_in() -> None:
     runs = runs_of(-1.0)
     runs.append(SyntheticRun(300, np.full(200, np.nan), diverged=True))
+    runs.append(SyntheticRun(0, np.full(200, np.nan)))
     assert fit_power_law(runs).exponent == pytest.approx(-1.0)
     with pytest.raises(ScalingError, match="not diverged"):
-        averages_by_depth([runs[-1]])
-    assert averages_by_depth(runs).seeds_resampled
-    assert not averages_by_depth(runs_of(-1.0, seeds=1)).seeds_resampled
+        averages_by_depth(runs[-2:])
 
 
 def test_too_little_to_fit_is_refused() -> None:
@@ -130,45 +121,24 @@ def scattered(exponent: float, scatter: float, seed: int) -> list[Summary]:
     ]
 
 
-def test_the_interval_over_the_choice_of_depths_and_the_band_cover_as_often_as_they_say() -> None:
-    """Averages that lie off the line, one run each: the bootstrap knows nothing of that, Student's interval does."""
-    covered = inside = 0
+def test_the_band_covers_as_often_as_it_says() -> None:
+    inside = 0
     for trial in range(200):
         *runs, deepest = scattered(-0.8, 0.1, trial)
         law = fit_power_law(runs, replicates=2)
-        assert law.sampling == pytest.approx((law.exponent, law.exponent))
-        covered += law.low <= -0.8 <= law.high
         low, high = law.band(deepest.blocks)
         inside += low <= deepest.value <= high
-    assert 0.9 * 200 <= covered <= 199
     assert 0.9 * 200 <= inside <= 199
 
 
-def test_noise_widens_the_interval_of_the_exponent_and_of_an_extrapolated_depth() -> None:
-    narrow, wide = (fit_power_law(runs_of(-1.0, noise=noise)) for noise in (0.02, 0.2))
-    assert wide.high - wide.low > 4 * (narrow.high - narrow.low)
+def test_noise_widens_the_interval_of_an_extrapolated_depth() -> None:
     near, far = (stopping_depth(0.001, scattered(-1.0, scatter, 1)) for scatter in (0.01, 0.1))
     assert near.low < near.crossing < near.high
     assert math.log(far.high / far.low) > 5 * math.log(near.high / near.low)
 
 
-def test_the_interval_is_the_regressions_and_the_wider_of_the_two() -> None:
-    from scipy.stats import linregress, t
-
-    runs = scattered(-0.8, 0.1, 0)
-    law = fit_power_law(runs, replicates=2)
-    line = linregress(np.log([run.blocks for run in runs]), np.log([run.value for run in runs]))
-    reach = t.ppf(0.975, len(runs) - 2) * line.stderr
-    assert law.scatter == pytest.approx((line.slope - reach, line.slope + reach))
-    noisy = fit_power_law(runs_of(-1.0, noise=0.3))
-    assert noisy.scatter is not None
-    assert noisy.low == min(noisy.sampling[0], noisy.scatter[0])
-    assert noisy.high == max(noisy.sampling[1], noisy.scatter[1])
-
-
-def test_two_depths_have_no_scatter_and_no_band() -> None:
+def test_two_depths_have_no_band() -> None:
     law = fit_power_law([run for run in runs_of(-1.0) if run.blocks <= 15])
-    assert law.scatter is None
     low, high = law.band(30)
     assert (low, high) == (0, math.inf)
 

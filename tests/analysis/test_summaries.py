@@ -18,7 +18,6 @@ def test_the_depth_table_is_the_mean_over_seeds() -> None:
     for blocks in {record.blocks for record in records}:
         means = [r.blocks_at("end")["scaled"].mean() for r in records if r.blocks == blocks]
         assert table.loc[blocks, "scaled_end"] == pytest.approx(np.mean(means), rel=1e-4)
-        assert table.loc[blocks, "product_end"] == pytest.approx(blocks * np.mean(means), rel=1e-4)
 
 
 def test_the_stopping_table_says_how_each_depth_is_known() -> None:

@@ -224,6 +224,11 @@ def test_a_csv_file_is_continued_only_where_asked_for(tmp_path: Path) -> None:
     assert pd.read_csv(file)["step"].tolist() == [0, 1, 2]
     with pytest.raises(MeasurementError, match="columns of another network"):
         PerturbationLogger(residual_network(), batch, to=file, start=3)
+    for content in ("", "time,loss\n1,2\n"):
+        file.write_text(content)
+        with pytest.raises(MeasurementError, match="is no log of perturbations"):
+            PerturbationLogger(residual_network(), batch, to=file, start=1)
+        assert file.read_text() == content
     assert [*tmp_path.iterdir()] == [file]
 
 

@@ -279,6 +279,7 @@ def test_bytes_are_tokens_of_any_network_with_an_embedding() -> None:
         (["hf:openai-community/gpt2"], "there is no openai-community/gpt2/config.json; name a folder with one, or a"),
         (["hf:gpt2", "--set", "n_layr=2"], "the config of gpt2 has no field 'n_layr'; did you mean n_layer?"),
         (["hf:gpt2", "--set", "n_layer"], "--set takes FIELD=VALUE, such as num_hidden_layers=2, but got 'n_layer'"),
+        (["hf:gpt2", "--set", "n_layer=[2"], "--set takes values of YAML, such as 2 or [2, 2], but got '[2'"),
         (["hf:gpt2", "--set", "n_embd=120000"], "must fit into"),
         (["hf:gpt2", *GPT[:-1], "0"], "size must be at least 1, but got 0"),
         (["hf:gpt2", *GPT[:-1], "10000000"], "size must be at most"),

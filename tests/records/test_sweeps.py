@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from resperturb.errors import ExperimentError, RecordError
 from resperturb.experiment import Experiment
 from resperturb.experiment.presets import load_preset
 from resperturb.records.freshness import source_hash
-from resperturb.records.record import blocks_of
+from resperturb.records.record import blocks_of, load_records
 from resperturb.records.sweeps import (
     Sweep,
     base_of,
@@ -185,6 +186,16 @@ def test_shipped_records_are_whole_and_of_their_preset(sweep: Sweep) -> None:
 def test_a_bad_value_is_quoted(name: str, value: object, words: str) -> None:
     with pytest.raises(ExperimentError, match=words.replace("?", r"\?")):
         find_sweep(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_folder_needs_no_digits_and_runs_without_blocks_are_no_part_of_a_sweep(tmp_path: Path) -> None:
+    *_, last = copy_sweep(tmp_path / "mnist", dataset="mnist")
+    run = json.loads((last.folder / "run.json").read_text())
+    run["experiment"]["blocks"] = 0
+    (last.folder / "run.json").write_text(json.dumps(run))
+    sweep = find_sweep(tmp_path, "mnist")
+    assert len(sweep.records) == len(load_records(tmp_path / "mnist")) - 1
+    assert 0 not in sweep.depths
 
 
 def test_the_records_that_are_asked_for_are_found(tmp_path: Path) -> None:
