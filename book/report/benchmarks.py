@@ -107,23 +107,6 @@ def origin_table(records: Mapping[str, Benchmark | None]) -> pd.DataFrame:
     return columns(rows, {**names, "machine.gpu": "GPU", "versions.torch": "torch", "load": "load average before"})
 
 
-def cluster_table(record: Benchmark) -> pd.DataFrame:
-    """A row per trial of the sweep on a SLURM of two nodes: what befell it, and what it cost."""
-    names = {"trial": "trial", "accounting": "accounting", "runs": "runs", "jobs": "jobs", "trainings": "begun"}
-    names |= {"resumed": "resumed", "repeated_epochs": "epochs twice, per run", "seconds": "seconds"}
-    table = columns(record["trials"], names)
-    table["trial"] += table["accounting"].map({True: ", with accounting", False: ""})
-    return table.round({"epochs twice, per run": 0, "seconds": 0}).astype({"seconds": int})
-
-
-def many_runs(record: Benchmark, runs: int = 5000) -> dict[str, float]:
-    """What `runs` short runs would need, by those that were made: jobs, files, and their space in GiB."""
-    (made,) = record["many"]
-    each = runs / made["runs"]
-    needed = {"jobs": runs / made["runs_of_a_job"], "files": each * made["files"], "gib": each * made["bytes"] / GIB}
-    return {"runs": made["runs"], "made_jobs": made["jobs"], "needed_runs": runs, **needed}
-
-
 def cost_of_measuring(record: Benchmark) -> pd.DataFrame:
     """Times of benchmarks/measurement.py: a row per network, allocator and way, beside the plain forward pass."""
     rows = [
@@ -160,16 +143,6 @@ def tool_table(record: Benchmark) -> pd.DataFrame:
 
 def network_name(case: Benchmark) -> str:
     return f"ours, {case['blocks']} blocks" if case["network"] == "ours" else str(case["network"])
-
-
-# ----------------------------------------------------------------------------------------------- faults
-
-
-def fault_table(record: Benchmark) -> pd.DataFrame:
-    """A row per fault of `make faults`: what it hit, how often it was tried, and how often every promise was kept."""
-    table = pd.DataFrame(record["faults"]).groupby("fault", sort=False)
-    counts = table.agg({"call": ", ".join, "tried": "sum", "survived": "sum", "lost": "sum"})
-    return counts.reset_index().rename(columns={"call": "in"})
 
 
 def rerun_table(record: Benchmark) -> pd.DataFrame:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from report.claims import LedgerRow
 from resperturb.figures.style import close, depth_axis, legend_of_all, style_of
+from resperturb.records.record import load_records
 from resperturb.records.sweeps import Sweep
 
 MIB = 2**20
@@ -33,6 +36,24 @@ def ladder(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
         "peak memory (MiB)": ("peak_memory_bytes", "max"),
     }
     return table.agg(**columns).reset_index().assign(**{"peak memory (MiB)": lambda t: t["peak memory (MiB)"] / MIB})
+
+
+def presets(rows: Iterable[LedgerRow], results: Path) -> pd.DataFrame:
+    """A row per set of chapters whose claims rest on the same presets: their runs, and the core hours of these."""
+    chapters: dict[str, dict[str, None]] = {}
+    for row in rows:
+        chapters.setdefault(row.records.split()[0].removeprefix("results/"), {})[row.page] = None
+    costs = []
+    for folder, pages in chapters.items():
+        seconds = [record.run["wall_seconds"] for record in load_records(results / folder, kind=None)]
+        preset = folder.removeprefix("shipped-")
+        costs.append((", ".join(pages), preset, len(seconds), sum(seconds) / 3600))
+    table = pd.DataFrame(costs, columns=["chapters", "presets", "runs", "core hours"])
+    return (
+        table.groupby("chapters", sort=False)
+        .agg({"presets": ", ".join, "runs": "sum", "core hours": "sum"})
+        .reset_index()
+    )
 
 
 def ladder_figure(cost: pd.DataFrame, sweeps: Mapping[str, Sweep]) -> Figure:

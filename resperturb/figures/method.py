@@ -11,21 +11,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.analysis.conventions import OUR_CONVENTION
-from resperturb.analysis.slope_tests import fit_runs
 from resperturb.figures.style import (
     BLUE,
     GREEN,
     INK,
     ORANGE,
     WIDTH,
-    block_axis,
     close,
-    depth_axis,
     draw_intervals,
     legend_of_all,
     style_of,
 )
-from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, display_name
 
 VERDICTS = (  # 95 % interval, verdict
@@ -38,38 +34,6 @@ NARROWER = 0.84  # width of a 90 % interval, which decides equivalence, over tha
 FURTHEST = -2.0  # exponents below this are written at the edge of the figure
 FAR = 0.32  # shifts beyond this are written at the edge of the figure
 LABEL = 24  # characters in a line of a label
-
-
-def from_blocks_to_verdict(record: Record, sweep: Sweep, claimed: float, margin: float) -> Figure:
-    """Plot the three steps to a verdict: blocks of one network with their average, averages of all networks of a sweep
-    with the fitted power law, and its exponent with the interval beside the claimed one."""
-    slope = fit_runs(sweep.records)
-    figure, (blocks, averages, exponent) = plt.subplots(3, 1, figsize=(WIDTH, 6.6), height_ratios=(3, 3, 1.2))
-    scaled = record.blocks_at("end")["scaled"].to_numpy()
-    blocks.bar(np.arange(1, len(scaled) + 1), scaled, color=BLUE, edgecolor="none", width=0.7)
-    blocks.axhline(scaled.mean(), color=ORANGE, linestyle="--", label="their average $r(L)$")
-    block_axis(blocks, "‖f(x)‖ / ‖x‖")
-    blocks.set_title(f"1. one network: its {len(scaled)} blocks")
-    blocks.legend(loc="upper right")
-    depths = np.array([run.blocks for run in sweep.finished])
-    means = np.array([run.run["averages"]["end"]["scaled"] for run in sweep.finished])
-    averages.plot(depths, means, "o", color=ORANGE)
-    along = np.geomspace(depths.min(), depths.max(), 50)
-    averages.plot(along, slope.prefactor * along**slope.exponent, color=BLUE, label="$a L^p$")
-    depth_axis(averages, depths, "average $r(L)$")
-    averages.set_title(f"2. all {len(depths)} networks: a line on logarithmic axes")
-    averages.legend(loc="upper right")
-    low, high = averages.get_ylim()
-    inside = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2) if low <= tick <= high]
-    averages.set_yticks(inside, labels=[f"{tick:g}" for tick in inside])
-    averages.yaxis.set_minor_formatter("")
-    exponent.axvspan(claimed - margin, claimed + margin, color=GREEN, alpha=0.15, linewidth=0)
-    exponent.axvline(claimed, color=INK, linewidth=1, linestyle=":")
-    ends = (np.array([value]) for value in (slope.exponent, slope.low, slope.high))
-    draw_intervals(exponent, np.zeros(1), *ends, across=True, fmt="o", color=BLUE)
-    exponent.set(xlim=(-1.2, -0.4), ylim=(-0.5, 0.5), xlabel="exponent $p$", yticks=[])
-    exponent.set_title("3. the slope beside the claim, −1 within 0.1")
-    return close(figure)
 
 
 def verdict_words(claimed: float, margin: float) -> Figure:

@@ -14,8 +14,9 @@ import pytest
 from conftest import ROOT
 
 from report import benchmarks, costs
+from report.claims import HOLDS, LedgerRow
 from resperturb.experiment import Experiment
-from resperturb.records.record import Record
+from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import Sweep
 
 KEPT = ROOT / "benchmarks" / "results"
@@ -56,6 +57,21 @@ def test_the_figure_has_a_line_for_each_sweep_in_each_panel(sweeps: dict[str, Sw
     upper, lower = figure.axes
     assert [line.get_ydata().tolist() for line in upper.lines] == [[4, 30]]
     assert [line.get_ydata().tolist() for line in lower.lines] == [[120, 100]]
+
+
+def test_presets_stand_beside_the_chapters_whose_claims_rest_on_them() -> None:
+    places = {"shipped-digits": ("scaling#a", "method#b"), "lesion": ("practice#c",), "lesion-mnist": ("practice#d",)}
+    rows = [
+        LedgerRow("x/y", "us", "It is.", "1", "", HOLDS, place, "90%", f"results/{folder} (7 runs)", "no")
+        for folder, shown in places.items()
+        for place in (*shown, shown[0])
+    ]
+    first, second = costs.presets(rows, ROOT / "results").to_dict("records")
+    assert (first["chapters"], first["presets"]) == ("scaling, method", "digits")
+    assert (second["chapters"], second["presets"]) == ("practice", "lesion, lesion-mnist")
+    records = [r for name in ("lesion", "lesion-mnist") for r in load_records(ROOT / "results" / name, kind=None)]
+    assert second["runs"] == len(records)
+    assert second["core hours"] * 3600 == pytest.approx(sum(r.run["wall_seconds"] for r in records))
 
 
 # ------------------------------------------------------------------------------------------------- a sweep's use

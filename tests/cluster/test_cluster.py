@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from cluster.slurm import NODES, Slurm, wait_for
-from cluster.trial import RESULTS, Trial, assert_same_numbers, grid
-from conftest import TINY, Tree
+from cluster.trial import Trial, assert_same_numbers, grid
+from conftest import TINY
 
 from resperturb.records.record import Record
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
-Begin = Callable[[str, Path], Trial]
+Begin = Callable[[Path], Trial]
 both = pytest.mark.parametrize("slurm", [False, True], indirect=True, ids=["plain", "accounting"])
 plain = pytest.mark.parametrize("slurm", [False], indirect=True, ids=["plain"])
 UNDISTURBED = {"runs": 2, "jobs": 2, "trainings": 2, "resumed": 0, "repeated_epochs": 0}
@@ -32,7 +32,7 @@ def long_runs(long: dict[str, Any], tmp_path: Path) -> Callable[[str], Path]:
 def test_sweep_of_a_preset(
     slurm: Slurm, trial: Begin, undisturbed: dict[str, Record], long_runs: Callable[[str], Path]
 ) -> None:
-    sweep = trial("a sweep of networks", long_runs(f"preset-{slurm.accounting}"))
+    sweep = trial(long_runs(f"preset-{slurm.accounting}"))
     assert sweep.end(sweep.start()) == 0
     assert_same_numbers(sweep, undisturbed)
     sweep.account(**UNDISTURBED)
@@ -43,7 +43,7 @@ def test_sweep_of_a_study(trial: Begin, tmp_path: Path) -> None:
     preset = grid(
         tmp_path / "study.yaml", {"depths": [2, 4]}, {"variant": ["batch-norm", "root"]}, notebook="initialization"
     )
-    sweep = trial("a sweep of a study", preset)
+    sweep = trial(preset)
     assert sweep.end(sweep.start()) == 0
     sweep.account(runs=2, jobs=2)
 
@@ -53,7 +53,7 @@ def test_lost_node(
     slurm: Slurm, trial: Begin, undisturbed: dict[str, Record], long_runs: Callable[[str], Path]
 ) -> None:
     """SLURM starts its jobs again elsewhere, under their numbers, and they go on from their checkpoints."""
-    sweep = trial("a node is lost", long_runs(f"lost-{slurm.accounting}"))
+    sweep = trial(long_runs(f"lost-{slurm.accounting}"))
     snakemake = sweep.start()
     sweep.under_way(snakemake)
     node = sweep.node_of(next(iter(undisturbed)))
@@ -72,7 +72,7 @@ def test_lost_daemon(
     slurm: Slurm, trial: Begin, undisturbed: dict[str, Record], long_runs: Callable[[str], Path]
 ) -> None:
     """SLURM gives the node up and starts its jobs again, though their processes go on; these end alone."""
-    sweep = trial("a node's daemon dies, its jobs go on", long_runs("daemon"))
+    sweep = trial(long_runs("daemon"))
     snakemake = sweep.start()
     sweep.under_way(snakemake)
     node = sweep.node_of(next(iter(undisturbed)))
@@ -91,7 +91,7 @@ def test_cancelled_job(
     slurm: Slurm, trial: Begin, undisturbed: dict[str, Record], long_runs: Callable[[str], Path]
 ) -> None:
     """Snakemake notices, and submits the run once more."""
-    sweep = trial("a job is cancelled", long_runs(f"cancelled-{slurm.accounting}"))
+    sweep = trial(long_runs(f"cancelled-{slurm.accounting}"))
     snakemake = sweep.start()
     sweep.under_way(snakemake)
     slurm.call("scancel", slurm.jobs("RUNNING")[0]["id"])
@@ -105,7 +105,7 @@ def test_preempted_jobs(
     slurm: Slurm, trial: Begin, undisturbed: dict[str, Record], long_runs: Callable[[str], Path]
 ) -> None:
     """A job of a partition of higher priority takes both nodes; the runs wait for it and go on."""
-    sweep = trial("jobs are preempted", long_runs("preempted"))
+    sweep = trial(long_runs("preempted"))
     snakemake = sweep.start()
     sweep.under_way(snakemake)
     slurm.call("srun", "-p", "urgent", "-N", "2", "--exclusive", "sleep", "5")
@@ -118,7 +118,7 @@ def test_preempted_jobs(
 def test_time_limit(slurm: Slurm, trial: Begin, long: dict[str, Any], tmp_path: Path) -> None:
     """The run leaves a checkpoint, and a second job finishes it. It is halted, to reach its limit on any machine."""
     preset = grid(tmp_path / "limit.yaml", long, {"blocks": [3]})
-    sweep = trial("a time limit is hit", preset)
+    sweep = trial(preset)
     snakemake = sweep.start()
     sweep.under_way(snakemake, runs=1)
     (job,) = slurm.jobs("RUNNING")
@@ -137,7 +137,7 @@ def test_controller_restarted(
 
     Where the controller does not answer, the plugin (2.8) asks sacct, and without accounting forgets all its jobs.
     """
-    sweep = trial("the controller is restarted", long_runs("controller"))
+    sweep = trial(long_runs("controller"))
     snakemake = sweep.start()
     sweep.under_way(snakemake)
     slurm.stop("slurmctld", signal.SIGKILL)
@@ -155,7 +155,7 @@ def test_snakemake_killed_and_called_again(
     trial: Begin, undisturbed: dict[str, Record], long_runs: Callable[[str], Path]
 ) -> None:
     """The jobs of the second sweep wait for those of the first, which nobody watches any more, and find the records."""
-    sweep = trial("Snakemake is killed and called again", long_runs("again"))
+    sweep = trial(long_runs("again"))
     snakemake = sweep.start()
     sweep.under_way(snakemake)
     os.killpg(snakemake.pid, signal.SIGKILL)
@@ -169,26 +169,16 @@ def test_snakemake_killed_and_called_again(
 def test_failing_run(trial: Begin, tmp_path: Path) -> None:
     """It is tried twice and named with its reason; the others are made."""
     preset = grid(tmp_path / "failing.yaml", {**TINY, "blocks": 3}, {"seed": [0]}, {"seed": [1], "device": ["nowhere"]})
-    sweep = trial("a run fails", preset)
+    sweep = trial(preset)
     assert sweep.end(sweep.start()) == 1
     sweep.account(runs=1, jobs=3, trainings=1)
     assert "Error in rule run" in sweep.output.read_text()
 
 
 @plain
-def test_many_short_runs_in_few_jobs(slurm: Slurm, trial: Begin, project: Tree, tmp_path: Path) -> None:
-    runs, of_a_job = int(os.environ.get("CLUSTER_RUNS", 6)), 20 if "CLUSTER_RUNS" in os.environ else 3
-    before = counted(project.root)
-    preset = grid(tmp_path / "many.yaml", {**TINY, "blocks": 3}, {"seed": [*range(runs)]})
-    sweep = trial("many short runs", preset)
-    short = ("--groups", "run=runs", "--group-components", f"runs={of_a_job}", "--set-resources", "run:runtime=2")
+def test_many_short_runs_in_few_jobs(trial: Begin, tmp_path: Path) -> None:
+    preset = grid(tmp_path / "many.yaml", {**TINY, "blocks": 3}, {"seed": [*range(6)]})
+    sweep = trial(preset)
+    short = ("--groups", "run=runs", "--group-components", "runs=3", "--set-resources", "run:runtime=2")
     assert sweep.end(sweep.start(*short), 7200) == 0
-    found = sweep.account(runs=runs, jobs=-(-runs // of_a_job), trainings=runs)
-    files, size = (after - earlier for after, earlier in zip(counted(project.root), before, strict=True))
-    RESULTS["many"].append({"runs_of_a_job": of_a_job, "files": files, "bytes": size, **found})
-
-
-def counted(folder: Path) -> tuple[int, int]:
-    """Number of files, and the space they take on the disk in bytes."""
-    sizes = [path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file()]
-    return len(sizes), sum(sizes)
+    sweep.account(runs=6, jobs=2, trainings=6)

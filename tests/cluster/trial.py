@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,8 +19,6 @@ from cluster.slurm import ENVIRONMENT, Slurm, wait_for
 from conftest import Tree
 
 from resperturb.records.record import Record, load_records
-
-RESULTS: dict[str, list[dict[str, Any]]] = {"trials": [], "many": []}
 
 
 def grid(path: Path, parameters: dict[str, Any], *vary: dict[str, list[Any]], notebook: str = "sweep") -> Path:
@@ -81,13 +78,11 @@ class Logs:
 class Trial:
     """A sweep with the project's profile, from its start to the account of what it did."""
 
-    name: str
     slurm: Slurm
     project: Tree
     preset: Path
     logs: Logs
     before: int  # jobs of earlier trials
-    started: float = field(default_factory=time.monotonic)
     calls: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -153,18 +148,14 @@ class Trial:
         trained = sum(len(numbers) for numbers in epochs)
         of_records = sum(record.run["training"]["epochs"] for record in records if record.kind == "run")
         found = {
-            "trial": self.name,
-            "accounting": self.slurm.accounting,
             "runs": len(records),
             "jobs": self.slurm.submitted() - self.before - other_jobs,
             "trainings": sum(numbers[:1] == ["1"] for numbers in epochs),
             "resumed": sum("resumed after epoch" in text for each in texts.values() for text in each),
             # a job may end before its last epoch is logged
             "repeated_epochs": max(0, trained - of_records) / len(records),
-            "seconds": time.monotonic() - self.started,
         }
         assert found.items() >= expected.items(), f"{expected} expected, but {found}"
-        RESULTS["trials"].append(found)
         return found
 
 
