@@ -304,7 +304,7 @@ def depth_command(options: argparse.Namespace) -> int:
 
     records = load_records(options.results)
     found = stopping_depth(options.epsilon, records)
-    accuracies = [r.run["accuracy"] for r in records if r.blocks == found.depth and not r.diverged]
+    accuracies = [r.accuracy for r in records if r.blocks == found.depth and not r.diverged]
     accuracy = sum(accuracies) / len(accuracies) if found.measured and accuracies else None
     if options.json:
         facts = dataclasses.asdict(found) | {"accuracy": accuracy}

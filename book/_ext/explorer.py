@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from report.decay import PUBLISHED_DECAY, VARIED
+from report.decay import VARIED
 from report.run_facts import command_of, declared, origin_of, parameters_of
 from resperturb.analysis.slope_tests import Slope, fit_slope
 from resperturb.errors import ScalingError
@@ -29,6 +29,7 @@ SCRIPT = "explorer-data.js"  # in _static/ of the built book
 GLOBAL = "resperturbExplorer"  # what the script assigns
 MOMENTS = ("initialization", "end")
 DIGITS = 4  # significant
+PUBLISHED_DECAY = 1e-4  # weight decay of the published networks
 ORDER = ("cifar10", "mnist", "digits", "published")  # of data sets; what the explorer opens with comes first
 
 EXPLORER_COLUMNS = {"scaled": "scaled", "absolute": "perturbation_norm", "cosine": "cosine"}
@@ -96,7 +97,7 @@ def series_of(name: str, records: Sequence[Record], *, main: bool = False) -> Se
 
 
 def decay_of(record: Record) -> float:
-    return round(float(record.run["training"]["weight_decay"]), 6)
+    return round(float(record.weight_decay), 6)
 
 
 def explorer_data(chosen: Iterable[Series]) -> dict[str, Any]:
@@ -123,9 +124,7 @@ def series_data(series: Series) -> dict[str, Any]:
     runs = [run_data(record, main=series.main) for record in kept]
     parameters = [[[p.name, written(p.value), written(p.default)] for p in parameters_of(record)] for record in kept]
     shared = [row for row in parameters[0] if all(row in rows for rows in parameters)]
-    clocks = {
-        significant(record.run["training"]["clock"]) for record in kept if record.kind == "run" and not record.diverged
-    }
+    clocks = {significant(record.clock) for record in kept if record.kind == "run" and not record.diverged}
     return {
         "name": series.name,
         "dataset": series.dataset,
@@ -179,7 +178,7 @@ def run_data(record: Record, *, main: bool = True) -> dict[str, Any]:
     tables = {moment: measured(record, moment) for moment in MOMENTS}
     some = next(table for table in reversed(tables.values()) if len(table))
     published = record.kind != "run"
-    accuracy = record.table("network")["accuracy"].item() if published else record.run["accuracy"]
+    accuracy = record.table("network")["accuracy"].item() if published else record.accuracy
     files = sorted((path.name for path in record.folder.iterdir()), key=lambda name: (name != "run.json", name))
     return {
         "name": record.name,

@@ -47,7 +47,7 @@ def training_data(record: Record) -> dict[str, Any]:
     """
     snapshots = []
     accuracy = dict(zip(record.history["epoch"], record.history["test_accuracy"], strict=True))
-    accuracy[record.run["training"]["epochs"]] = record.run["accuracy"]
+    accuracy[record.run["training"]["epochs"]] = record.accuracy
     for _, blocks in blocks_of(record.perturbations).groupby("snapshot"):
         epoch = int(blocks["epoch"].iloc[0])
         snapshots.append(
@@ -60,7 +60,7 @@ def training_data(record: Record) -> dict[str, Any]:
             }
         )
     return {
-        "decay": record.run["training"]["weight_decay"],
+        "decay": record.weight_decay,
         "record": f"results/{record.folder.parent.name}/{record.name}/run.json",
         "snapshots": snapshots,
     }

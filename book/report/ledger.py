@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
+import report.decay_claims
+import report.full_size_claims
 import report.mechanism_claims
 import report.practice_claims
+import report.published_claims
 import report.study_claims
-import report.sweep_claims
-import report.usual_claims  # noqa: F401 (importing a module registers its claims)
+import report.sweep_claims  # noqa: F401 (importing a module registers its claims)
 from report.claims import CLAIMS, LedgerRow, Subject, rows_about
 from report.decay import primary_tests
 from report.mechanism_claims import FIRST, FIRST_PRESETS
@@ -97,7 +99,7 @@ def accuracy_words(records: Iterable[Record]) -> str:
     found = []
     for record in records:
         if "accuracy" in record.run:
-            found.append(record.run["accuracy"])
+            found.append(record.accuracy)
         elif (record.folder / "network.csv").is_file() and "accuracy" in record.table("network"):
             found.append(record.table("network")["accuracy"].item())
     found = [value for value in found if value is not None and value == value]

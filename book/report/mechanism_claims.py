@@ -125,7 +125,7 @@ def both_are_needed(results: Path, records: list[Record]) -> Finding | None:
 )
 def steps_do_not_matter(runs: list[Record]) -> Finding:
     effect = steps_effect(clock_table(runs))
-    return Finding(signed(effect.exponent), within(effect.exponent, effect.low, effect.high, STILL), interval(effect))
+    return Finding(signed(effect.exponent), within(effect.low, effect.high, STILL), interval(effect))
 
 
 @claim_clock(
@@ -164,5 +164,5 @@ def forgotten(runs: list[Record]) -> Finding:
     clock=0.0,
 )
 def gentle_exponent(runs: list[Record], clock: float) -> Finding:
-    found = exponent_is(fit_runs(run for run in runs if round(run.run["training"]["clock"], 3) == clock), -1.0)
+    found = exponent_is(fit_runs(run for run in runs if round(run.clock, 3) == clock), -1.0)
     return Finding(f"{found.value} at T = {clock:g}", found.verdict, found.interval)

@@ -8,8 +8,9 @@ from functools import partial
 import pandas as pd
 
 from report.claims import OURS, POINT, Finding, across, claim, truth
+from report.decay_claims import FOLDERS
 from report.study_claims import Records
-from report.usual_claims import FOLDERS, runs_at, strongest
+from resperturb.analysis.conditions import runs_at, strongest
 from resperturb.analysis.practice import depth_choices, lesion_depths
 from resperturb.records.sweeps import Sweep
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from report.claims import ANSWERS, MISSES
-from report.decay import gentle_trainings, published_networks, usual_trainings
+from report.decay import gentle_trainings, published_interval, usual_trainings
 from report.ledger import read_ledger
 from report.quantities import quantities
 from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps
@@ -112,7 +112,7 @@ def draw_headline(root: Path, path: Path, **saved: Any) -> None:
 
     tables = headline_tables(root)
     with style.context(figures.STYLE):
-        figure = figures.exponents_over_clock(*tables, published_networks(root / "results"))
+        figure = figures.exponents_over_clock(*tables, published_interval(root / "results"))
         date = {"Date": None} if path.suffix == ".svg" else {}
         figure.savefig(path, metadata={**date, "Description": digest(tables)}, **saved)
 

@@ -46,7 +46,7 @@ class Parameter:
 def load_folders(results: Path) -> dict[str, list[Record]]:
     """Load the records of every folder of `results`, sorted by folder; empty folders are left out."""
     folders = sorted(path for path in results.glob("[!.]*") if path.is_dir())
-    return {folder.name: found for folder in folders if (found := list(records_in(folder)))}
+    return {folder.name: found for folder in folders if (found := records_in(folder))}
 
 
 def notebook_of(record: Record) -> str:
@@ -109,7 +109,7 @@ def command_of(record: Record) -> str:
 
 def differing(record: Record) -> list[str]:
     """List in words the parameters that differ from their defaults, except data set, depth and seed."""
-    about = ("variant", "epsilon") if record.kind != "run" else ()  # the subjects of such studies
+    about = ("variant",) if record.kind != "run" else ()  # the subject of such a study
     return [
         choice_words(parameter.name, parameter.value)
         for parameter in parameters_of(record)

@@ -28,13 +28,13 @@ def clock_table(records: Iterable[Record]) -> pd.DataFrame:
         {
             "epochs": record.experiment.epochs,
             "steps": record.run["training"]["steps"],
-            "clock": round(record.run["training"]["clock"], 3),
-            "weight_decay": record.run["training"]["weight_decay"],
+            "clock": round(record.clock, 3),
+            "weight_decay": record.weight_decay,
             "blocks": record.blocks,
             "seed": record.seed,
-            "accuracy": record.run["accuracy"],
-            "scaled": record.run["averages"]["end"]["scaled"],
-            "product": record.blocks * record.run["averages"]["end"]["scaled"],
+            "accuracy": record.accuracy,
+            "scaled": record.average(),
+            "product": record.blocks * record.average(),
         }
         for record in records
     ]
@@ -51,14 +51,14 @@ def forgetting_table(records: Sequence[Record]) -> pd.DataFrame:
     """
     groups: dict[float, list[Record]] = {}
     for record in records:
-        groups.setdefault(round(record.run["training"]["clock"], 3), []).append(record)
+        groups.setdefault(round(record.clock, 3), []).append(record)
     rows = []
     for clock, runs in sorted(groups.items()):
         if len({run.blocks for run in runs}) < 3:
             continue
         weights = [run.table("weights").query("moment == 'end'")["memory2"].mean() for run in runs]
         facts = {
-            "accuracy": min(run.run["accuracy"] for run in runs),
+            "accuracy": min(run.accuracy for run in runs),
             "alive": min(float(alive(run.blocks_at("end")).mean()) for run in runs),
         }
         left = {"memory": float(np.mean(weights)), "formula": float(np.exp(-clock))}

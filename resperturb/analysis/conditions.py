@@ -48,7 +48,7 @@ def alive(blocks: pd.DataFrame) -> np.ndarray:
 def accuracy_by_depth(records: Iterable[Record]) -> pd.Series:
     """Return the accuracy by number of blocks, mean over seeds; diverged runs are left out."""
     kept = finished(records)
-    accuracies = pd.Series([r.run["accuracy"] for r in kept], index=[r.blocks for r in kept], dtype=float)
+    accuracies = pd.Series([r.accuracy for r in kept], index=[r.blocks for r in kept], dtype=float)
     return accuracies.groupby(level=0).mean()
 
 
@@ -90,11 +90,11 @@ def run_table(records: Iterable[Record], by: Sequence[str] = ()) -> pd.DataFrame
         if not record.diverged:
             ended = record.blocks_at("end")
             row |= {
-                "accuracy": record.run["accuracy"],
+                "accuracy": record.accuracy,
                 "train_loss": record.run["training"]["train_loss"],
-                "clock": record.run["training"]["clock"],
-                "before": record.run["averages"]["initialization"]["scaled"],
-                "after": record.run["averages"]["end"]["scaled"],
+                "clock": record.clock,
+                "before": record.average("initialization"),
+                "after": record.average(),
                 "largest": ended["scaled"].max(),
                 "median": ended["scaled"].median(),
                 "alive": alive(ended).mean(),
@@ -107,7 +107,7 @@ def run_table(records: Iterable[Record], by: Sequence[str] = ()) -> pd.DataFrame
 
 def parameter(record: Record, name: str) -> Any:
     """Return a field of the experiment; the weight decay is the one used, also where T sets it."""
-    return record.run["training"]["weight_decay"] if name == "weight_decay" else record.run["experiment"][name]
+    return record.weight_decay if name == "weight_decay" else record.run["experiment"][name]
 
 
 def condition_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -166,6 +166,22 @@ def condition_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     rejected, equivalent = table["p_claimed"] < LEVEL, table["p_equivalent"] < LEVEL
     table["answer"] = [answer(*map(bool, row)) for row in zip(rejected, equivalent, table["bent"], strict=True)]
     return table
+
+
+def runs_at(records: Iterable[Record], decay: float, block: str = "preactivation") -> list[Record]:
+    """Select the runs of one weight decay and one kind of block."""
+    return [r for r in records if r.weight_decay == decay and r.experiment.block == block]
+
+
+def strongest(records: Iterable[Record]) -> float:
+    """Return the largest weight decay."""
+    return max(record.weight_decay for record in records)
+
+
+def at_depths_of(others: Iterable[Record], records: Iterable[Record]) -> list[Record]:
+    """Select the records at the depths of others."""
+    depths = {other.blocks for other in others}
+    return [record for record in records if record.blocks in depths]
 
 
 def on_shared_depths(runs: pd.DataFrame, alike: Sequence[str], by: Sequence[str]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record
@@ -79,7 +80,7 @@ class Slope:
         return float(max(above, below))
 
 
-def points(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def points(blocks: ArrayLike, averages: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the logarithms of depth and average of each run, both of shape (runs,).
 
     Raises:
@@ -95,22 +96,24 @@ def points(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.nd
     return np.log(x), np.log(y)
 
 
-def fit_slope(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> Slope:
+def fit_slope(blocks: ArrayLike, averages: ArrayLike) -> Slope:
     """Fit the exponent over runs; raises the errors of :func:`points`."""
     line = stats().linregress(*points(blocks, averages))
     bent = any(p < LEVEL for p in (curvature(blocks, averages)[1], lack_of_fit(blocks, averages)))  # NaN is not
     local = local_exponents(blocks, averages)["exponent"].to_numpy()
     ends = float(local[0]), float(local[-1])
-    return Slope(float(line.slope), float(line.stderr), len(blocks) - 2, math.exp(line.intercept), bent, ends)
+    return Slope(
+        float(line.slope), float(line.stderr), len(np.asarray(blocks)) - 2, math.exp(line.intercept), bent, ends
+    )
 
 
 def fit_runs(records: Iterable[Record], moment: str = "end") -> Slope:
     """Fit the exponent of the average scaled perturbation over depth, one point per run that did not diverge."""
     kept = [record for record in records if not record.diverged and record.blocks]
-    return fit_slope([r.blocks for r in kept], [r.run["averages"][moment]["scaled"] for r in kept])
+    return fit_slope([r.blocks for r in kept], [r.average(moment) for r in kept])
 
 
-def curvature(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> tuple[float, float]:
+def curvature(blocks: ArrayLike, averages: ArrayLike) -> tuple[float, float]:
     """Return the coefficient of (log L)² and the p-value of the t-test that it is zero; NaN with fewer than four runs
     or three depths."""
     x, y = points(blocks, averages)
@@ -120,7 +123,7 @@ def curvature(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np
     return float(solution[0]), float(2 * stats().t.sf(abs(solution[0]) / math.sqrt(covariance[0, 0]), len(x) - 3))
 
 
-def lack_of_fit(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> float:
+def lack_of_fit(blocks: ArrayLike, averages: ArrayLike) -> float:
     """Return the p-value of the F-test of the line against the scatter of seeds; NaN with one seed per depth or two
     depths."""
     x, y = points(blocks, averages)
@@ -139,7 +142,7 @@ def misfit(x: np.ndarray, y: np.ndarray, squares: float, parameters: int) -> flo
     return float(stats().f.sf(((squares - pure) / lack) / (pure / noise), lack, noise))
 
 
-def local_exponents(blocks: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
+def local_exponents(blocks: ArrayLike, averages: ArrayLike) -> pd.DataFrame:
     """Return the exponents between neighbouring depths, from means of logarithms over seeds: columns from, to,
     exponent."""
     x, y = points(blocks, averages)

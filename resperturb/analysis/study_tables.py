@@ -16,12 +16,6 @@ from resperturb.records.sweeps import FEWEST_DEPTHS
 TEXT_TRAINING = ("initialization", "weight_decay")  # what differs between trainings of transformers of one length
 
 
-def fit_column(table: pd.DataFrame, depth: str, column: str) -> Slope:
-    """Fit the exponent of one column over another; raises the errors of
-    :func:`resperturb.analysis.slope_tests.points`."""
-    return fit_slope(table[depth].to_numpy(), table[column].to_numpy())
-
-
 def initial_averages(records: Iterable[Record]) -> pd.DataFrame:
     """Tabulate averages by variant, seed and depth, with a row where activations overflowed."""
     return concat_tables(records, "averages", "variant")
@@ -35,7 +29,7 @@ def initial_laws(table: pd.DataFrame) -> dict[str, Slope]:
             continue  # averages are zero
         finite = rows.groupby("blocks")["finite"].transform("all")
         try:
-            laws[str(variant)] = fit_column(rows[finite], "blocks", "scaled")
+            laws[str(variant)] = fit_slope(rows[finite]["blocks"], rows[finite]["scaled"])
         except ScalingError:
             continue
     return {variant: laws[variant] for variant in VARIANTS if variant in laws}
@@ -92,7 +86,7 @@ def text_laws(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for names, there in table.groupby([*TEXT_TRAINING, "moment", "part"]):
         if there["layers"].nunique() >= FEWEST_DEPTHS:
-            law = fit_column(there, "layers", "scaled")
+            law = fit_slope(there["layers"], there["scaled"])
             rows.append(dict(zip((*TEXT_TRAINING, "moment", "part"), names, strict=True)) | law.columns)
     return pd.DataFrame(rows)
 

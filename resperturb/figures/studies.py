@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resperturb.analysis.slope_tests import fit_slope
-from resperturb.analysis.study_tables import fit_column, initial_laws
+from resperturb.analysis.study_tables import initial_laws
 from resperturb.analysis.summaries import signed
 from resperturb.analysis.theory import VARIANTS
 from resperturb.figures.runs import draw_blocks
@@ -92,7 +92,7 @@ def text_figure(table: pd.DataFrame, lines: Mapping[str, tuple[str, str, float]]
         means = part.groupby("layers")["scaled"].mean()
         means /= means.iloc[0]
         axes.plot(means, **style)
-        words = f"{name}  {signed(fit_column(part, 'layers', 'scaled').exponent)}"
+        words = f"{name}  {signed(fit_slope(part['layers'], part['scaled']).exponent)}"
         names.append((words, (means.index[-1], means.iloc[-1]), style["color"]))
     depth_axis(axes, both["layers"], "contribution, relative to the shallowest", apart=1.9)
     name_ends(axes, [*names, *slope_lines(axes, both["layers"].min(), both["layers"].max())])
@@ -111,7 +111,7 @@ def counted_blocks(table: pd.DataFrame) -> Figure:
     for (name, depth, average, offset), style in zip(counts, SERIES, strict=False):
         places, means = table[depth] / table[depth].min(), table[average] / table[average].iloc[0]
         axes.plot(places, means, **style)
-        words = f"{name}\n{signed(fit_slope(table[depth].to_numpy(), table[average].to_numpy()).exponent)}"
+        words = f"{name}\n{signed(fit_slope(table[depth], table[average]).exponent)}"
         name_end(axes, (places.iloc[-1], means.iloc[-1]), words, style["color"], offset)
     axes.set(xscale="log", xlabel="depth, relative to the shallowest", ylabel="average, relative to the shallowest")
     axes.set_xticks([1, 2, 3], labels=["1", "2", "3"])

@@ -6,7 +6,7 @@ Colour and marker show the data set; line style and filling show the kind of blo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -132,25 +132,22 @@ def concentration(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
     return close(figure)
 
 
-def stopping_rule(law: PowerLaw, answers: Iterable[StoppingDepth]) -> Figure:
-    """Plot the stopping rule: averages over depth, thresholds, and a marker at each crossing."""
+def stopping_rule(law: PowerLaw, answer: StoppingDepth) -> Figure:
+    """Plot the stopping rule: averages over depth, the threshold, and a marker where they cross."""
     figure, axes = plt.subplots(figsize=(6.0, 4.0))
     depths, means = law.averages.depths, law.averages.means
     low, high = law.averages.interval()
     axes.plot(depths, means, **MOMENT_STYLE["end"])
     axes.fill_between(depths, low, high, color=BLUE, alpha=0.15, linewidth=0)
-    answers = list(answers)
-    reach = max([float(depths[-1]), *(answer.crossing for answer in answers)])
-    far = np.geomspace(depths[-1], reach, 20)
+    reach = max(float(depths[-1]), answer.crossing)
     if reach > depths[-1]:
+        far = np.geomspace(depths[-1], reach, 20)
         axes.plot(far, law(far), color=BLUE, linestyle=":", label="power law, extrapolated")
-    for answer in answers:
-        axes.axhline(answer.epsilon, color=INK, linewidth=0.8, linestyle=":")
-        left = answer.crossing > math.sqrt(depths[0] * reach)  # on the half away from the curve
-        place, side = (depths[0], "left") if left else (reach, "right")
-        label = rf"$\epsilon = {answer.epsilon:g}$"
-        axes.annotate(label, (place, answer.epsilon), fontsize=10, va="bottom", ha=side)
-        face = ORANGE if answer.measured else "none"
-        axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
+    axes.axhline(answer.epsilon, color=INK, linewidth=0.8, linestyle=":")
+    left = answer.crossing > math.sqrt(depths[0] * reach)  # on the half away from the curve
+    place, side = (depths[0], "left") if left else (reach, "right")
+    axes.annotate(rf"$\epsilon = {answer.epsilon:g}$", (place, answer.epsilon), fontsize=10, va="bottom", ha=side)
+    face = ORANGE if answer.measured else "none"
+    axes.plot(answer.crossing, answer.epsilon, marker="D", color=ORANGE, markerfacecolor=face, linestyle="none")
     depth_axis(axes, depths, AVERAGE)
     return close(figure, axes, 2)

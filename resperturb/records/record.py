@@ -79,6 +79,25 @@ class Record:
         return bool(self.run.get("diverged", False))
 
     @property
+    def accuracy(self) -> float:
+        """On test images, after training; None where the run diverged."""
+        return self.run["accuracy"]
+
+    @property
+    def weight_decay(self) -> float:
+        """The one used, also where T sets it."""
+        return float(self.run["training"]["weight_decay"])
+
+    @property
+    def clock(self) -> float:
+        """Time under weight decay T."""
+        return float(self.run["training"]["clock"])
+
+    def average(self, moment: str = "end") -> float:
+        """The average scaled perturbation at "initialization" or "end"."""
+        return self.run["averages"][moment]["scaled"]
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The parameters that choose a way through the code."""
         return self.experiment.settings if self.kind == "run" else self.parameters
@@ -117,7 +136,7 @@ class Record:
         """Empty where the run diverged."""
         try:
             return self.table("conventions")
-        except (RecordError, pd.errors.EmptyDataError):
+        except RecordError:
             return pd.DataFrame(columns=["convention"])
 
     def scaled_per_sample(self, moment: str = "end") -> np.ndarray:

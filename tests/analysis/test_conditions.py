@@ -100,7 +100,7 @@ def test_the_bar_asks_for_accuracy_at_every_depth_and_for_none_lost() -> None:
     assert bar_met(load_records(RESULTS / "cifar10-postactivation"))
     assert not bar_met(load_records(RESULTS / "digits-postactivation"))  # the deepest all diverged
     accuracy = accuracy_by_depth(usual)
-    assert accuracy.loc[6] == pytest.approx(np.mean([r.run["accuracy"] for r in usual if r.blocks == 6]))
+    assert accuracy.loc[6] == pytest.approx(np.mean([r.accuracy for r in usual if r.blocks == 6]))
     assert largest_loss(pd.Series([0.9, 0.95, 0.93], index=[6, 12, 24])) == pytest.approx(0.02)
     assert largest_loss(pd.Series([0.9, 0.95], index=[6, 12])) == pytest.approx(-0.05)
 

@@ -69,8 +69,8 @@ def test_data_are_those_of_the_records(chosen: list[Series], data: dict) -> None
         for record in (finished[at] for at in (0, len(finished) // 2, -1) if finished):
             run = runs[record.name]
             assert (run["blocks"], run["seed"]) == (record.blocks, record.seed)
-            assert run["accuracy"] == near(record.run["accuracy"])
-            assert shown["clock"] == near(record.run["training"]["clock"])
+            assert run["accuracy"] == near(record.accuracy)
+            assert shown["clock"] == near(record.clock)
             for moment in MOMENTS:
                 blocks = record.blocks_at(moment)
                 for measure, column in EXPLORER_COLUMNS.items():
@@ -152,8 +152,8 @@ def test_the_film_is_that_of_the_records(sweeps: dict[str, Sweep]) -> None:
             assert snapshot["scaled"] == near(blocks["scaled"].tolist())
             assert snapshot["average"] == near(blocks["scaled"].mean())
         assert shown["snapshots"][0]["accuracy"] is None
-        assert shown["snapshots"][-1]["accuracy"] == near(record.run["accuracy"])
-        assert shown["snapshots"][-1]["average"] == near(record.run["averages"]["end"]["scaled"])
+        assert shown["snapshots"][-1]["accuracy"] == near(record.accuracy)
+        assert shown["snapshots"][-1]["average"] == near(record.average())
 
 
 def test_a_film_needs_two_trainings(sweeps: dict[str, Sweep]) -> None:

@@ -61,7 +61,7 @@ def test_the_slider_obeys_keys_and_the_address_follows(explorer: Opener, digits:
         page.keyboard.press(key)
         expect(slider).to_have_attribute("aria-valuetext", f"{depth} blocks")
         assert address_of(page)["blocks"] == str(depth)
-        expect(facts).to_contain_text(said(record_at(digits, depth).run["averages"]["end"]["scaled"], 3))
+        expect(facts).to_contain_text(said(record_at(digits, depth).average(), 3))
     expect(page.get_by_role("status")).to_contain_text(f"{digits.depths[-1]} blocks")
     page.keyboard.press("Home")  # more seeds
     page.get_by_label("Seed").select_option("1")
@@ -158,7 +158,7 @@ def test_another_weight_decay_is_another_run(site: Site, explorer: Opener) -> No
     usual = facts.inner_text()
     page.get_by_label("Weight decay").select_option("0")
     assert address_of(page)["decay"] == "0"
-    expect(facts).to_contain_text(said(record_at(decayed, 27).run["averages"]["end"]["scaled"], 3))
+    expect(facts).to_contain_text(said(record_at(decayed, 27).average(), 3))
     expect(page.get_by_role("status")).to_contain_text("no weight decay, 27 blocks")
     page.get_by_label("Weight decay").select_option("0.0005-6-epochs")
     expect(facts).to_contain_text("6 epochs")
@@ -213,7 +213,7 @@ def test_charts_give_the_values_of_the_record(explorer: Opener, mnist: Sweep) ->
     scaling = page.locator("#explorer-a-scaling")
     scaling.focus()
     page.keyboard.press("Home")
-    average = record_at(mnist, mnist.depths[0]).run["averages"]["end"]["scaled"]
+    average = record_at(mnist, mnist.depths[0]).average()
     expect(page.locator("#explorer-a-scaling-readout")).to_contain_text(f"average {said(average)} after training")
     page.keyboard.press("Enter")
     assert address_of(page)["blocks"] == str(mnist.depths[0])

@@ -222,7 +222,7 @@ def test_the_headline_has_names_apart_and_faint_intervals_where_they_are_wider_t
         ["mnist", "preactivation", 10, True, 1.2, -0.79, -0.97, -0.61],
     ]
     gentle = pd.DataFrame({"clock": [0.0, 5.0], "exponent": [-0.6, -0.92], "low": [-0.7, -2.0], "high": [-0.5, 0.2]})
-    figure = figures.exponents_over_clock(pd.DataFrame(rows, columns=columns), gentle, (1e-4, -0.81, -0.88, -0.73))
+    figure = figures.exponents_over_clock(pd.DataFrame(rows, columns=columns), gentle, (-0.88, -0.73))
     (axes,) = figure.axes
     bars = {(bar.get_segments()[0][0, 1], bar.get_alpha()) for bar in axes.collections if len(bar.get_segments())}
     assert {low: alpha for low, alpha in bars if alpha < 1}.keys() == {-2.0}

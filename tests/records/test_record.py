@@ -78,7 +78,7 @@ def test_a_record_replaces_one_of_its_name_and_a_failure_while_writing_leaves_th
     monkeypatch.undo()
     with pytest.raises(ValueError, match="JSON"):
         store(tmp_path, facts(accuracy=float("nan")))
-    assert [record.run["accuracy"] for record in load_records(tmp_path)] == [0.2]
+    assert [record.accuracy for record in load_records(tmp_path)] == [0.2]
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -32,7 +32,6 @@ def test_a_change_is_said_in_words(change: tuple[str, object, object], words: st
 
 
 def test_parameters_of_studies_have_words_as_well() -> None:
-    assert choice_words("epsilon", 0.05) == "epsilon 0.05"
     assert choice_words("removed_blocks", [1, 2]) == "removed blocks 1, 2"
 
 

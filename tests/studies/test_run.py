@@ -121,7 +121,7 @@ def test_a_fresh_record_is_kept_and_made_again_it_holds_the_same_numbers(tmp_pat
 def test_a_diverged_run_is_recorded_as_diverged(settings: dict[str, float], moments: list[str], tmp_path: Path) -> None:
     lines: list[str] = []
     record = run(Experiment(normalization="none", **settings, **TINY), tmp_path, report=lines.append)
-    assert record.run["accuracy"] is None
+    assert record.accuracy is None
     assert list(record.run["averages"]) == moments
     assert load_records(tmp_path)[0].diverged
     assert any("finite" in line for line in lines)
@@ -146,11 +146,11 @@ def test_a_run_whose_activations_overflow_on_the_way_keeps_its_tables(tmp_path: 
 def test_postactivation_a_single_block_and_none_run_too(tmp_path: Path) -> None:
     for settings in ({"blocks": 1, "sections": 1}, {"blocks": 2, "sections": 2, "block": "postactivation"}):
         record = run(Experiment(**settings, **TINY), tmp_path, report=silent)
-        assert math.isfinite(record.run["averages"]["end"]["scaled"])
+        assert math.isfinite(record.average())
     without = run(Experiment(blocks=0, **TINY), tmp_path, report=silent)
-    assert without.run["averages"]["end"]["scaled"] is None
+    assert without.average() is None
     assert set(without.at("end")["kind"]) == {"transition"}
-    assert without.run["accuracy"] > 0
+    assert without.accuracy > 0
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "tpu", "", "meta:x"])
@@ -174,7 +174,7 @@ def test_the_command_line_runs_from_a_preset_reports_and_answers(
     assert [(r.blocks, r.seed, r.experiment.epochs) for r in records] == [(3, 3, 1), (12, 3, 1)]  # options override
     assert main(["report", str(tmp_path)]) == 0
     assert "end: average ~ L^" in capsys.readouterr().out
-    shallow, deep = (record.run["averages"]["end"]["scaled"] for record in records)
+    shallow, deep = (record.average() for record in records)
     assert deep < shallow
     assert main(["depth", str(tmp_path), "--epsilon", str((shallow * deep) ** 0.5), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

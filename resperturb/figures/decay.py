@@ -7,7 +7,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resperturb.figures.style import (
@@ -26,7 +25,6 @@ from resperturb.figures.style import (
 from resperturb.records.sweeps import KINDS, TITLES
 
 CLOCK = "time under weight decay $T$"
-CLAIMED_NAMES = ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim"))
 
 
 def products_over_clock(table: pd.DataFrame) -> Figure:
@@ -68,22 +66,19 @@ def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.Dat
     return close(figure)
 
 
-def exponents_over_clock(
-    usual: pd.DataFrame, gentle: pd.DataFrame, others: tuple[float, float, float, float]
-) -> Figure:
+def exponents_over_clock(usual: pd.DataFrame, gentle: pd.DataFrame, published: tuple[float, float]) -> Figure:
     """Plot the headline: the exponent after training over time under weight decay T, with names at the ends of lines.
 
     Args:
         usual: trainings on all images, one condition per row, columns dataset, block, epochs, full, clock, exponent,
             low, high. Other numbers of epochs are other recipes, each with a line. Images of full size have rings.
         gentle: from :func:`resperturb.analysis.clock.forgetting_table`.
-        others: weight decay, exponent, low and high of the published networks; a band, since their T is unknown.
+        published: interval of the exponent of the published networks; a band, since their T is unknown.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     span = (-1.2, -0.4)
     axes.set(xlim=(-0.4, 12), ylim=span, xlabel=CLOCK, ylabel="exponent after training", xticks=[0, 2, 5, 10])
-    low, high = others[2:]
-    axes.axhspan(low, high, alpha=0.15, linewidth=0, color=PURPLE)
+    axes.axhspan(*published, alpha=0.15, linewidth=0, color=PURPLE)
     lines: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
     usual = usual.sort_values("epochs")
     for (dataset, block, epochs, full), part in usual.groupby(["dataset", "block", "epochs", "full"], sort=False):
@@ -109,16 +104,11 @@ def exponents_over_clock(
             axes.text(11.8, table["high"].iloc[-1] + 0.01, name, color=style["color"], ha="right", va="bottom")
         elif "post" not in name and "full size" not in name:
             names.append((name, (places.iloc[-1], middle.iloc[-1]), style["color"]))
-    axes.text(11.8, low + 0.005, "four published\nnetworks", color=PURPLE, ha="right", va="bottom")
+    axes.text(11.8, published[0] + 0.005, "four published\nnetworks", color=PURPLE, ha="right", va="bottom")
     if usual["full"].any():
         axes.text(11.8, span[1], "in rings: images of full size", color=INK, ha="right", va="top")
     name_ends(axes, names)
-    claimed_exponents(axes, (11.8, "right"), (11.8, "right"))
-    return close(figure)
-
-
-def claimed_exponents(axes: Axes, *ends: tuple[float, str]) -> None:
-    """Draw lines at -1/2 and -1, named at these horizontal positions and alignments."""
-    for (level, words), (at, side) in zip(CLAIMED_NAMES, ends, strict=True):
+    for level, words in ((-0.5, "−1/2, before training"), (-1.0, "−1, the claim")):
         axes.axhline(level, color=INK, linewidth=1, linestyle=":")
-        axes.annotate(words, (at, level), (2, 3), textcoords="offset points", color=INK, ha=side)
+        axes.annotate(words, (11.8, level), (2, 3), textcoords="offset points", color=INK, ha="right")
+    return close(figure)
