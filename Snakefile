@@ -57,7 +57,7 @@ def is_whole(run):
 EXECUTED_RUNS = [run for run in RUNS if workflow.is_main_process and Path(EXECUTED.format(run=run)).exists()]
 if LOST := [EXECUTED.format(run=run) for run in EXECUTED_RUNS if not is_whole(run)]:
     sys.exit(
-        f"Snakefile: the records of these notebooks are gone or damaged; remove them too to run anew: {' '.join(LOST)}"
+        f"Snakefile: the records of these notebooks are gone or damaged; remove them too to run again: {' '.join(LOST)}"
     )
 
 

@@ -27,6 +27,8 @@ from resperturb.experiment.presets import load_preset, preset_names
 if TYPE_CHECKING:
     import pandas as pd
 
+    from resperturb.records.record import Record
+
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
 BAR = 16  # characters of the longest bar
 # Defaults of fields that neither the experiment nor the data set states as a value.
@@ -123,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        after = "; the next run continues from the checkpoint" if options.command == "run" else ""
+        after = "; the next run continues from its last checkpoint, if there is one" if options.command == "run" else ""
         print(f"resperturb {options.command}: interrupted{after}", file=sys.stderr)
         return 130
 
@@ -162,9 +164,11 @@ def run_command(options: argparse.Namespace) -> int:
     end = record.run["averages"].get("end")
     if end is None:
         print(f"{record.folder}: diverged")
+    elif not record.blocks:
+        print(f"{record.folder}: accuracy {record.accuracy:.4f}, no blocks")
     else:
         print(
-            f"{record.folder}: accuracy {record.run['accuracy']:.4f}, average scaled perturbation "
+            f"{record.folder}: accuracy {record.accuracy:.4f}, average scaled perturbation "
             f"{end['scaled']:.4f}, blocks x average {record.blocks * end['scaled']:.2f}"
         )
     return 0
@@ -176,7 +180,7 @@ def measure_command(options: argparse.Namespace) -> int:
     from resperturb.analysis.networks import compare
 
     check_targets(options.csv, options.figure)
-    tables = {spec: print_measured(spec, options) for spec in options.specs}
+    tables = {spec: print_measured(spec, options) for spec in dict.fromkeys(options.specs)}
     several = len(tables) > 1
     if several and not options.json:
         print(compare(tables).to_string(index=False, float_format="{:.4g}".format))
@@ -289,6 +293,18 @@ def check_targets(csv: str | None, figure: str | None) -> None:
         raise ResperturbError("--figure needs matplotlib: pip install 'resperturb[plot]'.")
 
 
+def check_alike(records: Sequence[Record]) -> None:
+    """Refuse to fit one law to runs that differ in more than depth, seed, and what goes with depth."""
+    from resperturb.errors import ScalingError
+
+    varied = ("blocks", "seed", "branch_scale", "sections")  # few blocks have fewer sections
+    first, *others = ({**r.experiment.identity, **dict.fromkeys(varied)} for r in records)
+    for other in others:
+        if names := [name for name in first if first[name] != other[name]]:
+            both = " and ".join(repr(facts[names[0]]) for facts in (first, other))
+            raise ScalingError(f"the runs differ in {names[0]} ({both}); keep those of one experiment in a folder.")
+
+
 def progress(batches: Any) -> AbstractContextManager[Iterable[Any]]:
     """The batches, with a bar on standard error where tqdm is installed."""
     try:
@@ -303,6 +319,7 @@ def depth_command(options: argparse.Namespace) -> int:
     from resperturb.records.record import load_records
 
     records = load_records(options.results)
+    check_alike(records)
     found = stopping_depth(options.epsilon, records)
     accuracies = [r.accuracy for r in records if r.blocks == found.depth and not r.diverged]
     accuracy = sum(accuracies) / len(accuracies) if found.measured and accuracies else None
@@ -329,6 +346,7 @@ def report_command(options: argparse.Namespace) -> int:
     print(summary(records)[columns].to_string(index=False, float_format="{:.4g}".format))
     for moment in ("initialization", "end"):
         try:
+            check_alike(records)
             slope = fit_runs(records, moment)
         except ScalingError as error:
             print(f"{moment}: {error}")

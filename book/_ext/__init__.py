@@ -7,7 +7,7 @@ from typing import Any
 
 EXTENSIONS = (
     "figure_sources",  # under each figure, links to its data, its code and its runs
-    "build",  # chapters are read on all cores, and anew when records have changed
+    "build",  # chapters are read on all cores, and again when records have changed
     "explorer",  # writes the explorer's data, and the records that it and the index link to
     "training_film",  # writes the data of the picture that plays a training
     "offline",  # no script and no file that no page uses; the search works without a server

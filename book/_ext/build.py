@@ -17,8 +17,8 @@ from report.cache import fingerprint
 KERNEL_STARTS = 3
 
 DECLARES_NOTHING = ("sphinx_jupyterbook_latex", "sphinx-mathjax-offline", "sphinx_multitoc_numbering")
-"""Extensions of the book that do not say whether they may run beside themselves. They may: they only set options,
-transform one document at a time, or number the table of contents when all documents are read."""
+"""Extensions that do not declare whether they are safe for parallel reading. They are: they only set options, transform
+one document at a time, or number the table of contents when all documents are read."""
 
 
 def outdated(app: Any, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:

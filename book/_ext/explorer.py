@@ -120,7 +120,9 @@ def explorer_data(chosen: Iterable[Series]) -> dict[str, Any]:
 
 def series_data(series: Series) -> dict[str, Any]:
     """One series: what it is, its power laws by measure and moment, and its runs, shallow ones first."""
-    kept = [record for record in series.records if record.kind != "run" or record.run["averages"]]  # all but lost ones
+    kept = [
+        record for record in series.records if record.kind != "run" or record.run["averages"]
+    ]  # all but runs that diverged before any measurement
     runs = [run_data(record, main=series.main) for record in kept]
     parameters = [[[p.name, written(p.value), written(p.default)] for p in parameters_of(record)] for record in kept]
     shared = [row for row in parameters[0] if all(row in rows for rows in parameters)]

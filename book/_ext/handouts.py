@@ -1,4 +1,4 @@
-"""A Sphinx extension: every chapter as executed, and every experiment, is a notebook to take along.
+"""A Sphinx extension: every chapter as executed, and every experiment, is a notebook to download.
 
 Each begins with a cell that finds or fetches the package and the records, so that it runs on any machine.
 """

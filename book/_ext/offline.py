@@ -29,7 +29,7 @@ FORMULAS = ('class="math', "\\(", "\\[")
 """Signs of a formula in a page, or in what a cell shows."""
 
 OF_ONE_PAGE = ("explorer", "runs", "interactive", "steps", "training", "vendor/d3-", "vendor/plot-")
-"""How the names of the scripts and styles begin that only the pages load which name them."""
+"""Prefixes of scripts and styles that only pages naming them load."""
 
 QUOTE_NOTHING_FROM_FILES = "if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"
 """The search fetches the pages it finds to quote from them, which browsers forbid on file://; the finding is local."""

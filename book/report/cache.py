@@ -20,7 +20,7 @@ Computed = TypeVar("Computed")
 
 
 def cached(compute: Callable[[dict[str, Sweep]], Computed], sweeps: dict[str, Sweep]) -> Computed:
-    """Call a function of all sweeps, or read what another chapter made of it since a file changed."""
+    """Call a function of all sweeps, or return its cached result; any changed file makes that invalid."""
     folder = CACHE / fingerprint(RESULTS.parent)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):  # chapters run side by side, and joblib alone lets each compute the same

@@ -1,4 +1,4 @@
-"""The registry of claims: a sentence that can be wrong stands over the function that decides it from the records."""
+"""The registry of claims: each sentence is registered with the function that decides it from the records."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class LedgerRow:
 
     @property
     def subject(self) -> str:
-        """Whom it is about: the folder of a sweep or of a study."""
+        """The folder of the sweep or study that it is about."""
         return self.id.split("/")[0]
 
     @property

@@ -17,7 +17,7 @@ from resperturb.records.sweeps import Sweep
 MIB = 2**20
 
 
-def ladder(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
+def cost_by_depth(sweeps: Mapping[str, Sweep]) -> pd.DataFrame:
     """A row per sweep and depth: medians over its runs of seconds and images per second, the largest peak of memory."""
     rows = [
         {"sweep": name, "blocks": record.blocks, **record.run}
@@ -56,7 +56,7 @@ def presets(rows: Iterable[LedgerRow], results: Path) -> pd.DataFrame:
     )
 
 
-def ladder_figure(cost: pd.DataFrame, sweeps: Mapping[str, Sweep]) -> Figure:
+def cost_figure(cost: pd.DataFrame, sweeps: Mapping[str, Sweep]) -> Figure:
     """Seconds of a run, and its peak memory, against depth; a line for each sweep."""
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(4.6, 5.6), sharex=True)
     for name, sweep in sweeps.items():

@@ -24,7 +24,7 @@ from resperturb.records.words import choice_words
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WHERE = ("results", "again")  # parameters of a notebook that no record has
-UNDECISIVE = ("device", "threads", "checkpointing")  # recorded, but not part of a title
+NOT_DECIDING = ("device", "threads", "checkpointing")  # recorded, but not part of a title
 HEADING = ("dataset", "blocks", "layers", "network", "seed")  # always part of a title
 STUDY_DATA = {"published": "CIFAR-10", "text": "text"}  # data of studies without a parameter `dataset`
 
@@ -98,7 +98,7 @@ def command_of(record: Record) -> str:
     notebook = notebook_of(record)
     words = ["papermill", f"notebooks/{notebook}.ipynb", "out.ipynb"]
     for parameter in parameters_of(record):
-        if parameter.name in UNDECISIVE or not (parameter.differs or parameter.name in HEADING):
+        if parameter.name in NOT_DECIDING or not (parameter.differs or parameter.name in HEADING):
             continue
         if isinstance(parameter.value, list):
             words += ["-y", shlex.quote(json.dumps({parameter.name: parameter.value}))]
@@ -113,7 +113,7 @@ def differing(record: Record) -> list[str]:
     return [
         choice_words(parameter.name, parameter.value)
         for parameter in parameters_of(record)
-        if parameter.name not in HEADING + UNDECISIVE and (parameter.differs or parameter.name in about)
+        if parameter.name not in HEADING + NOT_DECIDING and (parameter.differs or parameter.name in about)
     ]
 
 

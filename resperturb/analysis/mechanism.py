@@ -107,8 +107,7 @@ def prediction_table(predictions: Sequence[Prediction], records: Mapping[str, Se
         Columns preset, condition, known; a predicted exponent for the account and each rival; measured, low and high
         (95 % interval over runs); bent (then measured is a mean slope); depths, runs, diverged; accuracy (lowest over
         depths); trained (reaches the plan's bar); counts (trained and not known before); hit; straight (expected);
-        priced (gains decay); and the columns of
-        :func:`factor_slopes`.
+        priced (gains decay); and the columns of :func:`factor_slopes`.
     """
     rows = []
     for prediction in predictions:

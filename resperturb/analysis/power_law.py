@@ -111,7 +111,7 @@ def fit_power_law(runs: Iterable[Run], *, moment: str = "end", replicates: int =
         replicates: number of bootstrap replicates of the averages.
 
     Returns:
-        The law and the averages; :func:`resperturb.fit_runs` has the interval of the exponent.
+        The law and the averages; :func:`~resperturb.analysis.slope_tests.fit_runs` has the interval of the exponent.
 
     Raises:
         ScalingError: fewer than two depths, or an average of zero, which has no logarithm.
@@ -209,7 +209,7 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
     reached = law_crossing(*power_law(depths, averages.replicates), epsilon)
     ends = [*np.quantile(reached, TAILS, method="nearest"), *(band_crossing(law, epsilon, side) for side in (0, 1))]
     low, high = max(min(ends), 1.0), max(max(ends), 1.0)
-    where = float((epsilon / law.prefactor) ** (1 / law.exponent))
-    depth = max(1, math.floor(where) + 1)  # the law is below epsilon, not at it
+    where = max(float((epsilon / law.prefactor) ** (1 / law.exponent)), 1.0)
+    depth = math.floor(where) + 1 if where > 1 else 1  # the law is below epsilon, not at it
     above = None if first == 0 else int(depths[-1])
     return StoppingDepth(epsilon, depth, float(low), float(high), False, above, where)

@@ -39,7 +39,8 @@ class PerturbationCallback(Callback):
                 sink(step, values)
 
         model = pl_module if self.model is None else self.model
-        self.logger = PerturbationLogger(model, self.batch, to=send, start=trainer.global_step, **self.options)
+        batch = trainer.precision_plugin.convert_input(self.batch)  # 16 bits where the weights have them
+        self.logger = PerturbationLogger(model, batch, to=send, start=trainer.global_step, **self.options)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         self.logger.step(trainer.global_step)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from resperturb.analysis.networks import block_averages
 from resperturb.errors import ActivationError, MeasurementError, shown
@@ -41,7 +43,8 @@ def perturbation_values(model: nn.Module, batch: Any, *, profile: bool = True, *
         MeasurementError: what cannot be measured, a batch of one sample, or a model without blocks.
     """
     device = next((parameter.device for parameter in model.parameters()), None)
-    table = measurement(model, [batch], device=device, successive=True, **options).table
+    copied = tree_map(lambda value: value.clone() if isinstance(value, torch.Tensor) else value, batch)
+    table = measurement(model, [copied], device=device, successive=True, **options).table  # a model may write to it
     if table["samples"].iloc[0] < 2:
         raise MeasurementError("batch has 1 sample, but live blocks show in the spread over samples; give 2 or more.")
     blocks = table[table["block"] > 0]

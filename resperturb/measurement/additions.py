@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -110,10 +111,12 @@ def classify(a: Node, b: Node) -> tuple[Kind, bool] | None:
 
 
 def reason_left_out(a: Node, b: Node) -> str | None:
-    """Say why an addition to a state is not residual; None if neither operand was a state."""
+    """Say why an addition to a state has no row; None if neither operand was a state."""
+    if classify(a, b) is not None:
+        return "the perturbation has another shape"
     ancestor = latest_common_ancestor(a, b)
     if ancestor in (a, b):
-        return "the push has no weights"
+        return "the perturbation passes no convolution, matmul or attention"
     if ancestor is None or is_linear_in(a, ancestor) or is_linear_in(b, ancestor):
         return None
     weighted = any(depends_through_weights(node, {ancestor}) for node in (a, b))
@@ -235,11 +238,14 @@ class AdditionFinder(TorchDispatchMode):
                 continue
             if not written and (output.numel() == 0 or lineage.tracks(output)):
                 continue  # an unused output, or memory of an operand that the schema does not declare
-            origin = read[source] if source is not None and operands[source].numel() == output.numel() else None
-            if origin is not None and origin is not lineage.integers:
+            copied = operands[source] if source is not None and operands[source].numel() == output.numel() else None
+            origin = read[source] if source is not None and copied is not None else None
+            rounded = copied is not None and torch.promote_types(copied.dtype, output.dtype) != output.dtype
+            if origin is not None and origin is not lineage.integers and not rounded:
                 node = origin  # the same value in other memory
             else:
                 node = lineage.node(parents, op.weighted, linear)
+                node.summed = origin.summed if origin is not None else None
                 if not op.weighted:
                     node.stream = self._continued(operands, read, output)
             if addition is not None:
@@ -292,7 +298,7 @@ class AdditionFinder(TorchDispatchMode):
     ) -> Addition | None:
         self._operands = None
         left, right, *_ = args
-        if not (isinstance(left, Tensor) and isinstance(right, Tensor)) or left.shape != right.shape:
+        if not (isinstance(left, Tensor) and isinstance(right, Tensor)):
             return None
         if not (left.is_floating_point() and right.is_floating_point()) or left.dim() < 2:
             return None
@@ -300,8 +306,8 @@ class AdditionFinder(TorchDispatchMode):
         if a is None or b is None:
             return None
         found = classify(a, b)
-        if found is None:
-            self._operands = a, b
+        if found is None or left.shape != right.shape:
+            self._operands = (a, b) if found is not None or left.shape == right.shape else None
             return None
         kind, left_is_state = found
         alpha = float(kwargs.get("alpha", 1))

@@ -8,7 +8,7 @@ norms per sample: float32 over pieces of at most 16384 numbers, float64 over pie
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -100,6 +100,10 @@ def measurement(
         successive: add the column successive_cosine, cos(f, f of the previous block) within a section. One perturbation
             stays in memory.
     """
+    if isinstance(batches, (torch.Tensor, Mapping)):
+        raise MeasurementError(
+            f"batches must be a list or loader of batches, but got one {type(batches).__name__}; pass [batch]."
+        )
     paths = module_paths(model)
     modules = list(paths)
     title = type(modules[0]).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resperturb.errors import MeasurementError
-from resperturb.measurement.additions import AdditionFinder
-from resperturb.measurement.recorder import Recorder, StateReleasedError
+from resperturb.measurement.additions import Addition, AdditionFinder
+from resperturb.measurement.recorder import AmbiguousAxisError, Recorder, StateReleasedError
 from resperturb.measurement.reductions import ScalarBuffer
 
 DYNAMO = "torch._dynamo.eval_frame"  # its import takes seconds; nothing is compiled before
@@ -142,36 +142,99 @@ def record_forward(
     """Run the model, which is the first of `paths`, on one batch and record its additions."""
     device = next(v.device for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
     module_path: Callable[[], str] = partial(innermost_path, paths)
-    for keep_states in (False, True):
+    keep_states, axes = False, None
+    while True:
         buffer = ScalarBuffer(device)
-        recorder = Recorder(samples, module_path=module_path, buffer=buffer, keep_states=keep_states, **options)
-        with suppress(StateReleasedError):
-            run_under_observation(list(paths), args, kwargs, recorder)
-            break
-    return recorder
+        recorder = Recorder(
+            samples, module_path=module_path, buffer=buffer, keep_states=keep_states, axes=axes, **options
+        )
+
+        def find_samples(steps: int, batch: int, recorder: Recorder = recorder) -> None:
+            if steps == recorder.samples != batch and not recorder.additions:
+                recorder.samples, recorder.sequence_first = batch, True
+                recorder.probe %= batch
+
+        try:
+            run_under_observation(list(paths), args, kwargs, recorder, find_samples)
+            return recorder
+        except StateReleasedError:
+            keep_states = True
+        except AmbiguousAxisError:
+            axes = sample_axes(paths, args, kwargs, samples)
 
 
 def run_under_observation(
-    modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], recorder: Recorder
+    modules: Sequence[nn.Module],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    observer: Any,
+    on_attention: Callable[[int, int], None],
 ) -> None:
-    """Run the first module once; sequence-first attention tells the recorder the dimension of samples."""
+    """Run the first module once; call `on_attention` with the first two sizes in sequence-first attention."""
 
-    def find_sample_axis(module: nn.Module, inputs: Any) -> None:
+    def before(module: nn.Module, inputs: Any) -> None:
         if inputs and inputs[0].dim() == 3:
-            steps, batch = inputs[0].shape[:2]
-            if steps == recorder.samples and not recorder.additions:
-                recorder.samples = batch  # samples come second in the model's input
-                recorder.probe %= batch
-            recorder.sequence_first = batch == recorder.samples
+            on_attention(*inputs[0].shape[:2])
 
     attentions = [m for m in modules if isinstance(m, nn.MultiheadAttention) and not m.batch_first]
-    hooks = [attention.register_forward_pre_hook(find_sample_axis) for attention in attentions]
+    hooks = [attention.register_forward_pre_hook(before) for attention in attentions]
     try:
-        with AdditionFinder(recorder, [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]):
+        with AdditionFinder(observer, [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]):
             modules[0](*args, **kwargs)
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class ShapeObserver:
+    """Observer that notes the shape of each state, and the first sizes in sequence-first attention."""
+
+    def __init__(self, module_path: Callable[[], str]) -> None:
+        self.module_path = module_path
+        self.shapes: list[torch.Size] = []
+        self.attention: tuple[int, int] | None = None
+
+    def before_addition(self, addition: Addition) -> None:
+        self.shapes.append(addition.state.shape)
+
+    def on_attention(self, steps: int, batch: int) -> None:
+        self.attention = self.attention or (steps, batch)
+
+    def ignore(self, *_: Any, **__: Any) -> None: ...
+
+    after_addition = on_activation = on_use = on_stream_end = on_left_out = before_write = ignore
+
+
+def sample_axes(
+    paths: Mapping[nn.Module, str], args: tuple[Any, ...], kwargs: dict[str, Any], samples: int
+) -> dict[torch.Size, int]:
+    """Find the dimension of samples in states by a second pass over a batch that is shorter by one.
+
+    The dimension that shrinks is the first of the model's input: samples, or steps where it shrinks those of
+    sequence-first attention. Shapes that are found with both dimensions are left out.
+    """
+
+    def shorter(value: Any) -> Any:
+        return value[:-1] if isinstance(value, Tensor) and value.dim() and len(value) == samples else value
+
+    observers = [ShapeObserver(partial(innermost_path, paths)) for _ in range(2)]
+    whole, less = observers
+    run_under_observation(list(paths), args, kwargs, whole, whole.on_attention)
+    try:
+        fewer = tuple(map(shorter, args)), {name: shorter(value) for name, value in kwargs.items()}
+        run_under_observation(list(paths), *fewer, less, less.on_attention)
+    except Exception as error:
+        raise MeasurementError(
+            f"A batch of {samples} samples has as many tokens as samples, so the dimension of samples is unclear, and"
+            f" the model refuses a smaller batch ({type(error).__name__}: {error}); pass batches of another size."
+        ) from error
+    steps_first = whole.attention is not None and less.attention is not None and whole.attention[0] > less.attention[0]
+    found: dict[torch.Size, set[int]] = {}
+    for shape, cut in zip(whole.shapes, less.shapes, strict=False):
+        shrunk = [axis for axis in range(min(len(shape), len(cut))) if shape[axis] != cut[axis]]
+        if len(shape) == 3 and shrunk in ([0], [1]):
+            found.setdefault(shape, set()).add(1 - shrunk[0] if steps_first else shrunk[0])
+    return {shape: axes.pop() for shape, axes in found.items() if len(axes) == 1}
 
 
 def model_inputs(
@@ -194,6 +257,9 @@ def model_inputs(
     if device is not None:
         args = tuple(value.to(device) for value in args)
         kwargs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in kwargs.items()}
+    # a model may write to its input, which inference tensors allow in inference mode alone
+    args = tuple(value.clone() if value.is_inference() else value for value in args)
+    kwargs = {k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in kwargs.items()}
     tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
     if not any(tensor.dim() for tensor in tensors):
         raise MeasurementError("A batch has no tensor with a dimension of samples; put samples first.")
@@ -203,9 +269,26 @@ def model_inputs(
                 f"The model is on {model_device}, but a batch is on {tensor.device}; pass device={str(model_device)!r}"
                 " to move the batches, or move the model."
             )
-    samples = next(len(tensor) for tensor in tensors if tensor.dim())
+    samples = number_of_samples(tensors)
     if samples == 0:
         raise MeasurementError(
             "A batch has 0 samples, but needs at least one; check drop_last or the filter of your data."
         )
     return args, kwargs, samples
+
+
+def number_of_samples(tensors: Sequence[Tensor]) -> int:
+    """Return the first size that all tensors share; sizes of 1 and square masks, such as (steps, steps), do not count.
+
+    Raises:
+        MeasurementError: two tensors have different first sizes.
+    """
+    sizes = {len(tensor) for tensor in tensors if tensor.dim()}
+    counted = {len(t) for t in tensors if t.dim() and len(t) != 1 and not (t.dim() == 2 and t.shape[0] == t.shape[1])}
+    counted = counted or sizes - {1} or sizes
+    if len(counted) > 1:
+        raise MeasurementError(
+            f"The tensors of a batch have {' and '.join(map(str, sorted(counted)))} in their first dimensions, so the"
+            " number of samples is unclear; put samples first in each of them."
+        )
+    return counted.pop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -59,6 +59,10 @@ class StateReleasedError(Exception):
     """A released state is needed; run the batch again with `keep_states`."""
 
 
+class AmbiguousAxisError(Exception):
+    """A state's shape fits the samples in two ways; give `axes`."""
+
+
 @dataclass
 class Recorder:
     """Observer that reduces each addition of one forward pass to scalars per sample."""
@@ -72,12 +76,13 @@ class Recorder:
     selected: Callable[[int, str], bool]
     buffer: ScalarBuffer
     keep_states: bool = False
+    axes: Mapping[torch.Size, int] | None = None  # dimension of the samples in states whose shape does not tell it
     rows: list[RecordedAddition] = field(default_factory=list)
     sections: list[int] = field(default_factory=list)  # of the rows
     left_out: list[tuple[str, str]] = field(default_factory=list)  # module and reason
     blocks: int = 0
     additions: int = 0
-    sequence_first: bool = False
+    sequence_first: bool = False  # whether samples come second in the model's input
     _section: int = 0
     _shape: torch.Size | None = None
     _pending: dict[int, PendingAddition] = field(default_factory=dict)
@@ -88,13 +93,19 @@ class Recorder:
     _previous: tuple[RecordedAddition, Tensor] | None = None  # the previous identity addition and its perturbation
 
     def _sample_axis(self, shape: torch.Size) -> int:
-        if len(shape) == 3 and shape[1] == self.samples and (self.sequence_first or shape[0] != self.samples):
+        second = len(shape) == 3 and shape[1] == self.samples
+        if second and (self.sequence_first or shape[0] % self.samples or self.samples == 1 < shape[0]):
             return 1
-        if shape[0] % self.samples == 0:  # a multiple if windows or frames are folded into the batch
+        if second and self.samples > 1:  # tokens or samples second: the shape does not tell
+            if self.axes is None:
+                raise AmbiguousAxisError
+            if shape in self.axes:
+                return self.axes[shape]
+        elif shape[0] % self.samples == 0:  # a multiple if windows or frames are folded into the batch
             return 0
         raise MeasurementError(
-            f"The addition in {self.module_path()} has tensors of shape {tuple(shape)}, where no dimension fits the"
-            f" batch's {self.samples} samples; pass batches with samples in the first dimension."
+            f"The addition in {self.module_path()} has tensors of shape {tuple(shape)}, where no dimension or two fit"
+            f" the batch's {self.samples} samples; pass batches of another size, with samples in the first dimension."
         )
 
     def _flatten(self, tensor: Tensor, like: Tensor) -> Tensor:
@@ -165,6 +176,7 @@ class Recorder:
         (row, expected), self._expected = self._expected, None
         ordered = self._flatten(result, addition.state)  # the numbers of a sample in the order of `expected`
         out = ordered if addition.overwrites is None else self._flatten(result, result)
+        row.dtype = result.dtype
         (row.total,) = self._reduce(out, out, squares)
         probe = self._probe_rows(ordered).reshape(1, -1)
         row.probe = self.buffer.append(row_sums(expected.reshape(1, -1), probe, squared_distances, other_squares))

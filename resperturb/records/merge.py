@@ -61,7 +61,7 @@ def check_whole(record: Record) -> None:
         RecordError: it is such a record.
     """
     if record.run.get("name") != record.name or (record.kind == "run" and record.experiment.name != record.name):
-        raise RecordError(f"{record.folder} is the record of another run; give it back its name, or run it again.")
+        raise RecordError(f"{record.folder} is the record of another run; restore its name, or run it again.")
     files = sorted(record.folder.iterdir())
     for path in files:
         named = path.name in ("run.json", CHECKSUMS) or path.suffix == ".csv"

@@ -270,8 +270,11 @@ def load_records(folder: Path | str, kind: str | None = "run") -> list[Record]:
         kind: "run", or the name of a study; None: whatever there is.
 
     Raises:
-        RecordError: the folder is missing, or holds no record or one of another kind.
+        RecordError: the folder is missing, or holds no record, a damaged one or one of another kind.
     """
+    for sums in Path(folder).glob(f"[!.]*/{CHECKSUMS}"):
+        if not (sums.parent / "run.json").exists():
+            raise RecordError(f"{sums.parent} has no run.json, so its record is damaged; run it again or remove it.")
     records = [read_record(path.parent) for path in Path(folder).glob("[!.]*/run.json")]
     if not records:
         raise RecordError(f"{folder} holds no records; make some with `make sweep` or resperturb run.")

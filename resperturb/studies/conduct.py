@@ -1,4 +1,4 @@
-"""Compose a record: the fresh one there is, or the work, its cost and where it comes from, written whole."""
+"""Make a record: return the fresh one, or do the work and write its results, cost and provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: stochastic gradient descent, one cycle of the learning rate.
+"""The training loop: stochastic gradient descent or AdamW, one cycle of the learning rate or a constant one.
 
 It adds up the time under weight decay, T = sum over steps of lr * weight_decay / (1 - momentum). An experiment may set
 T in place of the weight decay; runs of one T and different length do not end alike.
@@ -312,7 +312,7 @@ def resume(
     content = checkpoint.read_bytes()
     digest, content = content[:32], content[32:]
     if hashlib.sha256(content).digest() != digest:  # torch.load would not notice
-        report(f"the checkpoint {checkpoint} is damaged; the run starts anew")
+        report(f"the checkpoint {checkpoint} is damaged; the run starts from the beginning")
         return False
     device = next(network.parameters()).device
     stored = torch.load(io.BytesIO(content), map_location=device, weights_only=True)

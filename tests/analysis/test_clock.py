@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from resperturb.analysis.clock import clock_table, forgetting_table, left_out_errors, steps_effect
+from resperturb.analysis.clock import forgetting_table, left_out_errors, steps_effect
 from resperturb.errors import ScalingError
 from resperturb.records.record import load_records
 
@@ -39,13 +39,6 @@ def test_what_decides_predicts_the_trainings_left_out(table: pd.DataFrame, cause
     errors = left_out_errors(table.assign(scaled=table["scaled"] * effect))
     assert errors[cause] == pytest.approx(0, abs=1e-9)
     assert errors[other] > 0.1
-
-
-def test_there_is_a_row_a_run() -> None:
-    records = load_records(ROOT / "results" / "decay-mnist")[:9]
-    found = clock_table(records)
-    assert len(found) == len(records)
-    assert (found["product"] == found["blocks"] * found["scaled"]).all()
 
 
 def test_what_is_left_of_the_initial_weights_goes_with_the_clock() -> None:

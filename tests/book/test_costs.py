@@ -44,8 +44,8 @@ def sweeps() -> dict[str, Sweep]:
 # ------------------------------------------------------------------------------------------------- from records
 
 
-def test_the_ladder_has_medians_of_time_and_peaks_of_memory(sweeps: dict[str, Sweep]) -> None:
-    shallow, deep = costs.ladder(sweeps).to_dict("records")
+def test_a_depth_has_medians_of_time_and_peaks_of_memory(sweeps: dict[str, Sweep]) -> None:
+    shallow, deep = costs.cost_by_depth(sweeps).to_dict("records")
     assert (shallow["blocks"], shallow["runs"], shallow["seconds"]) == (6, 3, 4)
     assert (shallow["lowest"], shallow["highest"], shallow["peak memory (MiB)"]) == (2, 9, 120)
     assert (shallow["training"], shallow["measuring"], shallow["images per second"]) == (2, 0.4, 250)
@@ -53,7 +53,7 @@ def test_the_ladder_has_medians_of_time_and_peaks_of_memory(sweeps: dict[str, Sw
 
 
 def test_the_figure_has_a_line_for_each_sweep_in_each_panel(sweeps: dict[str, Sweep]) -> None:
-    figure = costs.ladder_figure(costs.ladder(sweeps), sweeps)
+    figure = costs.cost_figure(costs.cost_by_depth(sweeps), sweeps)
     upper, lower = figure.axes
     assert [line.get_ydata().tolist() for line in upper.lines] == [[4, 30]]
     assert [line.get_ydata().tolist() for line in lower.lines] == [[120, 100]]

@@ -14,12 +14,6 @@ def test_a_kernels_own_names_are_no_parameters() -> None:
     assert read_parameters(Experiment, namespace)[0].blocks == 9
 
 
-@pytest.mark.parametrize(("name", "value"), [("results", 3), ("results", ""), ("again", "yes")])
-def test_results_and_again_are_checked_too(name: str, value: object) -> None:
-    with pytest.raises(ExperimentError, match=f"{name} must be"):
-        read_parameters(Experiment, {"results": "r", name: value})
-
-
 def test_a_notebook_that_reads_records_refuses_other_names() -> None:
     assert notebook_parameters({"dataset": "mnist", "print": print}, "dataset") == {"dataset": "mnist"}
     with pytest.raises(ExperimentError, match=r"unknown parameter datset; did you mean dataset\?"):

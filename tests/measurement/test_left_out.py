@@ -28,8 +28,15 @@ class Network(nn.Module):
 @pytest.mark.parametrize(
     ("start", "reason"),
     [
-        (lambda net, x: x + avg_pool1d(x, 3, 1, 1), "the push has no weights"),
-        (lambda net, x: torch.relu(avg_pool1d(x, 3, 1, 1).add_(x)), "the push has no weights"),
+        (
+            lambda net, x: x + avg_pool1d(x, 3, 1, 1),
+            "the perturbation passes no convolution, matmul or attention",
+        ),
+        (
+            lambda net, x: torch.relu(avg_pool1d(x, 3, 1, 1).add_(x)),
+            "the perturbation passes no convolution, matmul or attention",
+        ),
+        (lambda net, x: x + net.branch(x.mean(1, keepdim=True)), "the perturbation has another shape"),
         (lambda net, x: torch.maximum(x, x.roll(1, 1)) + net.branch(x), "neither operand is a linear shortcut"),
     ],
 )

@@ -21,7 +21,7 @@ def test_each_module_has_the_rows_that_its_code_says():
     kinds = {name: table["kind"].tolist() for name, table in tables.items()}
     assert kinds == {name: ["identity"] for name in traps} | {"Projection": ["transition"]}
     assert [str(warning.message) for warning in warned] == [
-        "1 addition to a state is left out, in Pooling: the push has no weights."
+        "1 addition to a state is left out, in Pooling: the perturbation passes no convolution, matmul or attention."
     ]
     for name in ("InPlace", "StochasticDepth", "PostNorm"):
         push = traps[name].g(torch.relu(traps[name].f(x)))

@@ -102,6 +102,10 @@ def test_missing_and_damaged_records_are_named(tmp_path: Path) -> None:
     (record.folder / "run.json").write_text(json.dumps(facts(format=99)))
     with pytest.raises(RecordError, match="record format 99"):
         load_records(tmp_path)
+    lost = store(tmp_path / "lost", facts())
+    (lost.folder / "run.json").unlink()
+    with pytest.raises(RecordError, match=r"has no run.json, so its record is damaged"):
+        load_records(tmp_path / "lost")
 
 
 def test_what_is_not_as_it_was_written_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from conftest import ROOT
 
 from resperturb import run
-from resperturb.errors import ExperimentError
 from resperturb.experiment import Experiment
 from resperturb.records.freshness import EQUIVALENT, settings_hash, source_hash
 from resperturb.studies import equivalence
@@ -83,8 +82,3 @@ def test_every_setting_on_file_and_in_a_preset_is_compared() -> None:
         assert settings_hash(small) == settings_hash(parameters)
         if kind == "run":
             Experiment.from_mapping(small)
-
-
-def test_a_commit_that_is_none_is_named() -> None:
-    with pytest.raises(ExperimentError, match="nothing-such is no commit to compare with"):
-        verify(["nothing-such"], ROOT / "results")
