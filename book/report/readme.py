@@ -76,7 +76,7 @@ def answered(row: Mapping[str, str]) -> dict[str, str]:
     """The exponent of a row of the ledger, and the plan's answer to "is it -1?"."""
     value, missed, _ = row["value"].partition(f", {MISSES}")
     answer = {verdict: word for word, verdict in ANSWERS.items()}[row["verdict"]]
-    return {"p after training": f"{value} ({row['interval']})", "is it −1?": answer + ", below the bar" * bool(missed)}
+    return {"p after training": f"{value} ({row['interval']})", "is it −1?": answer + ", misses its bar" * bool(missed)}
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
