@@ -297,12 +297,11 @@ def check_alike(records: Sequence[Record]) -> None:
     """Refuse to fit one law to runs that differ in more than depth, seed, and what goes with depth."""
     from resperturb.errors import ScalingError
 
-    varied = ("blocks", "seed", "branch_scale", "sections")  # few blocks have fewer sections
-    first, *others = ({**r.experiment.identity, **dict.fromkeys(varied)} for r in records)
+    first, *others = [record.experiment for record in records]
     for other in others:
-        if names := [name for name in first if first[name] != other[name]]:
-            both = " and ".join(repr(facts[names[0]]) for facts in (first, other))
-            raise ScalingError(f"the runs differ in {names[0]} ({both}); keep those of one experiment in a folder.")
+        for name in sorted({*first.identity, *other.identity} - {"blocks", "seed", "branch_scale", "sections"}):
+            if (one := getattr(first, name)) != (another := getattr(other, name)):
+                raise ScalingError(f"the runs differ in {name} ({one!r} and {another!r}); fit those of one experiment.")
 
 
 def progress(batches: Any) -> AbstractContextManager[Iterable[Any]]:
@@ -344,9 +343,13 @@ def report_command(options: argparse.Namespace) -> int:
     records = load_records(options.results)
     columns = ["run", "accuracy", "scaled_initialization", "scaled_end", "clock", "wall_seconds", "diverged"]
     print(summary(records)[columns].to_string(index=False, float_format="{:.4g}".format))
+    try:
+        check_alike(records)
+    except ScalingError as error:
+        print(f"no exponent: {error}")
+        return 0
     for moment in ("initialization", "end"):
         try:
-            check_alike(records)
             slope = fit_runs(records, moment)
         except ScalingError as error:
             print(f"{moment}: {error}")

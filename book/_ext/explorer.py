@@ -97,7 +97,7 @@ def series_of(name: str, records: Sequence[Record], *, main: bool = False) -> Se
 
 
 def decay_of(record: Record) -> float:
-    return round(float(record.weight_decay), 6)
+    return round(record.weight_decay, 6)
 
 
 def explorer_data(chosen: Iterable[Series]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from report.claims import LedgerRow
+from report.matrix import FOLDER
 from resperturb.figures.style import close, depth_axis, legend_of_all, style_of
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import Sweep
@@ -42,7 +43,8 @@ def presets(rows: Iterable[LedgerRow], results: Path) -> pd.DataFrame:
     """A row per set of chapters whose claims rest on the same presets: their runs, and the core hours of these."""
     chapters: dict[str, dict[str, None]] = {}
     for row in rows:
-        chapters.setdefault(row.records.split()[0].removeprefix("results/"), {})[row.page] = None
+        for folder, _ in FOLDER.findall(row.records):
+            chapters.setdefault(folder, {})[row.page] = None
     costs = []
     for folder, pages in chapters.items():
         seconds = [record.run["wall_seconds"] for record in load_records(results / folder, kind=None)]

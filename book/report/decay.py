@@ -1,4 +1,4 @@
-"""Exponents over weight decay for the headline: short trainings, usual trainings and published networks."""
+"""Exponents over weight decay: short, usual and gentle trainings, and published networks."""
 
 from __future__ import annotations
 

@@ -6,19 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from report.claims import (
-    ANSWERS,
-    HAUSER,
-    INVERSE,
-    OPEN,
-    OURS,
-    POINT,
-    Finding,
-    claim,
-    exponent_is,
-    matters,
-    truth,
-)
+from report.claims import ANSWERS, HAUSER, INVERSE, OPEN, OURS, POINT, Finding, claim, exponent_is, matters, truth
 from report.decay import PEOPLE_USE
 from report.study_claims import Records
 from report.sweep_claims import all_alive, as_good_as_a_power, steeper
@@ -53,8 +41,7 @@ def by_decay(records: Records) -> pd.DataFrame:
 @claim_decay(
     "usual",
     HAUSER,
-    f"In short trainings with little weight decay or none (up to {USUAL:g}), the average is inversely proportional to "
-    "the number of blocks.",
+    f"In short trainings with little weight decay or none (up to {USUAL:g}), the average is {INVERSE}.",
 )
 def usual_decay(records: Records) -> Finding:
     table = by_decay(records)

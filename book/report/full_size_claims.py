@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from report.claims import (
-    HAUSER,
-    INVERSE,
-    OURS,
-    Finding,
-    claim,
-    truth,
-    within,
-)
+from report.claims import HAUSER, INVERSE, OURS, Finding, claim, truth, within
 from report.decay import FULL_SIZE, PEOPLE_USE, full_size_name, full_size_sweeps
 from report.published_claims import falls_with_depth
 from report.study_claims import Records
@@ -58,9 +50,9 @@ def smaller_recipe_moves_little(
     records: Records, results: Path, sweeps: dict[str, Sweep], block: str
 ) -> Finding | None:
     full = full_sweep(records, results, block)
-    if full is None:
+    half = sweeps.get(full.name.removeprefix("standard-")) if full else None
+    if full is None or half is None:
         return None
-    half = sweeps[full.name.removeprefix("standard-")]
     both = at_depths_of(full.finished, half.finished), at_depths_of(half.finished, full.finished)
     moved, low, high = difference(*map(fit_runs, both))
     found = Finding(signed(moved), within(low, high, SMALLEST), f"{signed(low)} to {signed(high)}")

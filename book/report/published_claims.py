@@ -6,14 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from report.claims import (
-    HAUSER,
-    OURS,
-    Finding,
-    claim,
-    exponent_is,
-    truth,
-)
+from report.claims import HAUSER, OURS, Finding, claim, exponent_is, truth
 from report.study_claims import Records
 from report.sweep_claims import all_alive
 from resperturb.analysis.published import COUNTS, published_slopes, published_table, response_table

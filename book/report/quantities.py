@@ -30,7 +30,7 @@ def quantities(sweep: Sweep) -> dict[str, float]:
         "images_measured": finished[0].experiment.measured_images,
         "train_size": finished[0].run["experiment"]["train_size"],
         "clock": float(table["clock"].mean()),
-        "weight_decay": float(finished[0].weight_decay),
+        "weight_decay": finished[0].weight_decay,
         "accuracy_low": float(table["accuracy"].min()),
         "accuracy_high": float(table["accuracy"].max()),
     }

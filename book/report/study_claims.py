@@ -133,12 +133,12 @@ def worse_without(
         return None
     settings = {**with_blocks[0].experiment.identity, "blocks": 0, "sections": 3, "seed": None}
     bare = [r.accuracy for r in records if {**r.experiment.identity, "seed": None} == settings]
+    if not bare:
+        return None
     seeds = pd.Series([r.blocks for r in with_blocks]).value_counts()
     repeated = [r for r in with_blocks if seeds[r.blocks] > 1]  # a single run has no interval
     best = accuracy_by_depth(repeated or with_blocks).idxmax()
     deep = [r.accuracy for r in with_blocks if r.blocks == best]
-    if not bare:
-        return None
     gained, low, high = mean_difference(deep, bare)
     value = f"{sum(bare) / len(bare):.1%} without, {sum(deep) / len(deep):.1%} at {best}"
     word = NOT if gained <= POINT else HOLDS if low > 0 else OPEN

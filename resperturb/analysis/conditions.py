@@ -26,10 +26,8 @@ ALIVE = 0.02  # a live block's ‖f(x)‖ has at least this coefficient of varia
 BARS = {"digits": 0.97, "mnist": 0.992, "cifar10": 0.83}  # accuracy that every depth must reach
 FULL_SIZE_BARS = {9: 0.88, 27: 0.90}  # on CIFAR-10 at full size, from so many blocks on
 FALLING = {"digits": 0.02, "mnist": 0.01, "cifar10": 0.01}  # accuracy that deeper networks may lose
-RUN_COLUMNS = (
-    *("blocks", "seed", "diverged", "accuracy", "train_loss", "clock"),
-    *("before", "after", "largest", "median", "alive", "participation", "successive"),
-)
+RUN_COLUMNS = ["blocks", "seed", "diverged", "accuracy", "train_loss", "clock", "before", "after"]
+RUN_COLUMNS += ["largest", "median", "alive", "participation", "successive"]  # of the blocks after training
 
 
 def alive(blocks: pd.DataFrame) -> np.ndarray:
@@ -126,8 +124,6 @@ def condition_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     rows = []
     for values, group in runs.groupby(list(by)):
         kept = group[~group["diverged"].astype(bool)]
-        if kept.empty:
-            continue
         blocks = kept["blocks"].to_numpy()
         try:
             after = fit_slope(blocks, kept["after"].to_numpy())

@@ -88,6 +88,8 @@ def convention_table(sweep: Sweep) -> pd.DataFrame:
         try:
             line = fit_slope(*np.array(there).reshape(-1, 2).T)
         except ScalingError:  # too few runs have it
+            if ours is None:
+                raise
             continue
         ours = line.exponent if ours is None else ours
         facts = {"sweep": sweep.name, "convention": name, "what it is": meaning}

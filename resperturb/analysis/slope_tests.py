@@ -98,13 +98,12 @@ def points(blocks: ArrayLike, averages: ArrayLike) -> tuple[np.ndarray, np.ndarr
 
 def fit_slope(blocks: ArrayLike, averages: ArrayLike) -> Slope:
     """Fit the exponent over runs; raises the errors of :func:`points`."""
-    line = stats().linregress(*points(blocks, averages))
+    x, y = points(blocks, averages)
+    line = stats().linregress(x, y)
     bent = any(p < LEVEL for p in (curvature(blocks, averages)[1], lack_of_fit(blocks, averages)))  # NaN is not
     local = local_exponents(blocks, averages)["exponent"].to_numpy()
     ends = float(local[0]), float(local[-1])
-    return Slope(
-        float(line.slope), float(line.stderr), len(np.asarray(blocks)) - 2, math.exp(line.intercept), bent, ends
-    )
+    return Slope(float(line.slope), float(line.stderr), len(x) - 2, math.exp(line.intercept), bent, ends)
 
 
 def fit_runs(records: Iterable[Record], moment: str = "end") -> Slope:

@@ -61,17 +61,17 @@ def curve_cells(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def interval(law: Slope) -> str:
+def interval(slope: Slope) -> str:
     """Format an exponent's interval, with a third decimal if it is narrow."""
-    digits = 2 if law.high - law.low >= 0.02 else 3
-    return f"{law.low:.{digits}f} to {law.high:.{digits}f}".replace("-", "−")
+    digits = 2 if slope.high - slope.low >= 0.02 else 3
+    return f"{slope.low:.{digits}f} to {slope.high:.{digits}f}".replace("-", "−")
 
 
 def laws_by_moment(records: Sequence[Record]) -> dict[str, PowerLaw]:
     """Fit the power laws before and after training, by moment; branches that start at zero have none before."""
     laws = {}
     for moment in SOURCE:
-        with contextlib.suppress(ScalingError):
+        with contextlib.suppress(*([ScalingError] if moment == "initialization" else [])):
             laws[moment] = fit_power_law(records, moment=moment)
     return laws
 
@@ -83,7 +83,7 @@ def depth_table(records: Iterable[Record]) -> pd.DataFrame:
         Columns blocks, runs, accuracy, scaled_ and absolute_ averages before ("initialization") and after training
         ("end"), clock (T) and seconds (of a run).
     """
-    table = (
+    return (
         summary(finished(records))
         .groupby("blocks")
         .agg(
@@ -96,8 +96,8 @@ def depth_table(records: Iterable[Record]) -> pd.DataFrame:
             clock=("clock", "mean"),
             seconds=("wall_seconds", "mean"),
         )
+        .reset_index()
     )
-    return table.reset_index()
 
 
 def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.DataFrame:

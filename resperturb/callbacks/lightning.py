@@ -39,7 +39,7 @@ class PerturbationCallback(Callback):
                 sink(step, values)
 
         model = pl_module if self.model is None else self.model
-        batch = trainer.precision_plugin.convert_input(self.batch)  # 16 bits where the weights have them
+        batch = self.batch if self.model else trainer.precision_plugin.convert_input(self.batch)  # as for training
         self.logger = PerturbationLogger(model, batch, to=send, start=trainer.global_step, **self.options)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:

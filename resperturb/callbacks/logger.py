@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
-from torch.utils._pytree import tree_map
 
 from resperturb.analysis.networks import block_averages
 from resperturb.errors import ActivationError, MeasurementError, shown
@@ -43,8 +41,7 @@ def perturbation_values(model: nn.Module, batch: Any, *, profile: bool = True, *
         MeasurementError: what cannot be measured, a batch of one sample, or a model without blocks.
     """
     device = next((parameter.device for parameter in model.parameters()), None)
-    copied = tree_map(lambda value: value.clone() if isinstance(value, torch.Tensor) else value, batch)
-    table = measurement(model, [copied], device=device, successive=True, **options).table  # a model may write to it
+    table = measurement(model, [batch], device=device, successive=True, **options).table
     if table["samples"].iloc[0] < 2:
         raise MeasurementError("batch has 1 sample, but live blocks show in the spread over samples; give 2 or more.")
     blocks = table[table["block"] > 0]
@@ -101,7 +98,7 @@ def _csv_sink(path: Path, start: int) -> Sink:
             raise MeasurementError(f"{path} exists; name another file, or pass start=STEPS to continue it after STEPS.")
         try:
             old = pd.read_csv(path, float_precision="round_trip")
-        except (ValueError, UnicodeDecodeError):  # pandas' errors of empty and malformed files are ValueErrors
+        except ValueError:  # as pandas' errors of empty and malformed files are
             old = pd.DataFrame()
         if "step" not in old:
             raise MeasurementError(f"{path} is no log of perturbations, so it cannot be continued; name another file.")

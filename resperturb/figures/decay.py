@@ -1,4 +1,4 @@
-"""Figures of the exponent over weight decay and training."""
+"""Figures of the exponent over training and over time under weight decay."""
 
 from __future__ import annotations
 

@@ -110,10 +110,17 @@ def classify(a: Node, b: Node) -> tuple[Kind, bool] | None:
     return ("transition", a_is_linear) if depends_through_weights(b if a_is_linear else a, {ancestor}) else None
 
 
-def reason_left_out(a: Node, b: Node) -> str | None:
-    """Say why an addition to a state has no row; None if neither operand was a state."""
-    if classify(a, b) is not None:
-        return "the perturbation has another shape"
+def rounds(given: Tensor, result: Tensor) -> bool:
+    """Whether a copy may differ from its source, which has finer numbers."""
+    if not (given.is_floating_point() and result.is_floating_point()):
+        return given.is_complex() != result.is_complex()
+    return torch.finfo(result.dtype).eps > torch.finfo(given.dtype).eps
+
+
+def reason_left_out(a: Node, b: Node, alike: bool) -> str | None:
+    """Say why an addition to a state has no row; None if neither operand was a state. `alike`: of one shape."""
+    if not alike:
+        return "the perturbation has another shape" if classify(a, b) else None
     ancestor = latest_common_ancestor(a, b)
     if ancestor in (a, b):
         return "the perturbation passes no convolution, matmul or attention"
@@ -150,7 +157,7 @@ class Observer(Protocol):
         """A function that returns the path of the innermost running module."""
 
     def on_left_out(self, name: str, reason: str) -> None:
-        """A state is the sum of an addition in module `name` that is not residual."""
+        """A state is the sum of an addition in module `name` that has no row."""
 
     def before_addition(self, addition: Addition) -> None: ...
 
@@ -178,8 +185,8 @@ class AdditionFinder(TorchDispatchMode):
         self._observer = observer
         self._additions = 0
         self._state: Node | None = None
-        self._operands: tuple[Node, Node] | None = None  # of an addition that is not residual
-        self._left_out: dict[Node, tuple[Node, Node, str]] = {}  # operands and module of such additions, by their sum
+        self._operands: tuple[Node, Node, bool] | None = None  # of an addition without a row; of one shape?
+        self._left_out: dict[Node, tuple[Node, Node, bool, str]] = {}  # the same and the module, by the sum
         self._sums: dict[int, tuple[StorageWeakRef, Node]] = {}  # the memory of each live stream's sum
         for tensor in inputs:
             floating = tensor.is_floating_point() or tensor.is_complex()
@@ -238,16 +245,17 @@ class AdditionFinder(TorchDispatchMode):
                 continue
             if not written and (output.numel() == 0 or lineage.tracks(output)):
                 continue  # an unused output, or memory of an operand that the schema does not declare
-            copied = operands[source] if source is not None and operands[source].numel() == output.numel() else None
-            origin = read[source] if source is not None and copied is not None else None
-            rounded = copied is not None and torch.promote_types(copied.dtype, output.dtype) != output.dtype
-            if origin is not None and origin is not lineage.integers and not rounded:
-                node = origin  # the same value in other memory
-            else:
+            origin = read[source] if source is not None and operands[source].numel() == output.numel() else None
+            if origin is None or origin is lineage.integers or source is None:
                 node = lineage.node(parents, op.weighted, linear)
-                node.summed = origin.summed if origin is not None else None
                 if not op.weighted:
                     node.stream = self._continued(operands, read, output)
+            elif not rounds(operands[source], output):
+                node = origin  # the same value in other memory
+            else:
+                node = lineage.node((origin,), linear=True)
+                node.summed = origin.summed
+                node.stream = origin.stream and (origin.stream[0], origin.stream[1] + 1)
             if addition is not None:
                 node.stream = (addition.index, 0)
                 node.summed = self._state
@@ -285,12 +293,12 @@ class AdditionFinder(TorchDispatchMode):
         return weak is not None and node is not None and self.lineage.holds(weak, node)
 
     def _report_left_out(self, node: Node) -> None:
-        """Report an addition that is not residual and whose sum, or a function of it without weights, is a state."""
+        """Report an addition that has no row and whose sum, or a function of it without weights, is a state."""
         while node not in self._left_out and len(node.parents) == 1 and not node.weighted:
             node = node.parents[0]
         if node in self._left_out:
-            *operands, name = self._left_out.pop(node)
-            if reason := reason_left_out(*operands):
+            first, second, alike, name = self._left_out.pop(node)
+            if reason := reason_left_out(first, second, alike):
                 self._observer.on_left_out(name, reason)
 
     def _residual(
@@ -305,9 +313,8 @@ class AdditionFinder(TorchDispatchMode):
         a, b, *_ = read
         if a is None or b is None:
             return None
-        found = classify(a, b)
-        if found is None or left.shape != right.shape:
-            self._operands = (a, b) if found is not None or left.shape == right.shape else None
+        if left.shape != right.shape or (found := classify(a, b)) is None:
+            self._operands = a, b, left.shape == right.shape
             return None
         kind, left_is_state = found
         alpha = float(kwargs.get("alpha", 1))

@@ -68,7 +68,7 @@ def operation(func: Any) -> Operation:
         return pattern.fullmatch(name) is not None
 
     return Operation(
-        addition=name == "add" and schema.name.startswith("aten::"),  # differences stand in gates: n + z (h - n)
+        addition=name == "add" and schema.name.startswith("aten::"),  # not sub, which stands in gates: n + z (h - n)
         weighted=named(_WEIGHTED) and not name.startswith(("linalg", "upsample")),
         linear=named(_LINEAR),
         copies=named(_COPY),

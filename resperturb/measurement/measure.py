@@ -183,7 +183,9 @@ def measure(
         model: any PyTorch module that runs Python. What `torch.compile` has compiled runs uncompiled; of a wrapper for
             data-parallel training the module inside is measured.
         batches: iterable of tensors, (tensor, label) pairs, or dicts of keyword arguments. Samples come first; second
-            in a sequence-first model such as `nn.TransformerEncoder` by default.
+            in a sequence-first model such as `nn.TransformerEncoder` by default. In a dict the first tensor counts
+            them, sizes of 1 and square masks left out. Where there are as many tokens as samples, three more passes
+            tell them apart.
         device: device to move the batches to; None leaves them. The model is never moved.
         blocks: rows to measure: None for all, block numbers (1 to L, without transitions), or a pattern of names such
             as "layer3.*". Other rows are not computed.

@@ -148,34 +148,27 @@ def record_forward(
         recorder = Recorder(
             samples, module_path=module_path, buffer=buffer, keep_states=keep_states, axes=axes, **options
         )
-
-        def find_samples(steps: int, batch: int, recorder: Recorder = recorder) -> None:
-            if steps == recorder.samples != batch and not recorder.additions:
-                recorder.samples, recorder.sequence_first = batch, True
-                recorder.probe %= batch
-
         try:
-            run_under_observation(list(paths), args, kwargs, recorder, find_samples)
+            run_under_observation(list(paths), args, kwargs, recorder)
             return recorder
         except StateReleasedError:
             keep_states = True
         except AmbiguousAxisError:
-            axes = sample_axes(paths, args, kwargs, samples)
+            axes = sample_axes(list(paths), args, kwargs, samples)
 
 
 def run_under_observation(
-    modules: Sequence[nn.Module],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    observer: Any,
-    on_attention: Callable[[int, int], None],
+    modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], observer: Recorder | ShapeObserver
 ) -> None:
-    """Run the first module once; call `on_attention` with the first two sizes in sequence-first attention."""
+    """Run the first module once on a copy of its input, to which it may write; sequence-first attention tells the
+    observer its first two sizes."""
 
     def before(module: nn.Module, inputs: Any) -> None:
         if inputs and inputs[0].dim() == 3:
-            on_attention(*inputs[0].shape[:2])
+            observer.on_attention(*inputs[0].shape[:2])
 
+    args = tuple(value.clone() for value in args)
+    kwargs = {name: value.clone() if isinstance(value, Tensor) else value for name, value in kwargs.items()}
     attentions = [m for m in modules if isinstance(m, nn.MultiheadAttention) and not m.batch_first]
     hooks = [attention.register_forward_pre_hook(before) for attention in attentions]
     try:
@@ -189,8 +182,7 @@ def run_under_observation(
 class ShapeObserver:
     """Observer that notes the shape of each state, and the first sizes in sequence-first attention."""
 
-    def __init__(self, module_path: Callable[[], str]) -> None:
-        self.module_path = module_path
+    def __init__(self) -> None:
         self.shapes: list[torch.Size] = []
         self.attention: tuple[int, int] | None = None
 
@@ -200,13 +192,13 @@ class ShapeObserver:
     def on_attention(self, steps: int, batch: int) -> None:
         self.attention = self.attention or (steps, batch)
 
-    def ignore(self, *_: Any, **__: Any) -> None: ...
+    def ignore(self, *_: Any, **__: Any) -> Any: ...
 
-    after_addition = on_activation = on_use = on_stream_end = on_left_out = before_write = ignore
+    after_addition = on_activation = on_use = on_stream_end = on_left_out = before_write = module_path = ignore
 
 
 def sample_axes(
-    paths: Mapping[nn.Module, str], args: tuple[Any, ...], kwargs: dict[str, Any], samples: int
+    modules: Sequence[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], samples: int
 ) -> dict[torch.Size, int]:
     """Find the dimension of samples in states by a second pass over a batch that is shorter by one.
 
@@ -217,12 +209,11 @@ def sample_axes(
     def shorter(value: Any) -> Any:
         return value[:-1] if isinstance(value, Tensor) and value.dim() and len(value) == samples else value
 
-    observers = [ShapeObserver(partial(innermost_path, paths)) for _ in range(2)]
-    whole, less = observers
-    run_under_observation(list(paths), args, kwargs, whole, whole.on_attention)
+    whole, less = ShapeObserver(), ShapeObserver()
+    run_under_observation(modules, args, kwargs, whole)
     try:
         fewer = tuple(map(shorter, args)), {name: shorter(value) for name, value in kwargs.items()}
-        run_under_observation(list(paths), *fewer, less, less.on_attention)
+        run_under_observation(modules, *fewer, less)
     except Exception as error:
         raise MeasurementError(
             f"A batch of {samples} samples has as many tokens as samples, so the dimension of samples is unclear, and"
@@ -257,9 +248,6 @@ def model_inputs(
     if device is not None:
         args = tuple(value.to(device) for value in args)
         kwargs = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in kwargs.items()}
-    # a model may write to its input, which inference tensors allow in inference mode alone
-    args = tuple(value.clone() if value.is_inference() else value for value in args)
-    kwargs = {k: v.clone() if isinstance(v, Tensor) and v.is_inference() else v for k, v in kwargs.items()}
     tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
     if not any(tensor.dim() for tensor in tensors):
         raise MeasurementError("A batch has no tensor with a dimension of samples; put samples first.")
@@ -278,17 +266,7 @@ def model_inputs(
 
 
 def number_of_samples(tensors: Sequence[Tensor]) -> int:
-    """Return the first size that all tensors share; sizes of 1 and square masks, such as (steps, steps), do not count.
-
-    Raises:
-        MeasurementError: two tensors have different first sizes.
-    """
-    sizes = {len(tensor) for tensor in tensors if tensor.dim()}
-    counted = {len(t) for t in tensors if t.dim() and len(t) != 1 and not (t.dim() == 2 and t.shape[0] == t.shape[1])}
-    counted = counted or sizes - {1} or sizes
-    if len(counted) > 1:
-        raise MeasurementError(
-            f"The tensors of a batch have {' and '.join(map(str, sorted(counted)))} in their first dimensions, so the"
-            " number of samples is unclear; put samples first in each of them."
-        )
-    return counted.pop()
+    """Return the first size of the first tensor; sizes of 1 and square masks, such as (steps, steps), do not count."""
+    sizes = [len(tensor) for tensor in tensors if tensor.dim()]
+    counted = [len(t) for t in tensors if t.dim() and len(t) != 1 and not (t.dim() == 2 and t.shape[0] == t.shape[1])]
+    return (counted or sizes)[0]

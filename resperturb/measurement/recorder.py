@@ -144,8 +144,7 @@ class Recorder:
             return
         ff, xf, *new = self._reduce(x, f, other_squares, products, *([squares] if known is None else []))
         xx = new[0] if known is None else known
-        dtype = torch.promote_types(state.dtype, addition.perturbation.dtype)
-        row = RecordedAddition(block, name, addition.kind, dtype, a, b, xx, ff, xf, xx, xx)
+        row = RecordedAddition(block, name, addition.kind, state.dtype, a, b, xx, ff, xf, xx, xx)
         self.rows.append(row)
         if self.successive:
             self._compare_with_previous(row, addition)
@@ -238,6 +237,11 @@ class Recorder:
                 pending.state = pending.state.clone()
         if self._previous is not None and self._previous[1].untyped_storage()._cdata == storage:
             self._previous = self._previous[0], self._previous[1].clone()
+
+    def on_attention(self, steps: int, batch: int) -> None:
+        """Sequence-first attention runs on inputs of these first sizes."""
+        if steps == self.samples != batch and not self.additions:
+            self.samples, self.sequence_first, self.probe = batch, True, self.probe % batch
 
     def on_left_out(self, name: str, reason: str) -> None:
         self.left_out.append((name, reason))

@@ -80,12 +80,12 @@ class Record:
 
     @property
     def accuracy(self) -> float:
-        """On test images, after training; None where the run diverged."""
+        """The accuracy on test images after training; None where the run diverged."""
         return self.run["accuracy"]
 
     @property
     def weight_decay(self) -> float:
-        """The one used, also where T sets it."""
+        """The weight decay used, also where T sets it."""
         return float(self.run["training"]["weight_decay"])
 
     @property
@@ -94,7 +94,7 @@ class Record:
         return float(self.run["training"]["clock"])
 
     def average(self, moment: str = "end") -> float:
-        """The average scaled perturbation at "initialization" or "end"."""
+        """The average scaled perturbation at "initialization" or "end"; None without blocks."""
         return self.run["averages"][moment]["scaled"]
 
     @property
@@ -273,7 +273,7 @@ def load_records(folder: Path | str, kind: str | None = "run") -> list[Record]:
         RecordError: the folder is missing, or holds no record, a damaged one or one of another kind.
     """
     for sums in Path(folder).glob(f"[!.]*/{CHECKSUMS}"):
-        if not (sums.parent / "run.json").exists():
+        if sums.exists() and not (sums.parent / "run.json").exists():  # not while it is being replaced
             raise RecordError(f"{sums.parent} has no run.json, so its record is damaged; run it again or remove it.")
     records = [read_record(path.parent) for path in Path(folder).glob("[!.]*/run.json")]
     if not records:

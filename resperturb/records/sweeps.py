@@ -129,7 +129,7 @@ def default_sweep(results: Path | str, *, own: bool = True) -> Sweep:
 def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
     """Load the sweeps by name: folders <data set> or <data set>-<what> with three depths or more, the default first."""
     sweeps = {}
-    if any((Path(results) / folder).is_dir() for folder in ("digits", "shipped-digits")):
+    if records_in(Path(results) / "shipped-digits") or (own and records_in(Path(results) / "digits")):
         sweeps["digits"] = default_sweep(results, own=own)
     for dataset in DATASETS:
         for folder in sorted(Path(results).glob(f"{dataset}*")):

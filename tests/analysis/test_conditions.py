@@ -58,6 +58,7 @@ def test_diverged_runs_are_counted_and_left_out() -> None:
     runs.loc[lost, ["after", "accuracy"]] = np.nan
     row = condition_table(runs, BY).iloc[0]
     assert (row["runs"], row["diverged"]) == (12, 4)
+    assert row["exponent"] == pytest.approx(-0.7, abs=0.03)
     assert condition_table(runs.assign(diverged=True), BY).empty
 
 
@@ -65,7 +66,6 @@ def test_branches_that_start_at_zero_have_an_exponent_after_training_alone() -> 
     row = condition_table(drawn(-0.7, 0.0).assign(before=0.0), BY).iloc[0]
     assert row["exponent"] == pytest.approx(-0.7, abs=0.03)
     assert np.isnan(row[["before", "before_low", "before_high"]].astype(float)).all()
-    assert row["exponent"] == pytest.approx(-0.7, abs=0.03)
 
 
 def test_conditions_are_compared_on_the_depths_that_all_of_one_kind_have() -> None:

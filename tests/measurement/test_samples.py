@@ -93,13 +93,16 @@ class Masked(Block):
 
 @pytest.mark.parametrize("mask", [torch.ones(5, 5), torch.ones(1), torch.ones(1, 5)])
 def test_masks_do_not_count_the_samples(mask: Tensor) -> None:
-    x = torch.randn(4, 5, WIDTH)
-    assert measure(Masked(), [{"mask": mask, "x": x}])["samples"].tolist() == [4]
+    assert measure(Masked(), [{"mask": mask, "x": torch.randn(4, 5, WIDTH)}])["samples"].tolist() == [4]
 
 
-def test_tensors_of_different_lengths_are_refused() -> None:
-    with pytest.raises(MeasurementError, match="have 3 and 4 in their first dimensions"):
-        measure(Masked(), [{"mask": torch.ones(3, 2), "x": torch.randn(4, 5, WIDTH)}])
+def test_a_sequence_first_network_with_a_mask_of_its_samples() -> None:
+    torch.manual_seed(0)
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(WIDTH, 2, 16), 2)
+    x, padding = unequal(5, 3, WIDTH, axis=1), torch.zeros(3, 5, dtype=torch.bool)
+    table = measure(model, [{"src": x, "src_key_padding_mask": padding}])
+    assert table["samples"][0] == 3
+    assert table["state_norm"][0] == pytest.approx(x.transpose(0, 1).flatten(1).norm(dim=1).mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("batches", [torch.randn(4, 5, WIDTH), {"x": torch.randn(4, 5, WIDTH)}])
@@ -140,11 +143,45 @@ def test_sums_in_32_bits_between_states_of_16(network: type[Block], dtype: torch
     assert set(table["kind"]) == {"identity"}
 
 
-def test_a_network_may_write_to_an_input_made_in_inference_mode() -> None:
-    class Normalised(Block):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x.sub_(1))
+class Writing(Folded):
+    """Normalises its input in place."""
 
-    with torch.inference_mode():
-        x = torch.randn(4, WIDTH)
-        assert len(measure(Normalised(), [x])) == 1
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(1))
+
+
+@pytest.mark.parametrize("inference", [True, False])
+def test_a_network_may_write_to_its_input(inference: bool) -> None:
+    torch.manual_seed(0)
+    model = Writing()
+    with torch.inference_mode(inference):
+        x = unequal(6, 4, 6, WIDTH)
+        before = x.clone()
+        whole, single = measure(model, [x]), measure(model, x.split(1))
+    assert torch.equal(x, before)
+    assert whole["state_norm"].tolist() == pytest.approx(single["state_norm"].tolist(), rel=1e-5)
+
+
+class Copied(Block):
+    """Adds in 32 bits and copies the sum into the 16-bit state."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone()
+        for _ in range(3):
+            x.copy_(x.float() + self.f(x.relu()).float())
+        return x
+
+
+class Eighth(Block):
+    """Passes its input through 8 bits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(torch.float8_e4m3fn).to(x.dtype))
+
+
+@pytest.mark.parametrize(("network", "blocks"), [(Copied, 3), (Eighth, 1)])
+def test_copies_between_kinds_of_numbers(network: type[Block], blocks: int) -> None:
+    torch.manual_seed(0)
+    table = measure(network().bfloat16(), [torch.randn(4, WIDTH, dtype=torch.bfloat16)])
+    assert table["kind"].tolist() == ["identity"] * blocks
+    assert table["step_scaled"][:-1].notna().all()

@@ -80,7 +80,7 @@ def test_an_analysis_draws_what_the_records_hold(name: str, execute: Execute) ->
         ("sweep", {"block_count": 6}, r"unknown parameter block_count; did you mean blocks\?"),
         ("lesion", {"block_count": 3}, r"unknown parameter block_count; did you mean blocks\?"),
         ("scaling", {"datset": "mnist"}, r"unknown parameter datset; did you mean dataset\?"),
-        ("scaling", {"shallowest": 300, "results": str(RESULTS)}, "no power law fits digits after training; add runs"),
+        ("scaling", {"shallowest": 300, "results": str(RESULTS)}, "at least two depths, but all runs have 300 blocks"),
         ("profile", {"blocks": 7, "results": str(RESULTS)}, "has no finished run of 7 blocks"),
         ("stopping_rule", {"epsilon": -1, "results": str(RESULTS)}, "epsilon must be a finite number above 0"),
     ],
