@@ -143,8 +143,12 @@ def load_sweeps(results: Path | str, *, own: bool = True) -> dict[str, Sweep]:
 
 def differences(sweep: Sweep, base: Sweep) -> dict[str, tuple[Any, Any]]:
     """Return the fields that differ between two sweeps except depth and seed, as (value in sweep, value in base)."""
-    both = ((name, value, base.identity[name]) for name, value in sweep.identity.items())
-    return {name: (value, usual) for name, value, usual in both if value != usual}
+
+    def of(which: Sweep, name: str) -> Any:
+        return which.identity.get(name, getattr(which.records[0].experiment, name))  # later fields only if not default
+
+    both = {name: (of(sweep, name), of(base, name)) for name in (*sweep.identity, *base.identity)}
+    return {name: (value, usual) for name, (value, usual) in both.items() if value != usual}
 
 
 def main_sweeps(sweeps: dict[str, Sweep]) -> dict[str, Sweep]:

@@ -56,7 +56,7 @@ def test_longer_training_below_the_bar_answers_nothing(
     assert all("miss their bar" in rows[name].value for name in LONG)
 
 
-@pytest.mark.parametrize("changes", [{"epochs": 40}, {"epochs": 10}, {"epochs": 100, "batch_size": 64}])
+@pytest.mark.parametrize("changes", [{"epochs": 40}, {"epochs": 100, "batch_size": 64}, {"optimizer": "adamw"}])
 def test_other_lengths_and_other_changes_are_sensitivities(
     base: Sweep, tmp_path: Path, changes: dict[str, object]
 ) -> None:

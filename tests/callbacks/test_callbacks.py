@@ -279,6 +279,20 @@ def test_lightning_counts_steps_of_the_optimiser_and_may_measure_a_part(tmp_path
     assert table.iloc[-1]["perturbation/scaled"] == after["scaled"]
 
 
+def test_lightning_trains_and_measures_in_16_bits() -> None:
+    needs("lightning")
+    from lightning.pytorch import Trainer
+
+    from resperturb.callbacks.lightning import PerturbationCallback
+
+    callback = PerturbationCallback(torch.randn(8, 1, 8, 8), every=2, profile=False)
+    trainer = Trainer(
+        max_epochs=1, precision="bf16-true", logger=False, enable_checkpointing=False, callbacks=[callback]
+    )
+    trainer.fit(lightning()["module"], image_loader(3))
+    assert callback.logger.values["scaled"] > 0
+
+
 def test_the_hugging_face_trainer_still_logs_its_loss(tmp_path: Path) -> None:
     needs("transformers", "accelerate")
     from transformers import Trainer, TrainingArguments
