@@ -131,7 +131,7 @@ class PerturbationLogger:
         every: steps between measurements; the default takes less than 1 % of the time of training.
         start: steps taken before, where training continues.
         profile: whether to log every block too.
-        options: `blocks`, `batch_statistics` and `sequences` of `measure`.
+        options: `batch_statistics` and `sequences` of `measure`.
 
     Attributes:
         values: what was logged last, as :func:`~resperturb.callbacks.logger.perturbation_values` returns it.

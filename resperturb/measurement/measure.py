@@ -8,9 +8,8 @@ norms per sample: float32 over pieces of at most 16384 numbers, float64 over pie
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, Literal
 
@@ -30,7 +29,6 @@ from resperturb.measurement.model_state import (
     record_forward,
 )
 from resperturb.measurement.moments import Moments
-from resperturb.measurement.recorder import Recorder
 
 __all__ = ["Measurement", "MeasurementError", "measure", "measurement"]
 
@@ -52,41 +50,11 @@ class Measurement:
     batch_statistics: bool
 
 
-def _selection(blocks: Sequence[int] | str | None) -> Callable[[int, str], bool]:
-    if blocks is None:
-        return lambda number, name: True
-    if isinstance(blocks, str):
-        return lambda number, name: fnmatchcase(name, blocks)
-    wanted = set(blocks)
-    if not wanted or not all(isinstance(b, (int, np.integer)) and b >= 1 for b in wanted):
-        raise MeasurementError(
-            f"blocks must be block numbers from 1 or a pattern of names such as 'layer3.*', but got {blocks!r}."
-        )
-    return lambda number, name: number in wanted
-
-
-def _check_selection(recorder: Recorder, blocks: Sequence[int] | str | None, title: str) -> None:
-    if not recorder.additions:
-        raise MeasurementError(
-            f"{title} ran no residual addition x + f(x) with weights in f; check that it is a residual network, and"
-            " that its blocks do not run in fused or custom code."
-        )
-    missing = (
-        [] if blocks is None or isinstance(blocks, str) else sorted({*blocks} - {row.block for row in recorder.rows})
-    )
-    if missing or not recorder.rows:
-        raise MeasurementError(
-            f"blocks asks for {blocks if isinstance(blocks, str) else missing}, but {title} has the blocks 1 to"
-            f" {recorder.blocks}; measure without blocks to see their names."
-        )
-
-
 def measurement(
     model: nn.Module,
     batches: Iterable[Any],
     *,
     device: torch.device | str | None = None,
-    blocks: Sequence[int] | str | None = None,
     batch_statistics: bool | None = None,
     sequences: Literal["sample", "token"] = "sample",
     channels: Literal["together", "apart"] = "together",
@@ -111,7 +79,7 @@ def measurement(
         raise MeasurementError(f"sequences must be 'sample' or 'token', but got {sequences!r}.")
     if channels not in ("together", "apart"):
         raise MeasurementError(f"channels must be 'together' or 'apart', but got {channels!r}.")
-    selected, per_channel = _selection(blocks), channels == "apart"
+    per_channel = channels == "apart"
     tensors = (t for m in modules for t in chain(m._parameters.values(), m._buffers.values()) if t is not None)
     devices = {t.device for t in tensors}
     if devices == {META} and not any(hasattr(m, "_hf_hook") for m in modules):
@@ -128,7 +96,6 @@ def measurement(
         "per_token": sequences == "token",
         "per_channel": per_channel,
         "successive": successive,
-        "selected": selected,
     }
     moments, layout, recorder = Moments(), None, None
     with preserve_state(modules, batch_statistics):
@@ -142,7 +109,11 @@ def measurement(
                     " the path through the model depends on the data; measure batches of one path together."
                 )
             layout = found
-            _check_selection(recorder, blocks, title)
+            if not found:
+                raise MeasurementError(
+                    f"{title} ran no residual addition x + f(x) with weights in f; check that it is a residual network,"
+                    " and that its blocks do not run in fused or custom code."
+                )
             values = sample_values(recorder.rows, recorder.buffer.to_numpy(), recorder.samples, per_channel)
             moments.add(values, np.array([row.block > 0 for row in recorder.rows]))
     if recorder is None:
@@ -169,7 +140,6 @@ def measure(
     batches: Iterable[Any],
     *,
     device: torch.device | str | None = None,
-    blocks: Sequence[int] | str | None = None,
     batch_statistics: bool | None = None,
     sequences: Literal["sample", "token"] = "sample",
 ) -> pd.DataFrame:
@@ -187,8 +157,6 @@ def measure(
             them, sizes of 1 and square masks left out. Where there are as many tokens as samples, three more passes
             tell them apart.
         device: device to move the batches to; None leaves them. The model is never moved.
-        blocks: rows to measure: None for all, block numbers (1 to L, without transitions), or a pattern of names such
-            as "layer3.*". Other rows are not computed.
         batch_statistics: whether batch-norm layers use the statistics of each batch. None: only if no running
             statistics were ever updated. `table.attrs["batch_statistics"]` has the choice.
         sequences: "sample" takes norms over all tokens of a sample; "token" takes them per token of states (N, tokens,
@@ -232,9 +200,7 @@ def measure(
         MeasurementError: no residual addition, no batch, or no sample; a scripted, exported or tensor-parallel model;
             model and batch on different devices; a state that is zero or not finite; a sum that differs from x + f.
     """
-    table = measurement(
-        model, batches, device=device, blocks=blocks, batch_statistics=batch_statistics, sequences=sequences
-    ).table
+    table = measurement(model, batches, device=device, batch_statistics=batch_statistics, sequences=sequences).table
     if table.attrs["left_out"]:
         warnings.warn(left_out_sentence(table.attrs["left_out"]), stacklevel=2)
     return table

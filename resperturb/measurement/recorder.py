@@ -73,7 +73,6 @@ class Recorder:
     successive: bool  # whether to compare each perturbation with the previous one
     probe: int  # the sample whose sum is compared number by number
     module_path: Callable[[], str]  # returns the path of the innermost running module
-    selected: Callable[[int, str], bool]
     buffer: ScalarBuffer
     keep_states: bool = False
     axes: Mapping[torch.Size, int] | None = None  # dimension of the samples in states whose shape does not tell it
@@ -81,7 +80,6 @@ class Recorder:
     sections: list[int] = field(default_factory=list)  # of the rows
     left_out: list[tuple[str, str]] = field(default_factory=list)  # module and reason
     blocks: int = 0
-    additions: int = 0
     sequence_first: bool = False  # whether samples come second in the model's input
     _section: int = 0
     _shape: torch.Size | None = None
@@ -136,14 +134,10 @@ class Recorder:
         shape = state.shape[:1] + state.shape[2:] if self._sample_axis(state.shape) else state.shape[1:]
         self._section += not identity or shape != self._shape
         self._shape = shape
-        self.additions += 1
         self.blocks += identity
-        block = self.blocks if identity else 0
-        name = self.module_path()
-        if not self.selected(block, name):
-            return
         ff, xf, *new = self._reduce(x, f, other_squares, products, *([squares] if known is None else []))
         xx = new[0] if known is None else known
+        block, name = self.blocks if identity else 0, self.module_path()
         row = RecordedAddition(block, name, addition.kind, state.dtype, a, b, xx, ff, xf, xx, xx)
         self.rows.append(row)
         if self.successive:
@@ -240,7 +234,7 @@ class Recorder:
 
     def on_attention(self, steps: int, batch: int) -> None:
         """Sequence-first attention runs on inputs of these first sizes."""
-        if steps == self.samples != batch and not self.additions:
+        if steps == self.samples != batch and not self.rows:
             self.samples, self.sequence_first, self.probe = batch, True, self.probe % batch
 
     def on_left_out(self, name: str, reason: str) -> None:

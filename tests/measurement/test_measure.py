@@ -185,16 +185,6 @@ def test_quantiles_of_more_samples_than_are_kept(monkeypatch):
     assert table.state_norm_q95[0] == pytest.approx(1.95, abs=0.05)
 
 
-def test_some_blocks_only():
-    model = small(6)
-    whole = measure(model, [images()])
-    some = measure(model, [images()], blocks=[2, 3])
-    expected = whole[whole.block.isin([2, 3])].reset_index(drop=True)
-    assert some.block.tolist() == [2, 3]
-    assert np.allclose(numbers(some), numbers(expected), rtol=1e-6)
-    assert measure(model, [images()], blocks="transitions.*").kind.tolist() == ["transition"] * 2
-
-
 def test_lower_precision_is_measured_in_float32():
     model = small(kind="postactivation").eval()
     full = measure(model, [images()], batch_statistics=False)
@@ -264,9 +254,6 @@ TURN = Turn([ROTATION])
         (TURN, [XY.to("meta")], {}, r"model is on cpu, but a batch is on meta; pass device='cpu'"),
         (TURN, [XY], {"sequences": "word"}, "sequences must be 'sample' or 'token', but got 'word'"),
         (TURN, [XY], {"channels": "both"}, "channels must be 'together' or 'apart', but got 'both'"),
-        (TURN, [XY], {"blocks": [0]}, r"blocks must be .* but got \[0\]"),
-        (TURN, [XY], {"blocks": [9]}, r"asks for \[9\], but Turn has the blocks 1 to 1"),
-        (TURN, [XY], {"blocks": "layer*"}, "asks for layer"),
         (Turn([ROTATION]).to("meta"), [XY], {}, "weights of Turn are on the meta device"),
     ],
 )
