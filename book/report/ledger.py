@@ -21,7 +21,7 @@ import report.published_claims
 import report.study_claims
 import report.sweep_claims  # noqa: F401 (importing a module registers its claims)
 from report.claims import CLAIMS, LedgerRow, Subject, rows_about
-from report.decay import primary_tests
+from report.decay import full_size_sweeps, primary_tests
 from report.mechanism_claims import FIRST, FIRST_PRESETS
 from resperturb.analysis.bootstrap import finished
 from resperturb.records.record import Record, records_in
@@ -48,6 +48,7 @@ def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
         ],
         "kind": other_kinds(sweeps),
         "sensitivity": other_choices(sweeps),
+        "full-size": full_size(results, sweeps, tests),
     }
     rows = [row for about, subjects in about_sweeps.items() for row in rows_about(about, subjects)]
     for folder in dict.fromkeys(folder for claim in CLAIMS for folder in claim.about):
@@ -79,6 +80,13 @@ def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
     for sweep, base, fields in sensitivity_sweeps(sweeps).values():
         changes = [change_words(field, *values) for field, values in fields.items()]
         yield comparison(sweep, base, changes=" and ".join(changes))
+
+
+def full_size(results: Path, sweeps: dict[str, Sweep], tests: pd.DataFrame) -> Iterator[Subject]:
+    """Yield the sweeps at full size."""
+    for name, sweep in full_size_sweeps(results).items():
+        data = {"sweep": sweep, "sweeps": sweeps, "tests": tests}
+        yield Subject(name, accuracy_words(sweep.records), runs_in(sweep.folder, sweep.records), data)
 
 
 def study_subjects(

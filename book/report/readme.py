@@ -24,9 +24,9 @@ SHOWN = {  # rows of the second table: subject and claim in the ledger, and what
     ("cifar10-more-decay", "more-decay"): "",
     ("cifar10-long", "long"): "",
     ("standard-mnist", "inverse"): ", pre-activation",
-    ("standard-mnist", "inverse-postactivation"): ", post-activation",
+    ("standard-mnist-postactivation", "inverse"): "",
     ("standard-cifar10", "inverse"): ", pre-activation",
-    ("standard-cifar10", "inverse-postactivation"): ", post-activation",
+    ("standard-cifar10-postactivation", "inverse"): "",
     ("published", "exponent"): "",
     ("published", "exponent-additions"): ", transitions counted as blocks",
 }

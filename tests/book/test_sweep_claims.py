@@ -73,10 +73,10 @@ def test_full_size_is_judged_with_usual_decay_and_by_its_own_bar(
     folder = "standard-cifar10"
     records = copy_sweep(tmp_path / folder, source=CIFAR10, steeper=steeper, stem_stride=1, block=block)
     sweeps = {f"cifar10{suffix}": base}
-    [subject] = ledger.study_subjects(tmp_path, folder, (folder,), sweeps, primary_tests(sweeps, tmp_path))
+    [subject] = ledger.full_size(tmp_path, sweeps, primary_tests(sweeps, tmp_path))
 
     def found(name: str) -> LedgerRow:
-        return {row.name: row for row in claims.rows_about(folder, [subject])}[f"{name}{suffix}"]
+        return {row.name: row for row in claims.rows_about("full-size", [subject])}[name]
 
     assert found("inverse").verdict == OPEN  # trained at half size, they miss the bar of full size
     monkeypatch.setattr("resperturb.analysis.conditions.FULL_SIZE_BARS", {0: 0.83})
