@@ -156,7 +156,7 @@ def test_several_networks_are_compared(file: Path, tmp_path: Path, capsys: pytes
 
 
 def test_says_what_is_left_out(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reason = "the push has no weights"
+    reason = "the perturbation passes no convolution, matmul or attention"
     assert main(["measure", f"{file}:Shifted", "--samples", "6"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"1 addition to a state is left out, in Shifted: {reason}."
