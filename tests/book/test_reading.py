@@ -24,6 +24,7 @@ WITHOUT_EXERCISE = {
     "api",
     "glossary",
     "measurement_check",
+    "objections",
     "plan",
     "reproduce",
     "runs",
