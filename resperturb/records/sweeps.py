@@ -49,9 +49,9 @@ def display_name(name: str) -> str:
     if name in STUDIES:
         return STUDIES[name]
     words = name.split("-")
-    dataset = next((word for word in words if word in TITLES), None)
-    rest = " ".join(word for word in words if word != dataset)
-    return ", ".join(filter(None, [TITLES.get(str(dataset)), {**KINDS, **WORDS}.get(rest, rest)]))
+    dataset, kind = (next((word for word in words if word in named), "") for named in (TITLES, KINDS))
+    rest = " ".join(word for word in words if word not in (dataset, kind))
+    return ", ".join(filter(None, [TITLES.get(dataset), KINDS.get(kind), WORDS.get(rest, rest)]))
 
 
 @dataclass(frozen=True)
