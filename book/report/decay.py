@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -34,23 +33,25 @@ def short_trainings(results: Path) -> pd.DataFrame:
     return labelled([record for dataset in TITLES for record in load_records(results / f"decay-{dataset}")])
 
 
-def full_size_sweeps(results: Path) -> dict[str, Sweep]:
-    """Load the runs at full size with the usual decay, by :func:`full_size_name`; those of three depths or more."""
-    found = []
-    for (folder, deepest), block in itertools.product(FULL_SIZE.items(), KINDS):
-        runs = full_size_runs(records_in(results / folder), block)
-        found.append(Sweep(full_size_name(folder, block), [run for run in runs if run.blocks <= deepest]))
+def full_size_sweeps(results: Path, weight_decay: float = PEOPLE_USE) -> dict[str, Sweep]:
+    """Load the sweeps at full size by name: those of :func:`full_size_runs` with three depths or more."""
+    found = full_size_runs(results, weight_decay).values()
     return {sweep.name: sweep for sweep in found if len(sweep.depths) >= FEWEST_DEPTHS}
 
 
-def full_size_name(folder: str, block: str) -> str:
-    return folder if block == "preactivation" else f"{folder}-{block}"
+def full_size_runs(results: Path, weight_decay: float = PEOPLE_USE) -> dict[str, Sweep]:
+    """Load the runs at full size by name: a data set, a kind of block, and one decay; those that have records.
 
-
-def full_size_runs(records: Sequence[Record], block: str = "preactivation") -> list[Record]:
-    """Select the runs of one kind of block, with blocks and the usual decay."""
-    alike = (r for r in records if r.blocks and r.experiment.block == block)
-    return [record for record in alike if record.weight_decay == PEOPLE_USE]
+    Networks deeper than those of the primary tests are left out.
+    """
+    found = {}
+    for (folder, deepest), block in itertools.product(FULL_SIZE.items(), KINDS):
+        name = folder + f"-{block}" * (block != "preactivation") + "-no-decay" * (weight_decay == 0)
+        alike = (r for r in records_in(results / folder) if r.experiment.block == block)
+        runs = [r for r in alike if 0 < r.blocks <= deepest and r.weight_decay == weight_decay]
+        if runs:
+            found[name] = Sweep(name, runs)
+    return found
 
 
 def primary_sweeps(sweeps: dict[str, Sweep], results: Path) -> dict[str, Sweep]:
@@ -64,11 +65,11 @@ def primary_tests(sweeps: dict[str, Sweep], results: Path) -> pd.DataFrame:
 
 
 def usual_trainings(sweeps: dict[str, Sweep], results: Path) -> pd.DataFrame:
-    """Tabulate the primary sweeps, and those that vary only weight decay or only epochs, with the plan's tests.
+    """Tabulate the primary sweeps, and those that vary only decay or only epochs, with the plan's tests.
 
     Column trained: whether the networks reach their bar of accuracy; full: whether images have full size.
     """
-    chosen = list(primary_sweeps(sweeps, results).values())
+    chosen = [*primary_sweeps(sweeps, results).values(), *full_size_sweeps(results, weight_decay=0.0).values()]
     chosen += [sweep for sweep, _, fields in sensitivity_sweeps(sweeps).values() if set(fields) in VARIED]
     rows = [
         labelled(s.records).assign(trained=bar_met(s.records), full=full_size(s.records[0].experiment)) for s in chosen

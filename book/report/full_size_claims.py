@@ -6,12 +6,12 @@ from functools import partial
 
 import pandas as pd
 
-from report.claims import HAUSER, INVERSE, OURS, Finding, claim, truth, within
+from report.claims import HAUSER, INVERSE, OURS, Finding, claim, matters, truth, within
 from report.decay import PEOPLE_USE
 from report.published_claims import falls_with_depth
 from report.sweep_claims import if_trained, inverse_proportion
-from resperturb.analysis.conditions import at_depths_of
 from resperturb.analysis.published import response_table
+from resperturb.analysis.sensitivity import shared_slopes
 from resperturb.analysis.slope_tests import SMALLEST, difference, fit_runs
 from resperturb.analysis.summaries import interval, signed
 from resperturb.records.sweeps import Sweep
@@ -21,6 +21,7 @@ EXPECTED = {  # exponents that the plan expects
     "standard-cifar10": -0.70,
     "standard-mnist-postactivation": -0.70,
     "standard-cifar10-postactivation": -0.71,
+    "standard-cifar10-no-decay": -0.57,
 }
 claim_full = partial(claim, shown="scaling#full-size", about="full-size")
 
@@ -45,16 +46,40 @@ def as_expected_at_full_size(sweep: Sweep) -> Finding:
 
 
 @claim_full(
+    "expected-none",
+    OURS,
+    f"The exponent at full size without decay is within {SMALLEST} of the one that the plan expects.",
+    planned=True,
+)
+def as_expected_without_decay(without: Sweep | None) -> Finding | None:
+    return as_expected_at_full_size(without) if without is not None else None
+
+
+@claim(
+    "decay",
+    OURS,
+    f"At full size, the usual decay moves the exponent by more than {SMALLEST} compared with none, on the depths of "
+    "both (test 4 of the plan).",
+    shown="decay#what-the-records-say",
+    about="full-size",
+    planned=True,
+)
+def decay_matters_at_full_size(sweep: Sweep, without: Sweep | None) -> Finding | None:
+    if without is None or (slopes := shared_slopes(sweep, without)) is None:
+        return None
+    return if_trained(matters(*slopes, sweep.records[0].clock), sweep, without)
+
+
+@claim_full(
     "smaller-images",
     OURS,
     f"Images of half the size, and fewer epochs, move the exponent by less than {SMALLEST}, on the depths of both.",
 )
 def smaller_recipe_moves_little(sweep: Sweep, sweeps: dict[str, Sweep]) -> Finding | None:
     half = sweeps.get(sweep.name.removeprefix("standard-"))
-    if half is None:
+    if half is None or (slopes := shared_slopes(half, sweep)) is None:
         return None
-    both = at_depths_of(sweep.finished, half.finished), at_depths_of(half.finished, sweep.finished)
-    moved, low, high = difference(*map(fit_runs, both))
+    moved, low, high = difference(*slopes)
     found = Finding(signed(moved), within(low, high, SMALLEST), f"{signed(low)} to {signed(high)}")
     return if_trained(found, sweep, half)
 

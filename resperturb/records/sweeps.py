@@ -35,6 +35,7 @@ STUDIES = {  # folders without a data set in their names
     "mechanism-second": "MNIST, second predictions",
     "published": "four published networks",
     "standard-cifar10": "CIFAR-10, full size",
+    "standard-cifar10-no-decay": "CIFAR-10, full size, no decay",
     "standard-cifar10-postactivation": "CIFAR-10, full size, post-activation",
     "standard-mnist": "MNIST, full size",
     "standard-mnist-postactivation": "MNIST, full size, post-activation",

@@ -11,10 +11,13 @@ from conftest import ROOT
 from report import claims, ledger
 from report.claims import HOLDS, NOT, OPEN, LedgerRow
 from report.decay import primary_tests
+from resperturb.analysis.sensitivity import shared_slopes
+from resperturb.analysis.slope_tests import difference
+from resperturb.analysis.summaries import signed
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import Sweep, sensitivity_sweeps
 
-CIFAR10 = ROOT / "results" / "cifar10"
+CIFAR10, NO_DECAY = (ROOT / "results" / name for name in ("cifar10", "cifar10-no-decay"))
 LONG = ("cifar10-long/long", "cifar10-long/long-moves")
 
 
@@ -86,3 +89,24 @@ def test_full_size_is_judged_with_usual_decay_and_by_its_own_bar(
     assert found("smaller-images").value.replace("−", "-") == f"{-steeper:.2f}".replace("-0.00", "0.00")
     assert found("expected").verdict == (HOLDS if steeper == 0 else NOT)
     assert len(records) == len(base.records)
+
+
+def test_decay_at_full_size_is_judged_against_none_on_the_depths_of_both(
+    base: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "standard-cifar10"
+    copy_sweep(folder, source=CIFAR10, steeper=-0.3, stem_stride=1)
+    sweeps = {"cifar10": base}
+
+    def rows() -> dict[str, LedgerRow]:
+        [subject] = ledger.full_size(tmp_path, sweeps, primary_tests(sweeps, tmp_path))
+        return {row.name: row for row in claims.rows_about("full-size", [subject])}
+
+    monkeypatch.setattr("resperturb.analysis.conditions.FULL_SIZE_BARS", {0: 0.82})
+    assert not {"decay", "expected-none"} & set(rows())
+    for record in copy_sweep(tmp_path / "none", source=NO_DECAY, stem_stride=1):
+        record.folder.rename(folder / record.folder.name)
+    assert (slopes := shared_slopes(base, Sweep("cifar10-no-decay", load_records(NO_DECAY)))) is not None
+    assert rows()["decay"].value.startswith(f"{signed(difference(*slopes)[0] - 0.3)} at T =")
+    assert rows()["decay"].verdict == HOLDS
+    assert rows()["expected-none"].value.endswith("expected −0.57")
