@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+import report.comparison_claims
 import report.decay_claims
 import report.full_size_claims
 import report.mechanism_claims

@@ -22,31 +22,26 @@ from report.claims import (
     claim,
     exponent_is,
     listed,
-    matters,
     open_unless,
     truth,
     within,
 )
-from report.quantities import quantities
 from resperturb.analysis import conventions, curves, profiles
 from resperturb.analysis.conditions import BARS, accuracy_by_depth, bar_met, run_table
 from resperturb.analysis.power_law import fit_power_law, stopping_depth
-from resperturb.analysis.sensitivity import shared_slopes
-from resperturb.analysis.slope_tests import CLAIMED, LEVEL, SMALLEST, Slope, difference, fit_runs
-from resperturb.analysis.summaries import clock_words, depth_table, exponent_words, interval, signed
+from resperturb.analysis.slope_tests import LEVEL, SMALLEST, Slope, difference, fit_runs
+from resperturb.analysis.summaries import depth_table, exponent_words, interval, signed
 from resperturb.analysis.theory import VARIANTS, theory_ratios
 from resperturb.records.record import Record
-from resperturb.records.sweeps import Sweep, differences
+from resperturb.records.sweeps import Sweep
 
 FEWEST_RUNS = 8  # fewer runs are too few to conclude from a test that rejects nothing
 SMALL = 0.1  # scaled perturbations below this are small; the paper names no number
 FACTOR = 1.25  # a prediction is near if it is off by at most this factor
-LONGER = 5  # times as many epochs
 
 claim_scaling = partial(claim, source=OURS, shown="scaling#what-the-records-say")
 claim_blocks = partial(claim, source=OURS, shown="per_block#what-the-records-say")
 claim_depth = partial(claim, source=OURS, shown="practice#how-deep-to-go")
-claim_change = partial(claim, source=OURS, about="sensitivity")
 
 
 def if_trained(found: Finding, *sweeps: Sweep) -> Finding:
@@ -266,123 +261,6 @@ def no_better_beyond(sweep: Sweep) -> Finding | None:
 
 
 @claim_scaling(
-    "kind",
-    sentence=f"{{kind}} blocks have the exponent of {{usual}} blocks after training, within {SMALLEST}.",
-    about="kind",
-)
-@claim(
-    "sensitivity",
-    OURS,
-    f"With {{changes}}, the exponent after training stays the same, within {SMALLEST}.",
-    shown="method#do-our-choices-decide",
-    about="sensitivity",
-)
-def same_exponent(sweep: Sweep, base: Sweep) -> Finding | None:
-    slopes = shared_slopes(sweep, base)
-    if slopes is None or change_of(sweep, base) != "another":
-        return None
-    _, low, high = difference(*slopes)
-    value = " against ".join(map(exponent_words, slopes))
-    ends = f"moved by {low:+.2f} to {high:+.2f}".replace("-", "−")
-    return if_trained(Finding(value, within(low, high, SMALLEST), ends), sweep, base)
-
-
-def change_of(sweep: Sweep, base: Sweep) -> str:
-    """What a sweep changes in its main sweep: "decay" (another weight decay alone), "longer" (five times the epochs of
-    CIFAR-10 alone), or "another"; claims of their own cover the first two."""
-    fields = differences(sweep, base)
-    if fields.keys() == {"weight_decay"}:
-        return "decay"
-    usual = base.identity["epochs"]
-    return "longer" if sweep.dataset == "cifar10" and fields == {"epochs": (LONGER * usual, usual)} else "another"
-
-
-def decayed_more(sweep: Sweep, base: Sweep) -> bool:
-    """Whether a larger weight decay is all that a sweep changes."""
-    return change_of(sweep, base) == "decay" and sweep.identity["weight_decay"] > base.identity["weight_decay"]
-
-
-@claim_change(
-    "decay",
-    planned=True,
-    sentence=f"In the main recipe, the usual decay moves the exponent by more than {SMALLEST} compared with none, on "
-    "the depths of both (test 4 of the plan).",
-    shown="decay#what-the-records-say",
-)
-def decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
-    slopes = shared_slopes(sweep, base)
-    if slopes is None or change_of(sweep, base) != "decay" or sweep.identity["weight_decay"]:
-        return None
-    return if_trained(matters(slopes[1], slopes[0], quantities(base)["clock"]), sweep, base)
-
-
-@claim_change(
-    "more-decay",
-    planned=True,
-    source=HAUSER,
-    sentence="With more weight decay in the main recipe, the average is inversely proportional to the number of "
-    "blocks.",
-    shown="decay#more-decay-in-the-same-number-of-steps",
-)
-def proportion_with_more_decay(sweep: Sweep, base: Sweep) -> Finding | None:
-    return proportion_at_its_clock(sweep) if decayed_more(sweep, base) else None
-
-
-@claim_change(
-    "more-moves",
-    planned=True,
-    sentence=f"More decay in the main recipe moves the exponent by more than {SMALLEST} compared with the usual decay, "
-    "on the depths of both (test 4 of the plan).",
-    shown="decay#more-decay-in-the-same-number-of-steps",
-)
-def more_decay_matters(sweep: Sweep, base: Sweep) -> Finding | None:
-    slopes = shared_slopes(sweep, base)
-    if slopes is None or not decayed_more(sweep, base):
-        return None
-    return if_trained(matters(*slopes, quantities(sweep)["clock"]), sweep, base)
-
-
-@claim_change(
-    "long",
-    planned=True,
-    source=HAUSER,
-    sentence="In CIFAR-10 trainings five times as long, with the usual decay, the average is inversely proportional to "
-    "the number of blocks.",
-    shown="decay#longer-training",
-)
-def proportion_in_longer_training(sweep: Sweep, base: Sweep) -> Finding | None:
-    return proportion_at_its_clock(sweep) if change_of(sweep, base) == "longer" else None
-
-
-@claim_change(
-    "long-moves",
-    planned=True,
-    sentence=f"Training five times as long moves the exponent by more than {SMALLEST}, on the depths of both (test 4 "
-    "of the plan).",
-    shown="decay#longer-training",
-)
-def longer_training_moves_it(sweep: Sweep, base: Sweep) -> Finding | None:
-    slopes = shared_slopes(sweep, base)
-    if slopes is None or change_of(sweep, base) != "longer":
-        return None
-    return if_trained(matters(*slopes, quantities(sweep)["clock"]), sweep, base)
-
-
-def steeper(slope: Slope, other: Slope) -> Finding:
-    """The finding on "the first exponent is steeper than the second by more than the smallest difference"."""
-    moved, low, high = difference(slope, other)
-    word = HOLDS if high < -SMALLEST else NOT if low > -SMALLEST else OPEN
-    return Finding(signed(moved), word, f"{signed(low)} to {signed(high)}")
-
-
-def proportion_at_its_clock(sweep: Sweep) -> Finding:
-    """The finding on an exponent of -1, with the time under weight decay."""
-    found = exponent_is(fit_runs(sweep.records), CLAIMED)
-    value = f"{found.value} at {clock_words(quantities(sweep)['clock'])}"
-    return if_trained(Finding(value, found.verdict, found.interval), sweep)
-
-
-@claim_scaling(
     "shifted",
     sentence="A shifted inverse c/(L + b), which becomes 1/L in deep networks, describes the averages as well as a "
     "power of L does (AICc larger by less than 2).",
@@ -400,3 +278,10 @@ def as_good_as_a_power(records: Sequence[Record]) -> Finding | None:
         return None
     apart = criterion["c/(L+b)"] - criterion["power of L"]
     return Finding(f"AICc {apart:+.1f} beside a power, b = {shift:.1f}".replace("-", "−"), truth(apart < 2))
+
+
+def steeper(slope: Slope, other: Slope) -> Finding:
+    """The finding on "the first exponent is steeper than the second by more than the smallest difference"."""
+    moved, low, high = difference(slope, other)
+    word = HOLDS if high < -SMALLEST else NOT if low > -SMALLEST else OPEN
+    return Finding(signed(moved), word, f"{signed(low)} to {signed(high)}")
