@@ -43,8 +43,13 @@ def change_of(sweep: Sweep, base: Sweep) -> str:
     about="sensitivity",
 )
 def same_exponent(sweep: Sweep, base: Sweep) -> Finding | None:
+    return one_exponent(sweep, base) if change_of(sweep, base) == ANOTHER else None
+
+
+def one_exponent(sweep: Sweep, base: Sweep) -> Finding | None:
+    """The finding on "two sweeps have one exponent", on the depths of both."""
     slopes = shared_slopes(sweep, base)
-    if slopes is None or change_of(sweep, base) != ANOTHER:
+    if slopes is None:
         return None
     _, low, high = difference(*slopes)
     value = " against ".join(map(exponent_words, slopes))

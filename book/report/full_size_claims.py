@@ -7,6 +7,7 @@ from functools import partial
 import pandas as pd
 
 from report.claims import HAUSER, INVERSE, OURS, Finding, claim, matters, truth, within
+from report.comparison_claims import one_exponent
 from report.decay import PEOPLE_USE
 from report.published_claims import falls_with_depth
 from report.sweep_claims import if_trained, inverse_proportion
@@ -82,6 +83,17 @@ def smaller_recipe_moves_little(sweep: Sweep, sweeps: dict[str, Sweep]) -> Findi
     moved, low, high = difference(*slopes)
     found = Finding(signed(moved), within(low, high, SMALLEST), f"{signed(low)} to {signed(high)}")
     return if_trained(found, sweep, half)
+
+
+@claim_full(
+    "kind",
+    OURS,
+    f"At full size, post-activation blocks have the exponent of pre-activation blocks after training, within "
+    f"{SMALLEST}.",
+)
+def kinds_agree_at_full_size(sweep: Sweep, full: dict[str, Sweep]) -> Finding | None:
+    usual = full.get(sweep.name.removesuffix("-postactivation"), sweep)
+    return one_exponent(sweep, usual) if usual is not sweep else None
 
 
 @claim(
