@@ -84,10 +84,10 @@ def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
 
 
 def full_size(results: Path, sweeps: dict[str, Sweep], tests: pd.DataFrame) -> Iterator[Subject]:
-    """Yield the sweeps at full size, each with that without decay, if there is one."""
-    full, none = full_size_sweeps(results), full_size_sweeps(results, weight_decay=0.0)
-    for name, sweep in full.items():
-        data = {"sweep": sweep, "full": full, "without": none.get(f"{name}-no-decay"), "sweeps": sweeps, "tests": tests}
+    """Yield the sweeps at full size, those without decay last."""
+    full = full_size_sweeps(results)
+    for name, sweep in (full | full_size_sweeps(results, weight_decay=0.0)).items():
+        data = {"sweep": sweep, "full": full, "sweeps": sweeps, "tests": tests}
         yield Subject(name, accuracy_words(sweep.records), runs_in(sweep.folder, sweep.records), data)
 
 

@@ -32,7 +32,6 @@ SHORT = {
     "decay/long-moves": "Training five times as long moves the exponent",
     "scaling/inverse": "At full size, the average falls as 1/L",
     "scaling/expected": "At full size, the exponent is as expected",
-    "scaling/expected-none": "At full size without decay, it is as expected",
     "scaling/smaller-images": "Half-size images and fewer epochs: the same exponent",
     "decay/usual": "Short trainings, usual decay or none: it falls as 1/L",
     "decay/strong": "Short trainings, strong decay: it falls as 1/L",

@@ -99,14 +99,16 @@ def test_decay_at_full_size_is_judged_against_none_on_the_depths_of_both(
     sweeps = {"cifar10": base}
 
     def rows() -> dict[str, LedgerRow]:
-        [subject] = ledger.full_size(tmp_path, sweeps, primary_tests(sweeps, tmp_path))
-        return {row.name: row for row in claims.rows_about("full-size", [subject])}
+        subjects = ledger.full_size(tmp_path, sweeps, primary_tests(sweeps, tmp_path))
+        return {row.id.removeprefix("standard-cifar10"): row for row in claims.rows_about("full-size", subjects)}
 
     monkeypatch.setattr("resperturb.analysis.conditions.FULL_SIZE_BARS", {0: 0.82})
-    assert not {"decay", "expected-none"} & set(rows())
+    assert set(rows()) == {"/inverse", "/expected", "/smaller-images", "/responses"}
     for record in copy_sweep(tmp_path / "none", source=NO_DECAY, stem_stride=1):
         record.folder.rename(folder / record.folder.name)
     assert (slopes := shared_slopes(base, Sweep("cifar10-no-decay", load_records(NO_DECAY)))) is not None
-    assert rows()["decay"].value.startswith(f"{signed(difference(*slopes)[0] - 0.3)} at T =")
-    assert rows()["decay"].verdict == HOLDS
-    assert rows()["expected-none"].value.endswith("expected −0.57")
+    found = rows()["-no-decay/decay"]
+    assert found.value.startswith(f"{signed(difference(*slopes)[0] - 0.3)} at T =")
+    assert found.verdict == HOLDS
+    assert rows()["-no-decay/expected"].value.endswith("expected −0.57")
+    assert "-no-decay/inverse" not in rows()  # the plan's test of -1 is for the usual decay
