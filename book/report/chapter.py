@@ -29,15 +29,16 @@ DATA = Path("_data")  # tables behind the figures, for download
 def open_chapter() -> dict[str, Sweep]:
     """Set the style of figures, glue the numbers for the prose, and load the sweeps.
 
-    The glued names are the ids of the ledger's rows ("mnist/exponent-end", "mnist/exponent-end/interval"), the
-    quantities of main sweeps ("mnist/accuracy_low"), their records ("mnist/records", "records" for all), and the time
-    under weight decay of published schedules ("T_he2015").
+    The glued names are the ids of the ledger's rows ("mnist/exponent-end", "mnist/exponent-end/interval", and
+    "mnist/exponent-end/short" without brackets), the quantities of main sweeps ("mnist/accuracy_low"), their records
+    ("mnist/records", "records" for all), and the time under weight decay of published schedules ("T_he2015").
     """
     figures.use_style()
     sweeps = load_sweeps(RESULTS)
     main = main_sweeps(sweeps)
     for row in ledger_rows(sweeps):
-        glue_all(row.id, {"": row.value, **({"/interval": row.interval} if row.interval else {})})
+        glue_all(row.id, {"": row.value, "/short": row.value.partition(" (")[0]})
+        glue_all(row.id, {"/interval": row.interval} if row.interval else {})
     glue_all("", {"records": records_of_all(main.values())})
     glue_all("T_", {name: published_clock(name) for name in SCHEDULES})
     for name, sweep in main.items():

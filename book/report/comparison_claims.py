@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from report.claims import HAUSER, INVERSE, OURS, Finding, claim, exponent_is, matters, within
+from report.claims import HAUSER, HOLDS, INVERSE, NOT, OPEN, OURS, Finding, claim, exponent_is, matters, within
 from report.quantities import quantities
 from report.sweep_claims import claim_scaling, if_trained
 from resperturb.analysis.sensitivity import shared_slopes
 from resperturb.analysis.slope_tests import CLAIMED, SMALLEST, difference, fit_runs
-from resperturb.analysis.summaries import clock_words, exponent_words
+from resperturb.analysis.summaries import clock_words, exponent_words, signed
 from resperturb.records.sweeps import Sweep, differences
 
 LONGER = 5  # times as many epochs
@@ -74,6 +74,25 @@ def inverse_after_change(sweep: Sweep, base: Sweep, change: str) -> Finding | No
     found = exponent_is(fit_runs(sweep.records), CLAIMED)
     value = f"{found.value} at {clock_words(quantities(sweep)['clock'])}"
     return if_trained(Finding(value, found.verdict, found.interval), sweep)
+
+
+@claim_change(
+    "length",
+    sentence="Of two ways to more time under weight decay in the main recipe, longer training leads to a fall at least "
+    "as steep as more decay does where its T is larger.",
+    source=OURS,
+    shown="decay#longer-training",
+    planned=False,
+)
+def as_steep_by_length(sweep: Sweep, base: Sweep, sweeps: dict[str, Sweep]) -> Finding | None:
+    """The finding that *T* alone sets the exponent, which would be steeper the larger *T* is."""
+    stronger = [s for s in sweeps.values() if s.dataset == sweep.dataset and change_of(s, base) == MORE_DECAY]
+    if change_of(sweep, base) != LONG or not stronger or (slopes := shared_slopes(sweep, stronger[0])) is None:
+        return None
+    moved, low, high = difference(*slopes)
+    clocks = " against ".join(clock_words(quantities(s)["clock"]) for s in (sweep, stronger[0]))
+    verdict = HOLDS if high <= 0 else NOT if low > 0 else OPEN
+    return if_trained(Finding(f"{signed(moved)} at {clocks}", verdict, f"{signed(low)} to {signed(high)}"), sweep)
 
 
 claim_change(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from report.quantities import published_clock
+from resperturb.analysis.alternatives import ALTERNATIVES, pooled_scatter, slope_with_scatter
 from resperturb.analysis.clock import forgetting_table
 from resperturb.analysis.conditions import (
     bar_met,
@@ -17,6 +19,7 @@ from resperturb.analysis.conditions import (
     sweep_conditions,
 )
 from resperturb.analysis.published import published_slopes, published_table
+from resperturb.analysis.slope_tests import LEVEL, Slope, answer, holm
 from resperturb.records.record import Record, load_records, records_in
 from resperturb.records.sweeps import FEWEST_DEPTHS, KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
 
@@ -25,6 +28,7 @@ VARIED = ({"weight_decay"}, {"epochs"})  # changes of T alone
 SHARED = ("depths", "exponent", "low", "high", "bent")  # also computed on shared depths
 FULL_SIZE = {"standard-mnist": 96, "standard-cifar10": 108}  # folders, and the deepest networks of their primary tests
 PEOPLE_USE = 5e-4  # weight decay
+PUBLISHED = "idelbayev"  # schedule of the published networks
 COUNTED = "blocks, averaged over blocks"
 
 
@@ -60,8 +64,31 @@ def primary_sweeps(sweeps: dict[str, Sweep], results: Path) -> dict[str, Sweep]:
 
 
 def primary_tests(sweeps: dict[str, Sweep], results: Path) -> pd.DataFrame:
-    """Tabulate the plan's tests of the primary sweeps by name, with p-values corrected over all of them."""
-    return sweep_conditions(primary_sweeps(sweeps, results)).set_index("sweep")
+    """Tabulate the plan's tests of the primary sweeps by name, with p-values corrected over all of them.
+
+    Columns answer_<name> have the same tests for each other reading of the claim in
+    :data:`~resperturb.analysis.alternatives.ALTERNATIVES`.
+    """
+    primary = primary_sweeps(sweeps, results)
+    table = sweep_conditions(primary).set_index("sweep")
+    for name, fit in ALTERNATIVES.items():
+        slopes = [fit(primary[sweep].records) for sweep in table.index]
+        rejected = [p < LEVEL for p in holm([slope.p_value() for slope in slopes])]
+        pairs = zip(rejected, slopes, strict=True)
+        table[f"answer_{name}"] = [answer(no, slope.equivalence() < LEVEL, slope.bent) for no, slope in pairs]
+    return table
+
+
+def pooled_slopes(sweeps: dict[str, Sweep], results: Path, dataset: str) -> dict[str, tuple[Slope, float]]:
+    """Fit the sweeps of one data set that reach their bar as if all had the same scatter of runs.
+
+    Primary sweeps and those that vary *T* alone are pooled; by name the exponent and the p-value of no bend.
+    """
+    chosen = primary_sweeps(sweeps, results)
+    chosen |= {name: sweep for name, (sweep, _, fields) in sensitivity_sweeps(sweeps).items() if set(fields) in VARIED}
+    chosen = {name: s for name, s in chosen.items() if s.dataset == dataset and bar_met(s.records)}
+    scatter = pooled_scatter(sweep.records for sweep in chosen.values())
+    return {name: slope_with_scatter(sweep.records, scatter) for name, sweep in chosen.items()}
 
 
 def usual_trainings(sweeps: dict[str, Sweep], results: Path) -> pd.DataFrame:
@@ -96,6 +123,7 @@ def labelled(records: list[Record]) -> pd.DataFrame:
     return table.assign(networks=names)
 
 
-def published_interval(results: Path) -> tuple[float, float]:
-    """Return the interval of the exponent over identity blocks of the published networks."""
-    return published_slopes(published_table(load_records(results / "published", kind=None)))[COUNTED].interval()
+def published_networks(results: Path) -> pd.DataFrame:
+    """Tabulate the exponent over identity blocks of the published networks, with *T* by the defaults of their code."""
+    slope = published_slopes(published_table(load_records(results / "published", kind=None)))[COUNTED]
+    return pd.DataFrame([{"clock": published_clock(PUBLISHED), **slope.columns}])

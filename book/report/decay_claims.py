@@ -123,6 +123,6 @@ def as_accurate_without(records: Records) -> Finding:
 )
 def stops_alike(records: Records) -> Finding:
     depths = [stopping_depth(EPSILON, runs_at(records, decay), replicates=200) for decay in (strongest(records), 0.0)]
-    words = [f"{found.crossing:.0f}{'' if found.measured else ' (extrapolated)'}" for found in depths]
+    words = [f"{found.depth}{'' if found.measured else ' (extrapolated)'}" for found in depths]
     ratio = depths[1].crossing / depths[0].crossing
     return Finding(f"{words[0]} with, {words[1]} without", truth(0.5 <= ratio <= 2))

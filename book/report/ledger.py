@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
+import report.alternative_claims
 import report.comparison_claims
 import report.decay_claims
 import report.full_size_claims
@@ -43,12 +46,12 @@ def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
                 name,
                 accuracy_words(sweep.records),
                 runs_in(sweep.folder, sweep.records),
-                {"sweep": sweep, "tests": tests},
+                {"sweep": sweep, "base": None, "tests": tests},
             )
             for name, sweep in main_sweeps(sweeps).items()
         ],
         "kind": other_kinds(sweeps),
-        "sensitivity": other_choices(sweeps),
+        "sensitivity": other_choices(sweeps, tests),
         "full-size": full_size(results, sweeps, tests),
     }
     rows = [row for about, subjects in about_sweeps.items() for row in rows_about(about, subjects)]
@@ -63,9 +66,9 @@ def runs_in(folder: str, records: Sized) -> str:
     return f"{folder} ({len(records)} runs)"
 
 
-def comparison(sweep: Sweep, base: Sweep, **words: str) -> Subject:
-    records = f"{runs_in(sweep.folder, sweep.records)}, {base.folder}"
-    return Subject(sweep.name, accuracy_words(sweep.records), records, {"sweep": sweep, "base": base}, words)
+def comparison(sweep: Sweep, base: Sweep, more: Mapping[str, Any] = MappingProxyType({}), **words: str) -> Subject:
+    data, records = {"sweep": sweep, "base": base, **more}, f"{runs_in(sweep.folder, sweep.records)}, {base.folder}"
+    return Subject(sweep.name, accuracy_words(sweep.records), records, data, words)
 
 
 def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
@@ -76,18 +79,18 @@ def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
             yield comparison(sweep, base, kind=KINDS[sweep.block].capitalize(), usual=KINDS[base.block])
 
 
-def other_choices(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
+def other_choices(sweeps: dict[str, Sweep], tests: pd.DataFrame) -> Iterator[Subject]:
     """Yield the sweeps that vary another choice."""
     for sweep, base, fields in sensitivity_sweeps(sweeps).values():
         changes = [change_words(field, *values) for field, values in fields.items()]
-        yield comparison(sweep, base, changes=" and ".join(changes))
+        yield comparison(sweep, base, {"sweeps": sweeps, "tests": tests}, changes=" and ".join(changes))
 
 
 def full_size(results: Path, sweeps: dict[str, Sweep], tests: pd.DataFrame) -> Iterator[Subject]:
     """Yield the sweeps at full size, those without decay last."""
     full = full_size_sweeps(results)
     for name, sweep in (full | full_size_sweeps(results, weight_decay=0.0)).items():
-        data = {"sweep": sweep, "full": full, "sweeps": sweeps, "tests": tests}
+        data = {"sweep": sweep, "base": None, "full": full, "sweeps": sweeps, "tests": tests}
         yield Subject(name, accuracy_words(sweep.records), runs_in(sweep.folder, sweep.records), data)
 
 

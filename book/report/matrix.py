@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ CLASSES = {HOLDS: "holds", ROUGH: "roughly", NOT: "not", OPEN: "open"}
 OTHERS = "others"
 COLUMNS = (*TITLES, *(f"{dataset}-postactivation" for dataset in TITLES), OTHERS)
 COLUMN_OF = {"lesion": "digits", "clock-steps": "mnist"}  # subjects without a data set in their names
+FEW = 3  # statements that a chapter shows unfolded
 THE_PAPER = "What the paper claims"
 FOLDER = re.compile(r"results/([\w-]+)(?: \((\d+ runs)\))?")
 
@@ -31,8 +33,11 @@ SHORT = {
     "decay/long": "Five times as long, usual decay: it falls as 1/L",
     "decay/long-moves": "Training five times as long moves the exponent",
     "scaling/inverse": "At full size, the average falls as 1/L",
+    "scaling/additions": "With transitions counted, the average falls as 1/L",
+    "scaling/harmonic": "The average goes as H_L/L",
     "scaling/expected": "At full size, the exponent is as expected",
     "scaling/smaller-images": "Half-size images and fewer epochs: the same exponent",
+    "decay/length": "More T by length is as steep as by decay",
     "decay/usual": "Short trainings, usual decay or none: it falls as 1/L",
     "decay/strong": "Short trainings, strong decay: it falls as 1/L",
     "decay/strong-shared": "Strong decay, shared depths: it falls as 1/L",
@@ -84,7 +89,7 @@ SHORT = {
     "decay/alive": "Strong decay: every block is alive",
     "decay/accurate": "Networks without decay are as accurate",
     "decay/stopping": "The stopping rule does not depend on the decay",
-    "decay/steps": "T alone counts, not the number of steps",
+    "decay/steps": "At one T, the number of steps hardly matters",
     "decay/beats-decay": "T predicts other lengths better than the decay does",
     "decay/forgotten": "Of the initial weights, e^−T is left",
     "predictions/hits": "Every predicted exponent is a hit",
@@ -181,9 +186,11 @@ def opened(rows: Sequence[LedgerRow]) -> str:
 
 def statements(rows: Iterable[LedgerRow], *, records: bool = False) -> str:
     """The statements of a chapter, each a line with a mark for each network; opened, the values behind the marks. The
-    small print names the source if it is not this book, and says where the plan names none of the rows."""
+    small print names the source if it is not this book, and says where the plan names none of the rows. More than FEW
+    statements are folded into one line that counts their verdicts."""
     by_statement: dict[str, list[LedgerRow]] = {}
-    for row in rows:  # the ledger has one study behind the other
+    given = list(rows)
+    for row in given:  # the ledger has one study behind the other
         by_statement.setdefault(row.statement, []).append(row)
     lines = []
     for statement, found in by_statement.items():
@@ -194,7 +201,11 @@ def statements(rows: Iterable[LedgerRow], *, records: bool = False) -> str:
         marks = f'<span class="marks">{"".join(map(mark, found))}</span>'
         table = full_table(found, records=records)
         lines.append(f'<details class="verdict"><summary>{said}{marks}</summary>{table}</details>')
-    return f'<div class="verdicts">{"".join(lines)}</div>'
+    if len(lines) <= FEW:
+        return f'<div class="verdicts">{"".join(lines)}</div>'
+    counts = Counter(row.verdict for row in given)
+    words = ", ".join(f"{counts[verdict]} × {MARKS[verdict]} {verdict}" for verdict in MARKS if counts[verdict])
+    return f'<details class="verdicts"><summary>{len(lines)} statements: {words}</summary>{"".join(lines)}</details>'
 
 
 # ----------------------------------------------------------------------------------------------- of the ledger

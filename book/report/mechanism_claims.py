@@ -119,7 +119,7 @@ def both_are_needed(results: Path, records: list[Record]) -> Finding | None:
 @claim_clock(
     "steps",
     OURS,
-    "T alone counts: at one T above 0, the average goes with the number of steps as a power within "
+    "At one T above 0, the number of steps hardly matters: the average goes with it as a power within "
     f"{STILL} of 0 (all runs).",
     planned=True,
 )

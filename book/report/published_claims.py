@@ -18,7 +18,7 @@ claim_published = partial(claim, shown="others#what-the-records-say", about="pub
 
 @claim_published(
     "exponent-additions",
-    OURS,
+    HAUSER,
     "In four published networks, with transitions counted and averaged as blocks, the average is inversely "
     "proportional to the number of additions.",
     way="additions, averaged over all additions",

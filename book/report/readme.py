@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from report.claims import ANSWERS, MISSES
-from report.decay import gentle_trainings, published_interval, usual_trainings
+from report.decay import gentle_trainings, published_networks, usual_trainings
 from report.ledger import read_ledger
 from report.quantities import quantities
 from resperturb.records.sweeps import Sweep, display_name, load_sweeps, main_sweeps
@@ -28,8 +28,8 @@ SHOWN = {  # rows of the second table: subject and claim in the ledger, and what
     ("standard-cifar10", "inverse"): ", pre-activation",
     ("standard-cifar10-postactivation", "inverse"): "",
     ("published", "exponent"): "",
-    ("published", "exponent-additions"): ", transitions counted as blocks",
 }
+COUNTED = "transitions counted"
 FIGURE, CARD = Path("book/_static/headline.svg"), Path("book/_static/card.png")
 TITLE = "Do residual\nnetworks learn\na perturbation\nfrom identity?"
 
@@ -53,6 +53,7 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
                 "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
                 "*T*": f"{numbers['clock']:.2f}",
                 **answered(rows[f"{name}/exponent-end"]),
+                COUNTED: counted(rows, name),
                 "preset": f"`{sweep.preset}`" if sweep.preset else "–",
             }
         )
@@ -68,7 +69,7 @@ def claims_table(root: Path) -> str:
             row = rows[f"{subject}/{claim}"]
             runs = row["records"].partition("(")[2].partition(" ")[0]
             name = {"networks": f"{display_name(subject)}{added}", "runs": runs, "test accuracy": row["accuracy"]}
-            lines.append({**name, **answered(row)})
+            lines.append({**name, **answered(row), COUNTED: counted(rows, subject)})
     return markdown(lines)
 
 
@@ -77,6 +78,12 @@ def answered(row: Mapping[str, str]) -> dict[str, str]:
     value, missed, _ = row["value"].partition(f", {MISSES}")
     answer = {verdict: word for word, verdict in ANSWERS.items()}[row["verdict"]]
     return {"p after training": f"{value} ({row['interval']})", "is it −1?": answer + ", misses its bar" * bool(missed)}
+
+
+def counted(rows: Mapping[Any, Mapping[Any, str]], subject: str) -> str:
+    """The exponent with transitions counted as blocks, and the answer."""
+    exponent, answer = answered(rows.get(f"{subject}/additions") or rows[f"{subject}/exponent-additions"]).values()
+    return f"{exponent.partition(' (')[0]}, {answer.partition(',')[0]}"
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
@@ -98,10 +105,12 @@ def with_results(readme: str, sweeps: dict[str, Sweep], root: Path) -> str:
     return f"{before}{BEGIN}\n{tables}\n{END}{rest.split(END)[1]}"
 
 
-def headline_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tabulate exponents of usual trainings that reach their bar, and of gentle trainings, from the shipped records."""
-    usual = usual_trainings(load_sweeps(root / "results", own=False), root / "results")
-    return usual[usual["trained"]], gentle_trainings(root / "results")
+def headline_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Tabulate exponents of usual trainings that reach their bar, of gentle trainings, and of published networks, from
+    the shipped records."""
+    results = root / "results"
+    usual = usual_trainings(load_sweeps(results, own=False), results)
+    return usual[usual["trained"]], gentle_trainings(results), published_networks(results)
 
 
 def draw_headline(root: Path, path: Path, **saved: Any) -> None:
@@ -112,7 +121,7 @@ def draw_headline(root: Path, path: Path, **saved: Any) -> None:
 
     tables = headline_tables(root)
     with style.context(figures.STYLE):
-        figure = figures.exponents_over_clock(*tables, published_interval(root / "results"))
+        figure = figures.exponents_over_clock(*tables)
         date = {"Date": None} if path.suffix == ".svg" else {}
         figure.savefig(path, metadata={**date, "Description": digest(tables)}, **saved)
 

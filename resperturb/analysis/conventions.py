@@ -18,6 +18,7 @@ from resperturb.records.record import Record, blocks_of
 from resperturb.records.sweeps import Sweep
 
 OUR_CONVENTION = "ours"
+WITH_TRANSITIONS = "with transitions"
 Reduction = Callable[[Record], float | None]  # of a trained run; None where the record lacks data
 
 
@@ -63,8 +64,8 @@ def all_conventions(sweep: Sweep) -> dict[str, tuple[str, Reduction]]:
         ),
         "training images": ("images that the network was trained on", mean_under("training images")),
         "step taken": ("‖x_(l+1) − x_l‖ in place of ‖f‖: after any activation", mean_of("step_scaled")),
-        "with transitions": (
-            "transitions count as blocks, their projection as the state",
+        WITH_TRANSITIONS: (
+            "transitions count as blocks, in the average and in L, their projection as the state",
             lambda record: float(record.at("end")["scaled"].mean()),
         ),
         **{
@@ -83,7 +84,8 @@ def convention_table(sweep: Sweep) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     ours: float | None = None
     for name, (meaning, reduce) in all_conventions(sweep).items():
-        values = [(record.blocks, reduce(record)) for record in finished(sweep.records)]
+        counted = name == WITH_TRANSITIONS
+        values = [(len(r.at("end")) if counted else r.blocks, reduce(r)) for r in finished(sweep.records)]
         there = [(blocks, value) for blocks, value in values if value is not None]
         try:
             line = fit_slope(*np.array(there).reshape(-1, 2).T)

@@ -66,19 +66,18 @@ def exponents_over_training(groups: Mapping[str, Mapping[tuple[str, str], pd.Dat
     return close(figure)
 
 
-def exponents_over_clock(usual: pd.DataFrame, gentle: pd.DataFrame, published: tuple[float, float]) -> Figure:
+def exponents_over_clock(usual: pd.DataFrame, gentle: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """Plot the headline: the exponent after training over time under weight decay T, with names at the ends of lines.
 
     Args:
         usual: trainings on all images, one condition per row, columns dataset, block, epochs, full, clock, exponent,
             low, high. Other numbers of epochs are other recipes, each with a line. Images of full size have rings.
         gentle: from :func:`resperturb.analysis.clock.forgetting_table`.
-        published: interval of the exponent of the published networks; a band, since their T is unknown.
+        published: the exponent of published networks, columns clock, exponent, low, high.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     span = (-1.2, -0.4)
     axes.set(xlim=(-0.4, 12), ylim=span, xlabel=CLOCK, ylabel="exponent after training", xticks=[0, 2, 5, 10])
-    axes.axhspan(*published, alpha=0.15, linewidth=0, color=PURPLE)
     lines: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
     usual = usual.sort_values("epochs")
     for (dataset, block, epochs, full), part in usual.groupby(["dataset", "block", "epochs", "full"], sort=False):
@@ -87,6 +86,8 @@ def exponents_over_clock(usual: pd.DataFrame, gentle: pd.DataFrame, published: t
         name = f"{first}, post-activation" if post else first
         name = f"{name}, {epochs} epochs" if name in lines else name
         lines[name] = (part, {**style, "markerfacecolor": "none"} if post else style)
+    style = {"color": PURPLE, "marker": "D", "markersize": 7, "markerfacecolor": "none", "linestyle": "none"}
+    lines["published, post-activation, full size"] = (published, style)
     lines["MNIST, few images"] = (gentle, {**DATASET_STYLE["mnist"], "linestyle": "--", "markersize": 4})
     names = []
     for name, (part, style) in lines.items():
@@ -104,7 +105,8 @@ def exponents_over_clock(usual: pd.DataFrame, gentle: pd.DataFrame, published: t
             axes.text(11.8, table["high"].iloc[-1] + 0.01, name, color=style["color"], ha="right", va="bottom")
         elif "post" not in name and "full size" not in name:
             names.append((name, (places.iloc[-1], middle.iloc[-1]), style["color"]))
-    axes.text(11.8, published[0] + 0.005, "four published\nnetworks", color=PURPLE, ha="right", va="bottom")
+    place = (published["clock"].item() + 1.3, published["exponent"].item())
+    axes.text(*place, "four published\nnetworks", color=PURPLE, va="center")
     if usual["full"].any():
         axes.text(11.8, span[1], "in rings: images of full size", color=INK, ha="right", va="top")
     name_ends(axes, names)

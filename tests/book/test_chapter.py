@@ -89,14 +89,15 @@ def test_a_failed_build_ends_readers_that_ignore_sigterm() -> None:
 def test_a_statement_is_a_line_that_opens_to_its_rows(sweeps: dict[str, Sweep], ledger_rows: list[LedgerRow]) -> None:
     found = BeautifulSoup(chapter.verdicts(sweeps, "method", records=True).data, "html.parser")
     rows = [row for row in ledger_rows if row.page == "method"]
-    lines = found.find_all("details")
+    lines = found.select("details.verdict")
     assert len(lines) == len({row.statement for row in rows})
+    assert found.select_one("details.verdicts > summary").get_text().startswith(f"{len(lines)} statements: ")
     assert rows[0].statement in lines[0].find("summary").get_text()
     first = [row for row in rows if row.statement == rows[0].statement]
     marks = [mark.get_text() for mark in lines[0].find("summary").select(".found")]
     assert len(marks) == len(first)
     assert first[0].verdict in marks[0]  # for a screen reader, which is not read the sign
-    assert len(found.select("details td")) == 6 * len(rows)
+    assert len(found.select("td")) == 6 * len(rows)
     cells = [cell.get_text() for cell in lines[0].find_all("td")]
     assert rows[0].value in cells
     assert lines[0].find("a", href=f"runs.html#folder={ROOT.joinpath(sweeps['digits'].folder).name}")

@@ -9,6 +9,7 @@ from conftest import ROOT
 
 from report import claims, ledger, quantities
 from report.claims import CLAIMS, HOLDS, NOT, OPEN, ROUGH, Finding, Subject
+from report.decay import primary_tests
 from resperturb.analysis.slope_tests import Slope
 from resperturb.errors import ScalingError
 from resperturb.records.sweeps import Sweep, main_sweeps
@@ -70,10 +71,10 @@ def quoted() -> set[tuple[str, str]]:
 def test_every_measured_number_in_the_prose_belongs_to_a_row(
     rows: dict[str, claims.LedgerRow], sweeps: dict[str, Sweep]
 ) -> None:
-    there = {name for row in rows.values() for name in (row.id, row.interval and f"{row.id}/interval")}
+    there = {f"{row.id}{part}" for row in rows.values() for part in ("", "/short", "/interval" * bool(row.interval))}
     there |= {f"{name}/{fact}" for name in main_sweeps(sweeps) for fact in FACTS}
     assert sorted((page, key) for page, key in quoted() if key not in there) == []
-    assert {page for page, _ in quoted()} >= {"index", "per_block", "scaling", "mechanism", "practice"}
+    assert {page for page, _ in quoted()} >= {"per_block", "scaling", "mechanism", "practice"}
 
 
 def test_facts_are_plain_numbers_of_their_sweep(sweeps: dict[str, Sweep]) -> None:
@@ -93,7 +94,8 @@ def test_a_row_knows_its_subject_its_page_and_whether_it_was_planned(rows: dict[
 
 
 def test_a_comparison_of_a_sweep_with_itself_holds(sweeps: dict[str, Sweep]) -> None:
-    subject = ledger.comparison(sweeps["digits"], sweeps["digits"], changes="nothing changed")
+    more = {"sweeps": sweeps, "tests": primary_tests(sweeps, ROOT / "results")}
+    subject = ledger.comparison(sweeps["digits"], sweeps["digits"], more, changes="nothing changed")
     (row,) = claims.rows_about("sensitivity", [subject])
     assert row.verdict == HOLDS
     assert row.statement.startswith("With nothing changed, ")

@@ -222,12 +222,13 @@ def test_the_headline_has_names_apart_and_faint_intervals_where_they_are_wider_t
         ["mnist", "preactivation", 10, True, 1.2, -0.79, -0.97, -0.61],
     ]
     gentle = pd.DataFrame({"clock": [0.0, 5.0], "exponent": [-0.6, -0.92], "low": [-0.7, -2.0], "high": [-0.5, 0.2]})
-    figure = figures.exponents_over_clock(pd.DataFrame(rows, columns=columns), gentle, (-0.88, -0.73))
+    published = pd.DataFrame({"clock": [4.1], "exponent": [-0.81], "low": [-0.88], "high": [-0.73]})
+    figure = figures.exponents_over_clock(pd.DataFrame(rows, columns=columns), gentle, published)
     (axes,) = figure.axes
     bars = {(bar.get_segments()[0][0, 1], bar.get_alpha()) for bar in axes.collections if len(bar.get_segments())}
     assert {low: alpha for low, alpha in bars if alpha < 1}.keys() == {-2.0}
     assert sorted(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "^") == [1, 2]
-    assert [line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 16] == [1.2]  # the ring
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 16] == [1.2, 4.1]  # the rings
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not [one for one, other in itertools.combinations(boxes, 2) if one.overlaps(other)]
