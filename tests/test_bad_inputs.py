@@ -89,7 +89,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run --optimizer adam", "but got 'adam'; did you mean adamw"),
         ("run --batch-size 1e12", r"batch_size must be at most train_size \(1437\), but got 1000000000000"),
         ("run --train-size 99999", "train_size must be at most 1437, the images that digits has, but got 99999"),
-        ("run --checkpointing maybe", "checkpointing must be true or false, but got 'maybe'"),
         ("run --device gpu", "device must be auto or one of cpu.*, but got 'gpu'"),
         ("run --device meta", "device must be auto or one of cpu.*, but got 'meta'"),
         ("run --results ''", "results must be the name of a folder, but got ''"),

@@ -51,9 +51,6 @@ def measured_against_aims(records: Mapping[str, Benchmark | None]) -> Iterator[t
         for step in record["steps"]:
             quantity = "time of a step for ten times the blocks"
             yield quantity, step["dataset"], step["seconds_ratio"]["median"], "most", 10.5
-        saved = record["checkpointing"][0]
-        quantity = f"GiB to train {saved['blocks']} blocks with checkpointing"
-        yield quantity, "", saved["peak_bytes"]["median"] / GIB, "most", 8.0
     if record := records.get("sweep"):
         wall = record["use"]["notebook"]["wall_over_work_per_core"]
         yield "time of a sweep over its work per core", "", wall, "most", 1.15

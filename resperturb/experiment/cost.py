@@ -7,7 +7,6 @@ recorded: nineteen of twenty took between a third and three times the estimate. 
 
 from __future__ import annotations
 
-import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,11 +49,10 @@ class Cost:
 
 def estimate(experiment: Experiment) -> Cost:
     """The cost of training a network and measuring it as the experiment says."""
-    sizes = (experiment.stem_stride, experiment.epochs, experiment.train_size, experiment.test_size)
-    stride, epochs, train_size, test_size = (int(size or 0) for size in sizes)  # an experiment has filled them in
+    epochs, train_size, test_size = experiment.epochs, experiment.train_size, experiment.test_size
     name, width, channels = experiment.dataset, experiment.width, CHANNELS[experiment.dataset]
-    side = -(-IMAGE_SIDE[name] // stride)
-    parameters, handled, stored = 9 * channels * width, 0.0, 0.0  # values of one image, in all states and branches
+    side = -(-IMAGE_SIDE[name] // experiment.stem_stride)
+    parameters, stored = 9 * channels * width, 0.0  # stored: values of one image, in all states and branches
     each, rest = divmod(experiment.blocks, experiment.sections)
     for section in range(experiment.sections):
         if section:
@@ -62,8 +60,7 @@ def estimate(experiment: Experiment) -> Cost:
             parameters += 14 * width**2  # two convolutions and a projection, from half the width
         blocks = each + (section < rest)
         parameters += 18 * width**2 * blocks
-        handled += KEPT * width * side**2 * (blocks + 1.0)
-        stored += KEPT * width * side**2 * (math.sqrt(blocks) if experiment.checkpointing else blocks + 1.0)
+        stored += KEPT * width * side**2 * (blocks + 1.0)
         if parameters > BEYOND:
             break
     passes = 3.0 * epochs * train_size + epochs * min(1000, test_size) + test_size  # backward takes as long as two
@@ -73,7 +70,7 @@ def estimate(experiment: Experiment) -> Cost:
     moments = 2 if experiment.optimizer == "adamw" else 1
     numbers = parameters * (2 + moments) + stored * experiment.batch_size
     memory = PROCESS + BLOCK * experiment.blocks + channels * IMAGE_SIDE[name] ** 2 * images + 4 * numbers
-    return Cost(parameters, memory, SECONDS_PER_VALUE * handled * passes + SECONDS_PER_CALL * calls)
+    return Cost(parameters, memory, SECONDS_PER_VALUE * stored * passes + SECONDS_PER_CALL * calls)
 
 
 def check_cost(experiment: Experiment, memory: float, longest: float) -> Cost:

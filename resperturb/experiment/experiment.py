@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from resperturb.errors import ExperimentError, shown
 from resperturb.experiment.parameters import Parameters
@@ -36,6 +37,7 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
 # Images there are: scikit-learn's digits are split 1437 / 360 by us, the others come split.
 TRAIN_IMAGES = {"digits": 1437, "mnist": 60000, "cifar10": 50000}
 TEST_IMAGES = {"digits": 360, "mnist": 10000, "cifar10": 10000}
+REMOVED = (("checkpointing", False),)  # former fields with the value that all records on file have
 IMAGE_SIDE = {"digits": 8, "mnist": 28, "cifar10": 32}
 
 
@@ -61,9 +63,9 @@ class Experiment(Parameters):
     normalization: str = "batch"  # batch norm before (pre) or after (post) each convolution, or "none"
     branch_scale: float = 1.0  # factor on f at the addition; the paper names none
     initialization: str = "he"  # He normal; "zero" starts every branch at f = 0
-    stem_stride: int | None = None  # 2 halves the image in the first convolution: four times less work
+    stem_stride: int = None  # type: ignore[assignment] # 2 halves the image in the first convolution: four times less work
     seed: int = 0  # initial weights, order of images and augmentation; the split and the test images do not change
-    epochs: int | None = None  # passes over the training images
+    epochs: int = None  # type: ignore[assignment] # passes over the training images
     batch_size: int = 64  # images a step
     optimizer: str = field(default="sgd", metadata={"later": True})  # "adamw" wants a learning rate near 0.002
     schedule: str = field(default="one-cycle", metadata={"later": True})  # "constant" after the same warm-up
@@ -74,15 +76,14 @@ class Experiment(Parameters):
     clock: float = 5.0
     decayed: str = field(default="all", metadata={"later": True})  # parameters that weight decay acts on
     norm_epsilon: float = field(default=1e-5, metadata={"later": True})  # added to the variance by batch norm
-    augmentation: str | None = None  # "crop-flip": shift by up to an eighth of the side, mirror; or "none"
-    train_size: int | None = None  # training images used
-    test_size: int | None = None  # test images the accuracy is taken on
+    augmentation: str = None  # type: ignore[assignment] # "crop-flip": shift by up to an eighth of the side, mirror; or "none"
+    train_size: int = None  # type: ignore[assignment] # training images used
+    test_size: int = None  # type: ignore[assignment] # test images the accuracy is taken on
     measured_images: int = 256  # test images the perturbations are measured on, the first ones of the test set
     snapshots: int = 3  # measurements of all blocks during training, beside those at the start and at the end
     precision: str = "float32"  # of training; measurement is always float32
     device: str = field(default="auto", metadata={"decides": False})  # auto (a GPU if there is one), cpu, cuda, ...
     threads: int | None = field(default=None, metadata={"decides": False})  # None: one for digits, else all
-    checkpointing: bool = field(default=False, metadata={"decides": False})  # less memory in training, for more time
 
     def __post_init__(self) -> None:
         one_of("dataset", self.dataset, DATASETS)
@@ -125,8 +126,6 @@ class Experiment(Parameters):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), low))
         if self.threads is not None:
             object.__setattr__(self, "threads", whole_number("threads", self.threads, 1))
-        if not isinstance(self.checkpointing, bool):
-            raise ExperimentError(f"checkpointing must be true or false, but got {shown(self.checkpointing)}.")
         for name, low_exclusive in (("branch_scale", None), ("learning_rate", 0.0), ("norm_epsilon", 0.0)):
             object.__setattr__(self, name, finite(name, getattr(self, name), above=low_exclusive))
         for name in ("momentum", "clock", "weight_decay"):
@@ -153,29 +152,38 @@ class Experiment(Parameters):
                     f"{name} must be at most {there[self.dataset]}, the images that {self.dataset} has, "
                     f"but got {getattr(self, name)}."
                 )
-        if self.batch_size > self.train_size:  # type: ignore[operator]
+        if self.batch_size > self.train_size:
             raise ExperimentError(
                 f"batch_size must be at most train_size ({self.train_size}), but got {self.batch_size}."
             )
-        if self.measured_images > self.test_size:  # type: ignore[operator]
+        if self.measured_images > self.test_size:
             raise ExperimentError(
                 f"measured_images must be at most test_size ({self.test_size}), but got {self.measured_images}."
             )
-        most = max(self.epochs or 0, type(self).snapshots)
+        most = max(self.epochs, type(self).snapshots)
         if self.snapshots > most:
             raise ExperimentError(
                 f"snapshots must be at most {most}, since they are made between epochs, but got {self.snapshots}."
             )
         side = IMAGE_SIDE[self.dataset]
-        if self.stem_stride > side:  # type: ignore[operator]
+        if self.stem_stride > side:
             raise ExperimentError(
                 f"stem_stride must be at most the side of the images ({side}), but got {self.stem_stride}."
             )
 
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        return super().from_mapping(without_removed(values))
+
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields that choose a way through the code: those that decide the result, and checkpointing."""
-        return {**self.identity, "checkpointing": self.checkpointing}
+        """The fields that choose a way through the code: those that decide the result, and removed ones."""
+        return {**self.identity, **dict(REMOVED)}
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def without_removed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out former fields, which older records have."""
+    return {name: value for name, value in parameters.items() if (name, value) not in REMOVED}

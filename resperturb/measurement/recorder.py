@@ -48,6 +48,7 @@ class PendingAddition:
     row: RecordedAddition
     state: Tensor | None
     shape: torch.Size
+    expected: Tensor  # the sum of the probe
     value: int = -1  # of the sum
     distance: int = 1 << 30  # operations between the sum and the nearest next state so far
     activated: tuple[int, slice, slice] | None = None  # value, ‖x_next - x‖² and ‖x_next‖² after an activation
@@ -84,7 +85,6 @@ class Recorder:
     _section: int = 0
     _shape: torch.Size | None = None
     _pending: dict[int, PendingAddition] = field(default_factory=dict)
-    _expected: tuple[RecordedAddition, Tensor] | None = None  # the running addition and the probe's expected sum
     # Shapes whose last sum was the next state without change. The recorder expects the same of the next sum and
     # releases the state: a state that it keeps would push the model's tensors out of the cache.
     _direct_shapes: set[torch.Size] = field(default_factory=set)
@@ -146,9 +146,9 @@ class Recorder:
         kept = None
         if self.keep_states or state.shape not in self._direct_shapes:
             kept = state.clone() if addition.overwrites is state else state
-        self._pending[addition.index] = PendingAddition(row, kept, state.shape)
         x_probe, f_probe = self._probe_rows(x), self._probe_rows(f)
-        self._expected = row, torch.add(x_probe if a == 1 else a * x_probe, f_probe, alpha=b)
+        expected = torch.add(x_probe if a == 1 else a * x_probe, f_probe, alpha=b)
+        self._pending[addition.index] = PendingAddition(row, kept, state.shape, expected)
 
     def _compare_with_previous(self, row: RecordedAddition, addition: Addition) -> None:
         """Record f · f of the previous identity addition if it is in the same section."""
@@ -164,16 +164,15 @@ class Recorder:
         self._previous = row, perturbation.clone() if addition.overwrites is perturbation else perturbation
 
     def after_addition(self, addition: Addition, result: Tensor, value: int) -> None:
-        if self._expected is None:
-            return
-        (row, expected), self._expected = self._expected, None
+        pending = self._pending[addition.index]
+        row, expected = pending.row, pending.expected
         ordered = self._flatten(result, addition.state)  # the numbers of a sample in the order of `expected`
         out = ordered if addition.overwrites is None else self._flatten(result, result)
         row.dtype = result.dtype
         (row.total,) = self._reduce(out, out, squares)
         probe = self._probe_rows(ordered).reshape(1, -1)
         row.probe = self.buffer.append(row_sums(expected.reshape(1, -1), probe, squared_distances, other_squares))
-        self._pending[addition.index].value = value
+        pending.value = value
 
     def _record_next_state(self, addition: Addition, x: Tensor) -> slice | None:
         """Record this addition's state as the next state of the addition it follows; return its ‖x‖² if known."""

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from resperturb.errors import ExperimentError
 from resperturb.experiment.experiment import BLOCK_KINDS, INITIALIZATIONS, NORMALIZATIONS, Experiment
 from resperturb.experiment.validation import one_of, whole_number
-from resperturb.models.checkpointing import checkpointed
 
 
 def convolution(inputs: int, outputs: int, side: int, stride: int = 1, *, bias: bool) -> nn.Conv2d:
@@ -123,8 +122,6 @@ class ResidualNetwork(nn.Module):
         stem_stride: stride of the first convolution.
         branch_scale: factor on f at the addition.
         initialization: "he" (normal, fan out) or "zero" (the same, but f = 0 at the start).
-        checkpointing: in training store only the states between groups of blocks and recompute the rest. Memory grows
-            with the square root of the depth, for a second forward pass.
 
     Example:
         >>> import torch
@@ -150,10 +147,8 @@ class ResidualNetwork(nn.Module):
         stem_stride: int = 1,
         branch_scale: float = 1.0,
         initialization: str = "he",
-        checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.checkpointing = checkpointing
         one_of("kind", kind, BLOCK_KINDS)
         one_of("norm", norm, NORMALIZATIONS)
         one_of("initialization", initialization, INITIALIZATIONS)
@@ -184,7 +179,7 @@ class ResidualNetwork(nn.Module):
         for index, section in enumerate(self.sections):
             if index:
                 x = self.transitions[index - 1](x)
-            x = checkpointed(section, x) if self.checkpointing and torch.is_grad_enabled() else section(x)
+            x = section(x)
         return self.classify(x)
 
     def classify(self, state: Tensor) -> Tensor:
@@ -222,7 +217,7 @@ def zero_last_layer(layers: nn.Sequential) -> None:
     nn.init.zeros_(last.weight)
 
 
-def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> ResidualNetwork:
+def network_of(experiment: Experiment, *, channels: int) -> ResidualNetwork:
     """Build the network of an experiment, with weights drawn from the experiment's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
@@ -234,11 +229,9 @@ def network_of(experiment: Experiment, *, channels: int, classes: int = 10) -> R
             norm=experiment.normalization,
             epsilon=experiment.norm_epsilon,
             channels=channels,
-            classes=classes,
-            stem_stride=experiment.stem_stride or 1,
+            stem_stride=experiment.stem_stride,
             branch_scale=experiment.branch_scale,
             initialization=experiment.initialization,
-            checkpointing=experiment.checkpointing,
         )
 
 

@@ -22,7 +22,6 @@ DECIDING = (
     "experiment/parameters.py",
     "experiment/validation.py",
     "measurement/*.py",
-    "models/checkpointing.py",
     "models/path.py",
     "models/residual.py",
     "studies/run.py",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from resperturb.errors import ExperimentError
-from resperturb.experiment.experiment import Experiment
+from resperturb.experiment.experiment import Experiment, without_removed
 from resperturb.experiment.presets import sweep_names
 from resperturb.records.freshness import EQUIVALENT, PACKAGE, SIZE_PARAMETERS, read_comparisons, settings_hash
 from resperturb.records.merge import results_in
@@ -43,7 +43,9 @@ def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None
     Raises:
         ExperimentError: no such commit, or code that cannot run.
     """
-    cases = {(kind, settings_hash(given)): (kind, shrink(given)) for kind, given in parameters_in(results)}
+    cases = {
+        (kind, settings_hash(given)): (kind, shrink(without_removed(given))) for kind, given in parameters_in(results)
+    }
     with tempfile.TemporaryDirectory() as place:
         codes = [checkout(revision, Path(place, f"code-{number}")) for number, revision in enumerate(revisions)]
         codes.append(Path(place, "present"))
@@ -59,8 +61,7 @@ def verify(revisions: Sequence[str], results: Path, report: Callable[[str], None
 
 
 def parameters_in(results: Path) -> Iterator[Case]:
-    """Yield kind and parameters of every record on file, every run in a preset, and a run with checkpointing."""
-    yield "run", Experiment(checkpointing=True).settings
+    """Yield kind and parameters of every record on file and every run in a preset."""
     if not results.is_dir():
         raise ExperimentError(f"results must be the folder of all sweeps, but {str(results)!r} is no folder.")
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):

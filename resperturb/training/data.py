@@ -94,8 +94,8 @@ def load_images(experiment: Experiment, device: torch.device | str = "cpu") -> I
         return torch.from_numpy(standardised).to(device), torch.from_numpy(labels[chosen]).to(device)
 
     return Images(
-        *prepared(train, train_labels, experiment.train_size or len(train)),
-        *prepared(test, test_labels, experiment.test_size or len(test)),
+        *prepared(train, train_labels, experiment.train_size),
+        *prepared(test, test_labels, experiment.test_size),
     )
 
 

@@ -114,7 +114,7 @@ def train(
     device = images.train_images.device
     network.to(memory_format=torch.channels_last)  # else convolutions convert weights
     batches = len(images.train_images) // experiment.batch_size  # an incomplete last batch is left out
-    epochs = experiment.epochs or 1
+    epochs = experiment.epochs
     state = Training(steps=epochs * batches, weight_decay=0.0)
     state.weight_decay = weight_decay_of(experiment, state.steps)
     groups = parameter_groups(network, experiment.decayed, state.weight_decay)

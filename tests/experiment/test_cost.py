@@ -35,10 +35,8 @@ def test_parameters_are_those_of_the_network_but_for_gains_shifts_and_head(exper
     assert estimate(experiment).parameters == counted
 
 
-def test_checkpointing_needs_less_memory_and_a_run_of_more_images_more_time() -> None:
+def test_a_run_of_more_images_needs_more_time() -> None:
     plain = Experiment(dataset="cifar10", blocks=300)
-    saving = Experiment(dataset="cifar10", blocks=300, checkpointing=True)
-    assert estimate(saving).memory < 0.8 * estimate(plain).memory
     assert estimate(Experiment(dataset="cifar10", blocks=300, epochs=60)).seconds > 9 * estimate(plain).seconds
 
 

@@ -71,20 +71,10 @@ def test_the_states_lead_to_the_scores_of_the_forward_pass(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", BLOCK_KINDS)
 @pytest.mark.parametrize("norm", NORMALIZATIONS)
-def test_every_parameter_has_a_gradient_and_checkpointing_changes_none(kind: str, norm: str) -> None:
-    plain, thrifty = (
-        ResidualNetwork(17, sections=2, width=4, kind=kind, norm=norm, checkpointing=checkpointing).double()
-        for checkpointing in (False, True)
-    )
-    thrifty.load_state_dict(plain.state_dict())
-    x = torch.randn(6, 1, 8, 8, dtype=torch.float64)
-    for network in (plain, thrifty):
-        network(x).square().sum().backward()
-    for (name, ours), theirs in zip(plain.named_parameters(), thrifty.parameters(), strict=True):
-        assert ours.grad is not None, name
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12, msg=name)
-    for (name, held), again in zip(plain.named_buffers(), thrifty.buffers(), strict=True):
-        torch.testing.assert_close(held, again, rtol=1e-12, atol=1e-12, msg=name)
+def test_every_parameter_has_a_gradient(kind: str, norm: str) -> None:
+    network = ResidualNetwork(17, sections=2, width=4, kind=kind, norm=norm)
+    network(torch.randn(6, 1, 8, 8)).square().sum().backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
 @pytest.mark.parametrize("side", [7, 8])
@@ -109,23 +99,6 @@ def test_narrow_networks_train_on_a_processor_with_avx2_alone() -> None:
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr[-500:]
-
-
-def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
-    def kept(checkpointing: bool) -> int:
-        network = ResidualNetwork(64, sections=1, width=4, checkpointing=checkpointing)
-        tensors: dict[int, int] = {}
-
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
-            tensors[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            scores = network(torch.randn(8, 1, 16, 16))
-        assert scores.requires_grad
-        return sum(tensors.values())
-
-    assert kept(True) < kept(False) / 4
 
 
 @pytest.mark.parametrize("kind", BLOCK_KINDS)

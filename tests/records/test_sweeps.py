@@ -12,7 +12,7 @@ import yaml
 from builders import DIGITS, copy_sweep, write_conventions
 
 from report import choices, claims, ledger, quantities
-from resperturb.analysis import conventions
+from resperturb.analysis import conditions, conventions
 from resperturb.errors import ExperimentError, RecordError
 from resperturb.experiment import Experiment
 from resperturb.experiment.presets import load_preset
@@ -104,7 +104,8 @@ def test_every_convention_is_what_it_says(sweeps: dict[str, Sweep]) -> None:
 
 
 def test_another_kind_of_block_and_another_precision_are_compared_in_the_ledger(sweeps: dict[str, Sweep]) -> None:
-    subjects = {"kind": ledger.other_kinds(sweeps), "sensitivity": ledger.other_choices(sweeps)}
+    tests = conditions.sweep_conditions({"digits": sweeps["digits"]}).set_index("sweep")
+    subjects = {"kind": ledger.other_kinds(sweeps), "sensitivity": ledger.other_choices(sweeps, tests)}
     rows = {row.id: row for about in subjects for row in claims.rows_about(about, subjects[about])}
     assert rows["mnist-postactivation/kind"].verdict == "cannot be told"  # the copied digits are below MNIST's bar
     assert "miss their bar" in rows["mnist-postactivation/kind"].value

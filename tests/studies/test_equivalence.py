@@ -37,7 +37,7 @@ def altered(_: str, folder: Path) -> Path:
 def test_equal_numbers_are_entered_and_others_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = {"run": [{"hashes": ["a", "b"], "shown": "earlier"}], "lesion": [{"hashes": ["c", "d"]}]}
     (tmp_path / EQUIVALENT).write_text(json.dumps(there), encoding="utf-8")
-    alike = Experiment(**TINY).identity | {"checkpointing": True}
+    alike = Experiment(**TINY).settings
     other = Experiment(**TINY, augmentation="crop-flip").identity
     cases = [("run", alike), ("text", TextStudy().identity), ("run", other)]
     lines: list[str] = []
@@ -74,7 +74,7 @@ def test_every_setting_on_file_and_in_a_preset_is_compared() -> None:
     listed = parameters_in(ROOT / "results")
     cases = {(kind, settings_hash(given)): (kind, given) for kind, given in listed}.values()
     runs = [parameters for kind, parameters in cases if kind == "run"]
-    for name, value in (("checkpointing", True), ("precision", "bfloat16"), ("blocks", 0), ("normalization", "none")):
+    for name, value in (("precision", "bfloat16"), ("blocks", 0), ("normalization", "none")):
         assert any(run[name] == value for run in runs), name
     assert {kind for kind, _ in cases} == {"run", *STUDIES}
     for kind, parameters in cases:
