@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
-
-import pandas as pd
 
 from report.claims import OURS, POINT, Finding, across, claim, truth
 from report.decay_claims import FOLDERS
@@ -28,72 +27,50 @@ claim_lesion = partial(claim, source=OURS, shown="practice#which-blocks-can-go",
 claim_depth = partial(claim, source=OURS, shown="practice#how-deep-to-go")
 
 
-def by_depth(records: Records) -> pd.DataFrame:
-    return lesion_depths(records, POINT)
+def across_depths(
+    records: Records, column: str, minus: str, form: str, fits: Callable[[float], bool]
+) -> Finding | None:
+    """The finding on a column of :func:`lesion_depths`, less another one if `minus` is given, that has to fit."""
+    depths = lesion_depths(records, POINT)
+    values = (depths[column] - depths[minus] if minus else depths[column]).dropna()
+    return across(values, form, fits) if len(values) else None
 
 
-@claim_lesion("alive", sentence="Before any block is removed, every block is alive.")
-def every_block_lives(records: Records) -> Finding:
-    return across(by_depth(records)["alive"], "{:.0%}", lambda value: value == 1)
-
-
-@claim_lesion(
-    "alone",
-    sentence=f"At least {MOST:.0%} of the live blocks can each be removed alone for at most a point of accuracy.",
-)
-def each_can_go(records: Records) -> Finding:
-    return across(by_depth(records)["alone"], "{:.0%}", lambda value: value >= MOST)
-
-
-@claim_lesion(
-    "rank",
-    sentence="The scaled perturbation ranks live blocks by the loss that removing them adds "
-    f"(rank correlation of {RANKED} or more).",
-)
-def ranks_live_blocks(records: Records) -> Finding:
-    return across(by_depth(records)["rank"], "{:.2f}", lambda value: value >= RANKED)
-
-
-@claim_lesion(
-    "place",
-    sentence="The scaled perturbation ranks live blocks better than their place does, earlier ones first, by "
-    f"{BETTER} or more (asked after the runs were seen).",
-)
-def better_than_place(records: Records) -> Finding:
-    depths = by_depth(records)
-    return across(depths["rank"] - depths["place"], "{:+.2f}", lambda value: value >= BETTER)
-
-
-@claim_lesion(
-    "first", sentence="Removing the first block of a section adds more loss than removing its median live block."
-)
-def first_blocks_matter(records: Records) -> Finding:
-    return across(by_depth(records)["first"], "{:.0%} of sections", lambda value: value == 1)
-
-
-@claim_lesion("dead", sentence="All dead blocks can be removed together for at most a point of accuracy.")
-def dead_blocks_can_go(records: Records) -> Finding | None:
-    lost = by_depth(records)["dead"].dropna()
-    return across(lost, "{:.1%} lost", lambda value: value <= POINT) if len(lost) else None
-
-
-@claim_lesion(
-    "half",
-    sentence="The half of the live blocks with the smallest perturbations can be removed together for at most a point "
-    "of accuracy.",
-)
-def half_can_go(records: Records) -> Finding:
-    return across(by_depth(records)["half"], "{:.1%} lost", lambda value: value <= POINT)
-
-
-@claim_lesion(
-    "random",
-    sentence="Removing the half of the live blocks with the smallest perturbations costs less than removing a random "
-    "half.",
-)
-def better_than_random(records: Records) -> Finding:
-    depths = by_depth(records)
-    return across(depths["half_random"] - depths["half"], "{:+.1%}", lambda value: value > 0)
+for name, column, minus, form, fits, sentence in (
+    ("alive", "alive", "", "{:.0%}", lambda share: share == 1, "Before any block is removed, every block is alive."),
+    (
+        "alone", "alone", "", "{:.0%}", lambda share: share >= MOST,
+        f"At least {MOST:.0%} of the live blocks can each be removed alone for at most a point of accuracy.",
+    ),
+    (
+        "rank", "rank", "", "{:.2f}", lambda correlation: correlation >= RANKED,
+        "The scaled perturbation ranks live blocks by the loss that removing them adds (rank correlation of "
+        f"{RANKED} or more).",
+    ),
+    (
+        "place", "rank", "place", "{:+.2f}", lambda apart: apart >= BETTER,
+        "The scaled perturbation ranks live blocks better than their place does, earlier ones first, by "
+        f"{BETTER} or more (asked after the runs were seen).",
+    ),
+    (
+        "first", "first", "", "{:.0%} of sections", lambda share: share == 1,
+        "Removing the first block of a section adds more loss than removing its median live block.",
+    ),
+    (
+        "dead", "dead", "", "{:.1%} lost", lambda lost: lost <= POINT,
+        "All dead blocks can be removed together for at most a point of accuracy.",
+    ),
+    (
+        "half", "half", "", "{:.1%} lost", lambda lost: lost <= POINT,
+        "The half of the live blocks with the smallest perturbations can be removed together for at most a point of "
+        "accuracy.",
+    ),
+    (
+        "random", "half_random", "half", "{:+.1%}", lambda saved: saved > 0,
+        "Removing the half of the live blocks with the smallest perturbations costs less than removing a random half.",
+    ),
+):  # fmt: skip
+    claim_lesion(name, sentence=sentence, column=column, minus=minus, form=form, fits=fits)(across_depths)
 
 
 @claim_lesion(
@@ -102,7 +79,7 @@ def better_than_random(records: Records) -> Finding:
     "perturbation first, for at most a point of accuracy.",
 )
 def deeper_networks_spare_more(records: Records) -> Finding:
-    shares = by_depth(records)["together"]
+    shares = lesion_depths(records, POINT)["together"]
     text = ", ".join(f"{share:.0%} at {blocks}" for blocks, share in shares.items())
     return Finding(text, truth(bool(shares.is_monotonic_increasing) and shares.iloc[-1] > shares.iloc[0]))
 

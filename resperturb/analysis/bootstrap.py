@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -78,22 +77,8 @@ def averages_by_depth(runs: Iterable[Run], *, moment: str = "end", replicates: i
         by_depth.setdefault(run.blocks, []).append(np.asarray(run.scaled_per_sample(moment), dtype=float))
     if not by_depth:
         raise ScalingError("there is no run to average; give at least one that has not diverged.")
-    depths = tuple(sorted(by_depth))
-    groups = tuple(tuple(values.tobytes() for values in by_depth[depth]) for depth in depths)
-    return bootstrapped(depths, groups, replicates)
-
-
-@functools.lru_cache(maxsize=1024)
-def bootstrapped(depths: tuple[int, ...], groups: tuple[tuple[bytes, ...], ...], replicates: int) -> Averages:
-    """Compute :func:`averages_by_depth`, cached because many tables and figures share averages.
-
-    Args:
-        depths: distinct numbers of blocks, increasing.
-        groups: the runs of each depth, each as the bytes of its float64 values over images, which hash quickly.
-        replicates: number of bootstrap replicates.
-    """
-    values = [[np.frombuffer(run) for run in group] for group in groups]
-    counts = np.array([len(group) for group in values])
+    depths = sorted(by_depth)
+    values = [by_depth[depth] for depth in depths]
     deviations = []
     for group in values:
         if len(group) > 1:
@@ -102,26 +87,14 @@ def bootstrapped(depths: tuple[int, ...], groups: tuple[tuple[bytes, ...], ...],
                 deviations.append((logs - logs.mean()) * math.sqrt(len(group) / (len(group) - 1)))
     pooled = np.concatenate(deviations) if deviations else np.zeros(1)
 
-    weights, state = image_weights(tuple(sorted({len(run) for group in values for run in group})), replicates)
-    generator = np.random.default_rng()
-    generator.bit_generator.state = state
+    generator = np.random.default_rng(0)
+    sizes = sorted({len(run) for group in values for run in group})
+    # Weights of images, (replicates, images), so that one matrix product averages all replicates.
+    weights = {size: generator.multinomial(size, np.full(size, 1 / size), size=replicates) / size for size in sizes}
     resampled = np.empty((replicates, len(depths)))
     for column, group in enumerate(values):
         over_images = np.mean([weights[len(run)] @ run for run in group], axis=0)
         noise = generator.choice(pooled, size=(replicates, len(group))).mean(axis=1)
         resampled[:, column] = over_images * np.exp(noise)
     means = np.array([np.mean([run.mean() for run in group]) for group in values])
-    found = Averages(np.array(depths), means, resampled, counts)
-    for array in (found.depths, found.means, found.replicates, found.runs):
-        array.flags.writeable = False  # the cache shares them
-    return found
-
-
-@functools.lru_cache(maxsize=16)
-def image_weights(sizes: tuple[int, ...], replicates: int) -> tuple[dict[int, np.ndarray], dict[str, Any]]:
-    """Draw the images of every replicate; return the weights of images by number of images, and the generator's state.
-
-    Weights have shape (replicates, images), so one matrix product averages all replicates."""
-    generator = np.random.default_rng(0)
-    weights = {size: generator.multinomial(size, np.full(size, 1 / size), size=replicates) / size for size in sizes}
-    return weights, dict(generator.bit_generator.state)
+    return Averages(np.array(depths), means, resampled, np.array([len(group) for group in values]))

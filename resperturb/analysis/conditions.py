@@ -16,7 +16,7 @@ import pandas as pd
 
 from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.profiles import participation_ratio
-from resperturb.analysis.slope_tests import LEVEL, Slope, answer, curvature, fit_slope, holm, lack_of_fit
+from resperturb.analysis.slope_tests import LEVEL, Slope, answer, fit_slope, holm
 from resperturb.errors import ScalingError
 from resperturb.experiment.experiment import Experiment
 from resperturb.records.record import Record
@@ -151,8 +151,8 @@ def condition_table(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
                 **after.columns,
                 "p_claimed": after.p_value(),
                 "p_equivalent": after.equivalence(),
-                "p_curvature": curvature(blocks, kept["after"].to_numpy())[1],
-                "p_fit": lack_of_fit(blocks, kept["after"].to_numpy()),
+                "p_curvature": after.p_curvature,
+                "p_fit": after.p_fit,
             }
         )
     table = pd.DataFrame(rows)

@@ -39,7 +39,7 @@ class Slope:
         error: standard error of p.
         freedom: degrees of freedom, runs - 2.
         prefactor: a.
-        bent: whether curvature or lack of fit rejects a single power; then p is a mean slope.
+        p_curvature, p_fit: p-values of the tests that a single power fits; NaN with too few runs.
         ends: exponents between the two shallowest and between the two deepest depths.
     """
 
@@ -47,8 +47,14 @@ class Slope:
     error: float
     freedom: int
     prefactor: float = 1.0
-    bent: bool = False
+    p_curvature: float = math.nan
+    p_fit: float = math.nan
     ends: tuple[float, float] = (math.nan, math.nan)
+
+    @property
+    def bent(self) -> bool:
+        """Whether curvature or lack of fit rejects a single power; then p is a mean slope."""
+        return self.p_curvature < LEVEL or self.p_fit < LEVEL  # NaN is not
 
     def interval(self, level: float = 1 - LEVEL) -> tuple[float, float]:
         """Return Student's interval of the exponent."""
@@ -100,10 +106,16 @@ def fit_slope(blocks: ArrayLike, averages: ArrayLike) -> Slope:
     """Fit the exponent over runs; raises the errors of :func:`points`."""
     x, y = points(blocks, averages)
     line = stats().linregress(x, y)
-    bent = any(p < LEVEL for p in (curvature(blocks, averages)[1], lack_of_fit(blocks, averages)))  # NaN is not
     local = local_exponents(blocks, averages)["exponent"].to_numpy()
-    ends = float(local[0]), float(local[-1])
-    return Slope(float(line.slope), float(line.stderr), len(x) - 2, math.exp(line.intercept), bent, ends)
+    return Slope(
+        exponent=float(line.slope),
+        error=float(line.stderr),
+        freedom=len(x) - 2,
+        prefactor=math.exp(line.intercept),
+        p_curvature=curvature(x, y)[1],
+        p_fit=misfit(x, y, float(((y - line.intercept - line.slope * x) ** 2).sum()), 2),
+        ends=(float(local[0]), float(local[-1])),
+    )
 
 
 def fit_runs(records: Iterable[Record], moment: str = "end") -> Slope:
@@ -112,22 +124,13 @@ def fit_runs(records: Iterable[Record], moment: str = "end") -> Slope:
     return fit_slope([r.blocks for r in kept], [r.average(moment) for r in kept])
 
 
-def curvature(blocks: ArrayLike, averages: ArrayLike) -> tuple[float, float]:
-    """Return the coefficient of (log L)² and the p-value of the t-test that it is zero; NaN with fewer than four runs
-    or three depths."""
-    x, y = points(blocks, averages)
+def curvature(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return the coefficient of x² and the p-value of the t-test that it is zero; NaN with fewer than four runs or
+    three depths. x and y are :func:`points`."""
     if len(x) < 4 or len(set(x)) < 3:
         return math.nan, math.nan
     solution, covariance = np.polyfit(x - x.mean(), y, 2, cov=True)
     return float(solution[0]), float(2 * stats().t.sf(abs(solution[0]) / math.sqrt(covariance[0, 0]), len(x) - 3))
-
-
-def lack_of_fit(blocks: ArrayLike, averages: ArrayLike) -> float:
-    """Return the p-value of the F-test of the line against the scatter of seeds; NaN with one seed per depth or two
-    depths."""
-    x, y = points(blocks, averages)
-    line = stats().linregress(x, y)
-    return misfit(x, y, float(((y - line.intercept - line.slope * x) ** 2).sum()), 2)
 
 
 def misfit(x: np.ndarray, y: np.ndarray, squares: float, parameters: int) -> float:

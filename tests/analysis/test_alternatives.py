@@ -12,7 +12,7 @@ import pytest
 from resperturb.analysis.alternatives import over_additions, over_harmonic, pooled_scatter, slope_with_scatter
 from resperturb.analysis.conventions import WITH_TRANSITIONS, convention_table
 from resperturb.analysis.curves import harmonic
-from resperturb.analysis.slope_tests import curvature, fit_slope
+from resperturb.analysis.slope_tests import fit_slope
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep
 
@@ -80,4 +80,4 @@ def test_a_bend_is_judged_by_the_scatter_that_is_given() -> None:
     bent = DEPTHS**-0.7 * np.exp(0.05 * (np.log(DEPTHS) - np.log(DEPTHS).mean()) ** 2)
     assert slope_with_scatter(runs(bent), (0.01, 100))[1] < 0.001
     assert slope_with_scatter(runs(bent), (0.2, 100))[1] > 0.5
-    assert curvature(DEPTHS, bent)[1] < 1e-6  # by its own scatter, which is none
+    assert fit_slope(DEPTHS, bent).p_curvature < 1e-6  # by its own scatter, which is none
