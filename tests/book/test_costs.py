@@ -104,17 +104,7 @@ def test_use_is_wall_time_over_work_shared_out(measured: dict[str, Any]) -> None
     assert use["wall_over_work_per_core"] == pytest.approx(17 / 14)
 
 
-def test_measured_numbers_stand_beside_their_aims(measured: dict[str, Any]) -> None:
-    steps = [{"dataset": name, "seconds_ratio": {"median": ratio}} for name, ratio in (("digits", 10.5), ("mnist", 11))]
-    records = {"sweep": measured, "depth": {"steps": steps}, "gpu": None}
-    table = benchmarks.aim_table(records)
-    assert table["case"].tolist() == ["digits", "mnist", ""]
-    assert table["aim"].tolist() == ["at most 10.5", "at most 10.5", "at most 1.15"]
-    assert table["reached"].tolist() == [True, False, False]
-    assert table["measured"].tolist() == pytest.approx([10.5, 11, 17 / 14])
-    short = benchmarks.aims_in_short(table)
-    assert short["measured"].tolist() == ["10.5 to 11", "1.21"]
-    assert short["reached"].tolist() == ["1 of 2", "no"]
+def test_a_benchmark_has_its_origin(measured: dict[str, Any]) -> None:
     (origin,) = benchmarks.origin_table({"sweep": measured, "gpu": None}).to_dict("records")
     assert (origin["processor"], origin["cores"], origin["load average before"]) == ("a processor", 2, 0.1)
 
@@ -128,16 +118,11 @@ def test_the_benchmark_of_a_sweep_runs(tmp_path: Path) -> None:
     written = json.loads(output.read_text())
     assert [run["blocks"] for run in written["sweep"]["runs"]] == [3, 3]
     assert written["use"]["notebook"]["work_seconds"] > 0
-    (row,) = benchmarks.aim_table({"sweep": written}).to_dict("records")
-    assert row["measured"] > 0
 
 
 # ------------------------------------------------------------------------------------------------- kept benchmarks
 
 
-def test_kept_benchmarks_were_measured_in_full_and_have_all_aims() -> None:
+def test_kept_benchmarks_were_measured_in_full() -> None:
     kept = {file.stem: json.loads(file.read_text()) for file in KEPT.glob("*.json")}
     assert not any(record["quick"] for name, record in kept.items() if name != "other_tools")
-    table = benchmarks.aim_table(kept)
-    assert len(benchmarks.aims_in_short(table)) >= 9  # from five benchmarks
-    assert table["measured"].notna().all()
