@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from resperturb.records.record import Record
 
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
-BAR = 16  # characters of the longest bar
+BAR_LENGTH = 16  # characters of the longest bar
 # Defaults of fields that neither the experiment nor the data set states as a value.
 UNSET = {
     "sections": "3, or as many as blocks if fewer",
@@ -265,13 +265,13 @@ def print_blocks(table: pd.DataFrame) -> None:
     import pandas as pd
 
     scaled = table["scaled"].where(table["kind"] == "identity")
-    eighths = (8 * BAR * scaled / (scaled.max() or 1.0)).fillna(0).round().astype(int)
+    eighths = (8 * BAR_LENGTH * scaled / (scaled.max() or 1.0)).fillna(0).round().astype(int)
     bars = pd.Series(["█" * (n // 8) + " ▏▎▍▌▋▊▉"[n % 8].strip() for n in eighths])
     bars = bars.where(table["kind"] == "identity", table["kind"])
     shown = table[["block", "name", "state_norm", "perturbation_norm", "scaled", "cosine", "influence"]].copy()
     shown["block"] = shown["block"].where(shown["block"] > 0, "").astype(str)
     shown["name"] = shown["name"].str.ljust(shown["name"].str.len().max())
-    shown.insert(5, " " * BAR, bars.str.ljust(BAR))
+    shown.insert(5, " " * BAR_LENGTH, bars.str.ljust(BAR_LENGTH))
     print(shown.to_string(index=False, float_format="{:.4g}".format))
     scaled = scaled.dropna()
     average = f"average scaled perturbation {scaled.mean():.4g}" if len(scaled) else "every addition is a transition"

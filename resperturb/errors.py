@@ -5,15 +5,15 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
-SHORT = reprlib.Repr()
-SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80  # characters
-SHORT.maxlevel = 2
+ABBREVIATED = reprlib.Repr()
+ABBREVIATED.maxstring = ABBREVIATED.maxother = ABBREVIATED.maxlong = 80  # characters
+ABBREVIATED.maxlevel = 2
 
 
 def shown(value: Any) -> str:
     """A value as a message quotes it: long ones, and lists within lists, cut short."""
     try:
-        return SHORT.repr(value)
+        return ABBREVIATED.repr(value)
     except ValueError:  # Python writes no number of more than 4300 digits
         return "a number of thousands of digits"
 

@@ -67,3 +67,22 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     while ready := {module for module, others in waiting.items() if not others & waiting.keys()}:
         waiting = {module: others for module, others in waiting.items() if module not in ready}
     assert waiting == {}
+
+
+def defined_in(file: Path) -> Iterator[str]:
+    """The functions, classes and constants of a module."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        targets = [*getattr(node, "targets", ()), getattr(node, "target", None)]
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+        yield from [node.name] * isinstance(node, ast.FunctionDef | ast.ClassDef)
+
+
+def test_no_name_is_defined_in_two_modules_but_that_of_a_table_and_its_figure() -> None:
+    places: dict[str, list[str]] = {}
+    for module in MODULES:
+        for name in defined_in(MODULES[module]):
+            places.setdefault(name, []).append(room_of(module).removesuffix("figures"))
+    everywhere = {"main", "setup", "__all__", "PerturbationCallback"}  # entry points, and one class for two libraries
+    twice = {name: rooms for name, rooms in places.items() if len(rooms) > 1 and name not in everywhere}
+    assert {name for name, rooms in twice.items() if sorted(rooms) != ["resperturb.", "resperturb.analysis"]} == set()
+    assert twice

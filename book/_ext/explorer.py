@@ -25,8 +25,8 @@ from resperturb.records.record import Record, blocks_of, records_in
 from resperturb.records.sweeps import KINDS, TITLES, load_sweeps, main_sweeps, sensitivity_sweeps
 from resperturb.records.words import written
 
-SCRIPT = "explorer-data.js"  # in _static/ of the built book
-GLOBAL = "resperturbExplorer"  # what the script assigns
+EXPLORER_SCRIPT = "explorer-data.js"  # in _static/ of the built book
+EXPLORER_GLOBAL = "resperturbExplorer"  # what the script assigns
 MOMENTS = ("initialization", "end")
 DIGITS = 4  # significant
 PUBLISHED_DECAY = 1e-4  # weight decay of the published networks
@@ -222,18 +222,18 @@ def significant(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
 
 
-def script(data: Mapping[str, Any], name: str = GLOBAL) -> str:
+def script(data: Mapping[str, Any], name: str = EXPLORER_GLOBAL) -> str:
     """A classic script, which a browser also loads from a disk, where it fetches no JSON."""
     return f"window.{name} = {json.dumps(data, separators=(',', ':'), allow_nan=False)};\n"
 
 
-def write_data(app: Any, error: Exception | None) -> None:
+def write_explorer(app: Any, error: Exception | None) -> None:
     """Write the script and the records beside the built pages."""
     if error is not None or app.builder.format != "html":
         return
     results, html = Path(app.srcdir).parent / "results", Path(app.outdir)
     chosen = all_series(results)
-    (html / "_static" / SCRIPT).write_text(script(explorer_data(chosen)), encoding="utf-8")
+    (html / "_static" / EXPLORER_SCRIPT).write_text(script(explorer_data(chosen)), encoding="utf-8")
     # Tables of all runs would be two thirds of the site.
     tables = [path for series in chosen if series.main for run in series.records for path in run.folder.glob("*.csv")]
     for path in (*results.glob("*/[!.]*/run.json"), *tables):
@@ -245,4 +245,4 @@ def write_data(app: Any, error: Exception | None) -> None:
 
 
 def setup(app: Any) -> None:
-    app.connect("build-finished", write_data)
+    app.connect("build-finished", write_explorer)

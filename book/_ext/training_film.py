@@ -13,8 +13,8 @@ from _ext.explorer import script, significant
 from resperturb.records.record import Record, blocks_of
 from resperturb.records.sweeps import TITLES, Sweep, load_sweeps
 
-SCRIPT = "training-data.js"  # in _static/ of the built book
-GLOBAL = "resperturbTraining"  # what the script assigns
+FILM_SCRIPT = "training-data.js"  # in _static/ of the built book
+FILM_GLOBAL = "resperturbTraining"  # what the script assigns
 TRAININGS = {"cifar10-no-decay": "no decay", "cifar10": "usual decay", "cifar10-more-decay": "more decay"}
 """Sweeps by name, with what a reader calls their decay."""
 
@@ -66,13 +66,13 @@ def training_data(record: Record) -> dict[str, Any]:
     }
 
 
-def write_data(app: Any, error: Exception | None) -> None:
+def write_film(app: Any, error: Exception | None) -> None:
     """Write the script beside the built pages."""
     if error is not None or app.builder.format != "html":
         return
     data = film_data(load_sweeps(Path(app.srcdir).parent / "results"))
-    Path(app.outdir, "_static", SCRIPT).write_text(script(data, GLOBAL), encoding="utf-8")
+    Path(app.outdir, "_static", FILM_SCRIPT).write_text(script(data, FILM_GLOBAL), encoding="utf-8")
 
 
 def setup(app: Any) -> None:
-    app.connect("build-finished", write_data)
+    app.connect("build-finished", write_film)

@@ -13,7 +13,7 @@ from report.claims import LedgerRow
 from report.ledger import ledger
 from report.matrix import statements
 from report.quantities import (
-    SCHEDULES,
+    PUBLISHED_SCHEDULES,
     published_clock,
     quantities,
     records_of_all,
@@ -40,7 +40,7 @@ def open_chapter() -> dict[str, Sweep]:
         glue_all(row.id, {"": row.value, "/short": row.value.partition(" (")[0]})
         glue_all(row.id, {"/interval": row.interval} if row.interval else {})
     glue_all("", {"records": records_of_all(main.values())})
-    glue_all("T_", {name: published_clock(name) for name in SCHEDULES})
+    glue_all("T_", {name: published_clock(name) for name in PUBLISHED_SCHEDULES})
     for name, sweep in main.items():
         glue_all(f"{name}/", {**quantities(sweep), "records": records_of(sweep)})
     return sweeps

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from report.claims import LedgerRow
-from report.matrix import FOLDER
+from report.matrix import RUNS_IN_FOLDER
 from resperturb.figures.style import close, depth_axis, legend_of_all, style_of
 from resperturb.records.record import load_records
 from resperturb.records.sweeps import Sweep
@@ -43,7 +43,7 @@ def presets(rows: Iterable[LedgerRow], results: Path) -> pd.DataFrame:
     """A row per set of chapters whose claims rest on the same presets: their runs, and the core hours of these."""
     chapters: dict[str, dict[str, None]] = {}
     for row in rows:
-        for folder, _ in FOLDER.findall(row.records):
+        for folder, _ in RUNS_IN_FOLDER.findall(row.records):
             chapters.setdefault(folder, {})[row.page] = None
     costs = []
     for folder, pages in chapters.items():

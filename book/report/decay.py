@@ -18,7 +18,7 @@ from resperturb.analysis.conditions import (
     run_table,
     sweep_conditions,
 )
-from resperturb.analysis.published import published_slopes, published_table
+from resperturb.analysis.published import OVER_BLOCKS, published_slopes, published_table
 from resperturb.analysis.slope_tests import LEVEL, Slope, answer, holm
 from resperturb.records.record import Record, load_records, records_in
 from resperturb.records.sweeps import FEWEST_DEPTHS, KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
@@ -29,7 +29,6 @@ SHARED = ("depths", "exponent", "low", "high", "bent")  # also computed on share
 FULL_SIZE = {"standard-mnist": 96, "standard-cifar10": 108}  # folders, and the deepest networks of their primary tests
 PEOPLE_USE = 5e-4  # weight decay
 PUBLISHED = "idelbayev"  # schedule of the published networks
-COUNTED = "blocks, averaged over blocks"
 
 
 def short_trainings(results: Path) -> pd.DataFrame:
@@ -125,5 +124,5 @@ def labelled(records: list[Record]) -> pd.DataFrame:
 
 def published_networks(results: Path) -> pd.DataFrame:
     """Tabulate the exponent over identity blocks of the published networks, with *T* by the defaults of their code."""
-    slope = published_slopes(published_table(load_records(results / "published", kind=None)))[COUNTED]
+    slope = published_slopes(published_table(load_records(results / "published", kind=None)))[OVER_BLOCKS]
     return pd.DataFrame([{"clock": published_clock(PUBLISHED), **slope.columns}])

@@ -33,7 +33,7 @@ from resperturb.records.sweeps import KINDS, Sweep, base_of, load_sweeps, main_s
 from resperturb.records.words import change_words
 
 FILE = Path("results/ledger.csv")
-COLUMNS = [field.name for field in dataclasses.fields(LedgerRow)]
+LEDGER_COLUMNS = [field.name for field in dataclasses.fields(LedgerRow)]
 
 
 def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
@@ -50,9 +50,9 @@ def ledger(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
             )
             for name, sweep in main_sweeps(sweeps).items()
         ],
-        "kind": other_kinds(sweeps),
-        "sensitivity": other_choices(sweeps, tests),
-        "full-size": full_size(results, sweeps, tests),
+        "kind": kind_subjects(sweeps),
+        "sensitivity": choice_subjects(sweeps, tests),
+        "full-size": full_size_subjects(results, sweeps, tests),
     }
     rows = [row for about, subjects in about_sweeps.items() for row in rows_about(about, subjects)]
     for folder in dict.fromkeys(folder for claim in CLAIMS for folder in claim.about):
@@ -71,7 +71,7 @@ def comparison(sweep: Sweep, base: Sweep, more: Mapping[str, Any] = MappingProxy
     return Subject(sweep.name, accuracy_words(sweep.records), records, data, words)
 
 
-def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
+def kind_subjects(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
     """Yield the main sweeps with another kind of block than that of their data set."""
     for sweep in main_sweeps(sweeps).values():
         base = base_of(sweep, sweeps)
@@ -79,14 +79,14 @@ def other_kinds(sweeps: dict[str, Sweep]) -> Iterator[Subject]:
             yield comparison(sweep, base, kind=KINDS[sweep.block].capitalize(), usual=KINDS[base.block])
 
 
-def other_choices(sweeps: dict[str, Sweep], tests: pd.DataFrame) -> Iterator[Subject]:
+def choice_subjects(sweeps: dict[str, Sweep], tests: pd.DataFrame) -> Iterator[Subject]:
     """Yield the sweeps that vary another choice."""
     for sweep, base, fields in sensitivity_sweeps(sweeps).values():
         changes = [change_words(field, *values) for field, values in fields.items()]
         yield comparison(sweep, base, {"sweeps": sweeps, "tests": tests}, changes=" and ".join(changes))
 
 
-def full_size(results: Path, sweeps: dict[str, Sweep], tests: pd.DataFrame) -> Iterator[Subject]:
+def full_size_subjects(results: Path, sweeps: dict[str, Sweep], tests: pd.DataFrame) -> Iterator[Subject]:
     """Yield the sweeps at full size, those without decay last."""
     full = full_size_sweeps(results)
     for name, sweep in (full | full_size_sweeps(results, weight_decay=0.0)).items():
@@ -121,7 +121,7 @@ def accuracy_words(records: Iterable[Record]) -> str:
 
 def ledger_table(rows: Iterable[LedgerRow]) -> pd.DataFrame:
     """Tabulate rows with the fields of :class:`report.claims.LedgerRow`."""
-    return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=COLUMNS)
+    return pd.DataFrame([dataclasses.asdict(row) for row in rows], columns=LEDGER_COLUMNS)
 
 
 def write_ledger(root: Path) -> Path:

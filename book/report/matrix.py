@@ -23,7 +23,7 @@ COLUMNS = (*TITLES, *(f"{dataset}-postactivation" for dataset in TITLES), OTHERS
 COLUMN_OF = {"lesion": "digits", "clock-steps": "mnist"}  # subjects without a data set in their names
 FEW = 3  # statements that a chapter shows unfolded
 THE_PAPER = "What the paper claims"
-FOLDER = re.compile(r"results/([\w-]+)(?: \((\d+ runs)\))?")
+RUNS_IN_FOLDER = re.compile(r"results/([\w-]+)(?: \((\d+ runs)\))?")
 
 SHORT = {
     "scaling/exponent-end": "After training, the average falls as 1/L",
@@ -154,7 +154,7 @@ def links_to_records(records: str) -> str:
     """Folders of results as links into the index of all runs: how many runs, and those that they are compared with."""
     links = [
         f'<a href="runs.html#folder={folder}">{count or "compared with"}</a>'
-        for folder, count in FOLDER.findall(records)
+        for folder, count in RUNS_IN_FOLDER.findall(records)
     ]
     return ", ".join(links)
 

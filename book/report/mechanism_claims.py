@@ -11,7 +11,7 @@ from report.claims import HAUSER, HOLDS, NOT, OPEN, OURS, Finding, claim, expone
 from resperturb.analysis.clock import clock_table, forgetting_table, left_out_errors, steps_effect
 from resperturb.analysis.mechanism import (
     ACCOUNT,
-    BARS,
+    PREDICTION_BARS,
     STRAIGHT,
     load_predictions,
     prediction_table,
@@ -37,7 +37,7 @@ claim_each = partial(claim, shown="predictions#what-the-records-say", about=("me
 @cache
 def predicted(results: Path) -> pd.DataFrame:
     """Tabulate predicted and measured exponents of all presets."""
-    records = {name: [r for r in records_in(results / name) if r.kind == "run"] for name in BARS}
+    records = {name: [r for r in records_in(results / name) if r.kind == "run"] for name in PREDICTION_BARS}
     return prediction_table(load_predictions(PREDICTIONS), records)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from report.claims import OURS, POINT, Finding, across, claim, truth
 from report.decay_claims import FOLDERS
 from report.study_claims import Records
+from report.sweep_claims import claim_depth
 from resperturb.analysis.conditions import runs_at, strongest
 from resperturb.analysis.practice import depth_choices, lesion_depths
 from resperturb.records.sweeps import Sweep
@@ -22,9 +23,8 @@ DOUBLE = 2.0  # depths agree within this factor
 
 # ------------------------------------------------------------------------------------------- removed blocks
 
-STUDIES = ("lesion", "lesion-mnist", "lesion-cifar10", "lesion-strong")
-claim_lesion = partial(claim, source=OURS, shown="practice#which-blocks-can-go", about=STUDIES)
-claim_depth = partial(claim, source=OURS, shown="practice#how-deep-to-go")
+LESIONS = ("lesion", "lesion-mnist", "lesion-cifar10", "lesion-strong")
+claim_lesion = partial(claim, source=OURS, shown="practice#which-blocks-can-go", about=LESIONS)
 
 
 def across_depths(

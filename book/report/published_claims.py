@@ -9,7 +9,14 @@ import pandas as pd
 from report.claims import HAUSER, OURS, Finding, claim, exponent_is, truth
 from report.study_claims import Records
 from report.sweep_claims import all_alive
-from resperturb.analysis.published import COUNTS, published_slopes, published_table, response_table
+from resperturb.analysis.published import (
+    COUNTS,
+    OVER_ADDITIONS,
+    OVER_BLOCKS,
+    published_slopes,
+    published_table,
+    response_table,
+)
 from resperturb.analysis.slope_tests import SMALLEST
 from resperturb.analysis.summaries import signed
 
@@ -21,13 +28,13 @@ claim_published = partial(claim, shown="others#what-the-records-say", about="pub
     HAUSER,
     "In four published networks, with transitions counted and averaged as blocks, the average is inversely "
     "proportional to the number of additions.",
-    way="additions, averaged over all additions",
+    way=OVER_ADDITIONS,
 )
 @claim_published(
     "exponent",
     HAUSER,
     "In four published networks, the average over blocks is inversely proportional to their number.",
-    way="blocks, averaged over blocks",
+    way=OVER_BLOCKS,
 )
 def published_exponent(records: Records, way: str) -> Finding:
     return exponent_is(published_slopes(published_table(records))[way], -1.0)

@@ -8,7 +8,7 @@ from resperturb.analysis.summaries import depth_table
 from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep, stale_words
 
-SCHEDULES = {  # published schedules for CIFAR-10 with momentum 0.9: (learning rate, steps) pairs, weight decay
+PUBLISHED_SCHEDULES = {  # for CIFAR-10 with momentum 0.9: (learning rate, steps) pairs, weight decay
     "he2015": (((0.1, 32_000), (0.01, 16_000), (0.001, 16_000)), 1e-4),  # section 4.2
     "cohen2021": (((0.05, 200 * 391),), 5e-4),  # the mean of a cosine over 200 epochs, from the code of the paper
     "idelbayev": (((0.1, 100 * 391), (0.01, 50 * 391), (0.001, 50 * 391)), 1e-4),  # defaults of trainer.py beside them
@@ -17,7 +17,7 @@ SCHEDULES = {  # published schedules for CIFAR-10 with momentum 0.9: (learning r
 
 def published_clock(name: str) -> float:
     """Compute the time under weight decay T of a published schedule."""
-    rates, decay = SCHEDULES[name]
+    rates, decay = PUBLISHED_SCHEDULES[name]
     return sum(rate * steps for rate, steps in rates) * decay / (1 - 0.9)
 
 

@@ -29,9 +29,9 @@ SHOWN = {  # rows of the second table: subject and claim in the ledger, and what
     ("standard-cifar10-postactivation", "inverse"): "",
     ("published", "exponent"): "",
 }
-COUNTED = "transitions counted"
+TRANSITIONS = "transitions counted"
 FIGURE, CARD = Path("book/_static/headline.svg"), Path("book/_static/card.png")
-TITLE = "Do residual\nnetworks learn\na perturbation\nfrom identity?"
+CARD_TITLE = "Do residual\nnetworks learn\na perturbation\nfrom identity?"
 
 
 def shipped(root: Path) -> dict[str, Sweep]:
@@ -53,7 +53,7 @@ def table(sweeps: dict[str, Sweep], root: Path) -> str:
                 "test accuracy": f"{numbers['accuracy_low']:.1%} to {numbers['accuracy_high']:.1%}",
                 "*T*": f"{numbers['clock']:.2f}",
                 **answered(rows[f"{name}/exponent-end"]),
-                COUNTED: counted(rows, name),
+                TRANSITIONS: counted(rows, name),
                 "preset": f"`{sweep.preset}`" if sweep.preset else "–",
             }
         )
@@ -69,7 +69,7 @@ def claims_table(root: Path) -> str:
             row = rows[f"{subject}/{claim}"]
             runs = row["records"].partition("(")[2].partition(" ")[0]
             name = {"networks": f"{display_name(subject)}{added}", "runs": runs, "test accuracy": row["accuracy"]}
-            lines.append({**name, **answered(row), COUNTED: counted(rows, subject)})
+            lines.append({**name, **answered(row), TRANSITIONS: counted(rows, subject)})
     return markdown(lines)
 
 
@@ -134,7 +134,7 @@ def draw_card(root: Path, path: Path) -> None:
         headline = Path(folder) / "headline.png"
         draw_headline(root, headline, dpi=130)
         card, drawn = plt.figure(figsize=(12, 6.3), dpi=100, facecolor="white"), plt.imread(headline)
-    card.text(0.05, 0.5, TITLE, fontsize=31, fontweight="bold", color="#222832", va="center", linespacing=1.5)
+    card.text(0.05, 0.5, CARD_TITLE, fontsize=31, fontweight="bold", color="#222832", va="center", linespacing=1.5)
     axes = card.add_axes((0.5, 0.02, 0.49, 0.96))
     axes.imshow(drawn)
     axes.set_axis_off()

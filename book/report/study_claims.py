@@ -63,8 +63,8 @@ claim_text = partial(claim, shown="others#transformers", about="text")
 claim_long = partial(claim, shown="others#transformers", about="text-long")
 TOKENS = "what the blocks of a transformer add to a token, relative to its norm, falls as"
 LONG = "In transformers trained ten times as long,"
-BAR = 1.6  # the plan's largest held-out loss, nats per character
-EXPECTED = {("plain", 0.1): -0.80, ("plain", 0.5): -0.85, ("plain", 2.5): -0.95, ("scaled", 0.1): -0.85}
+LARGEST_LOSS = 1.6  # the plan's largest held-out loss, nats per character
+EXPECTED_TEXT = {("plain", 0.1): -0.80, ("plain", 0.5): -0.85, ("plain", 2.5): -0.95, ("scaled", 0.1): -0.85}
 """The plan's exponents, by initialisation and weight decay."""
 
 
@@ -77,7 +77,7 @@ def trained_exponents(records: Records) -> dict[Any, Slope]:
 
 def reach_bar(records: Records, *ways: tuple[str, float]) -> bool:
     losses = study_tables.text_losses(records).set_index(list(study_tables.TEXT_TRAINING))["loss_high"]
-    return max(losses[way] for way in ways) <= BAR
+    return max(losses[way] for way in ways) <= LARGEST_LOSS
 
 
 @claim_text("exponent-end", OURS, f"After a short training, {TOKENS} 1/L.", moment="end", claimed=-1.0)
@@ -113,7 +113,7 @@ def decay_makes_steeper(records: Records) -> Finding | None:
 @claim_long("long-predicted", OURS, f"{LONG} every exponent is within {SMALLEST} of its prediction.", planned=True)
 def predicted_well(records: Records) -> Finding:
     slopes = {way: slope for way, slope in trained_exponents(records).items() if reach_bar(records, way)}
-    hits = sum(abs(slope.exponent - EXPECTED[way]) <= SMALLEST for way, slope in slopes.items())
+    hits = sum(abs(slope.exponent - EXPECTED_TEXT[way]) <= SMALLEST for way, slope in slopes.items())
     return Finding(f"{hits} of {len(slopes)}", truth(hits == len(slopes)))
 
 

@@ -36,7 +36,7 @@ from resperturb.records.record import Record
 from resperturb.records.sweeps import Sweep
 
 FEWEST_RUNS = 8  # fewer runs are too few to conclude from a test that rejects nothing
-SMALL = 0.1  # scaled perturbations below this are small; the paper names no number
+SMALL_PUSH = 0.1  # scaled perturbations below this are small; the paper names no number
 FACTOR = 1.25  # a prediction is near if it is off by at most this factor
 
 claim_scaling = partial(claim, source=OURS, shown="scaling#what-the-records-say")
@@ -160,11 +160,11 @@ def conventions_agree(sweep: Sweep) -> Finding:
 
 
 @claim_blocks(
-    "largest", sentence=f"In the deepest network every block adds less than {SMALL} of the size of its state."
+    "largest", sentence=f"In the deepest network every block adds less than {SMALL_PUSH} of the size of its state."
 )
 def small_everywhere(sweep: Sweep) -> Finding:
     largest = profiles.concentration_table(sweep.records)["largest"].iloc[-1]
-    return Finding(f"{largest:.2g} at {sweep.depths[-1]}", truth(largest < SMALL))
+    return Finding(f"{largest:.2g} at {sweep.depths[-1]}", truth(largest < SMALL_PUSH))
 
 
 @claim_blocks(
@@ -272,7 +272,7 @@ def shifted_inverse(sweep: Sweep) -> Finding | None:
 def as_good_as_a_power(records: Sequence[Record]) -> Finding | None:
     """The finding on "c/(L + b) describes the averages as well as a power"; None with too few runs for AICc."""
     runs = run_table(records)
-    table = curves.compare(runs["blocks"].to_numpy(), runs["after"].to_numpy()).set_index("curve")
+    table = curves.compare_curves(runs["blocks"].to_numpy(), runs["after"].to_numpy()).set_index("curve")
     criterion, shift = table["aicc"].to_dict(), table["shift"].to_dict()["c/(L+b)"]
     if not math.isfinite(criterion["c/(L+b)"]):
         return None

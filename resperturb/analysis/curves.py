@@ -67,7 +67,7 @@ def shifts(depths: np.ndarray) -> np.ndarray:
     return np.geomspace(depths.min() / 20, 100 * depths.max(), 2000) - depths.min()
 
 
-def compare(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
+def compare_curves(depths: Sequence[int] | np.ndarray, averages: Sequence[float] | np.ndarray) -> pd.DataFrame:
     """Compare the candidate curves on the runs of a sweep, best first.
 
     Args:

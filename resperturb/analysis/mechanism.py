@@ -29,7 +29,7 @@ from resperturb.records.record import Record
 
 ACCOUNT, RIVALS = "exponent", ("decay-decides", "two-parts")
 # Accuracy that a condition must reach, by preset.
-BARS = {"mechanism-mnist": 0.965, "mechanism-second": 0.965, "mechanism-cifar10": 0.40, "cifar10-zero": 0.83}
+PREDICTION_BARS = {"mechanism-mnist": 0.965, "mechanism-second": 0.965, "mechanism-cifar10": 0.40, "cifar10-zero": 0.83}
 LATE = (2, 3)  # the sections of the plan's rule about straightness
 STRAIGHT = -0.2  # the plan calls a condition straight if its slope of straightness is above this
 FACTORS = ("displacement", "straightness", "growth")
@@ -118,7 +118,7 @@ def prediction_table(predictions: Sequence[Prediction], records: Mapping[str, Se
         slope = fit_runs(kept)
         accuracy = accuracy_by_depth(kept)
         worst = float(accuracy.min())
-        trained = worst >= BARS[prediction.preset] and len(kept) == len(runs)
+        trained = worst >= PREDICTION_BARS[prediction.preset] and len(kept) == len(runs)
         rows.append(
             {
                 "preset": prediction.preset,

@@ -11,10 +11,11 @@ from resperturb.analysis.slope_tests import Slope, fit_slope
 from resperturb.records.record import Record, blocks_of
 
 # Ways to count: the columns of published_table for L and for the average.
+OVER_BLOCKS, OVER_ADDITIONS = "blocks, averaged over blocks", "additions, averaged over all additions"
 COUNTS = {
-    "blocks, averaged over blocks": ("blocks", "scaled"),
+    OVER_BLOCKS: ("blocks", "scaled"),
     "additions, averaged over blocks": ("additions", "scaled"),
-    "additions, averaged over all additions": ("additions", "scaled_all"),
+    OVER_ADDITIONS: ("additions", "scaled_all"),
 }
 
 

@@ -45,8 +45,8 @@ def exponent_cells(table: pd.DataFrame, suffix: str = "") -> list[str]:
 
 
 def curve_cells(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Format results of :func:`resperturb.analysis.curves.compare` by sweep: a column for each curve, with its AICc
-    above the best and the p-value of lack of fit in brackets."""
+    """Format results of :func:`resperturb.analysis.curves.compare_curves` by sweep: a column for each curve, with its
+    AICc above the best and the p-value of lack of fit in brackets."""
 
     def cell(difference: float, p_fit: float) -> str:
         if not math.isfinite(difference):

@@ -30,7 +30,7 @@ from resperturb.figures.style import (
 )
 from resperturb.records.sweeps import TITLES, Sweep
 
-WAYS = {"scaled": "smallest scaled perturbation", "added loss": "least loss alone", "random": "at random"}
+ORDERS = {"scaled": "smallest scaled perturbation", "added loss": "least loss alone", "random": "at random"}
 AT_RANDOM: dict[str, Any] = {"color": INK, "marker": "x", "linestyle": (0, (1, 2))}
 
 
@@ -72,7 +72,7 @@ def pruning(tables: Mapping[str, pd.DataFrame]) -> Figure:
     faint = {"alpha": 0.15, "linewidth": 0}
     for panel, table in zip(axes, tables.values(), strict=True):
         whole = table[table["way"] == "whole"].assign(share=0.0)
-        for (way, label), style in zip(WAYS.items(), (*SERIES[:2], AT_RANDOM), strict=True):
+        for (way, label), style in zip(ORDERS.items(), (*SERIES[:2], AT_RANDOM), strict=True):
             rows = pd.concat([whole, table[table["way"] == way]])
             look = {"markersize": 5, "markeredgecolor": style["color"], "err_kws": faint, **style}
             spread = ("pi", 100) if way == "random" else None

@@ -12,7 +12,7 @@ from matplotlib.patches import Circle, FancyBboxPatch
 
 from resperturb.figures.style import BLUE, INK, ORANGE, PURPLE, WIDTH, close
 
-SMALL = 10  # points; more than 10 pixels on a phone
+SMALL_FONT = 10  # points; more than 10 pixels on a phone
 
 
 def bare(axes: Axes, *, equal: bool = True) -> Axes:
@@ -59,10 +59,10 @@ def layers_of_a_block(axes: Axes, y: float, words: str, relu_after: bool) -> Non
     axes.plot([5.92, 6.6, 6.6], [y + 0.62, y + 0.62, y + 0.2], color=ORANGE, linewidth=1.6)
     axes.plot(6.6, y, marker="$+$", color=INK, markersize=8)
     axes.plot(6.6, y, marker="o", color=INK, markersize=15, markerfacecolor="none")
-    axes.text(6.85, y + 0.5, "$f(x)$", color=ORANGE, fontsize=SMALL)
-    axes.text(0.2, y + 0.14, "$x$", color=INK, fontsize=SMALL)
-    axes.text(0.2, y - 0.5, words, color=INK, fontsize=SMALL)
-    axes.text(6.6, y - 0.5, "measured here", color=PURPLE, fontsize=SMALL, ha="center")
+    axes.text(6.85, y + 0.5, "$f(x)$", color=ORANGE, fontsize=SMALL_FONT)
+    axes.text(0.2, y + 0.14, "$x$", color=INK, fontsize=SMALL_FONT)
+    axes.text(0.2, y - 0.5, words, color=INK, fontsize=SMALL_FONT)
+    axes.text(6.6, y - 0.5, "measured here", color=PURPLE, fontsize=SMALL_FONT, ha="center")
     if relu_after:
         axes.add_patch(FancyBboxPatch((7.6, y - 0.2), 1.0, 0.4, "round,pad=0.05", facecolor="none", edgecolor=INK))
         arrow(axes, (8.65, y), (9.8, y), INK)
@@ -106,7 +106,7 @@ def busy_or_small() -> Figure:
         bars = bars * level / bars.mean()
         axes.bar(np.arange(1, blocks + 1), bars, color=color, edgecolor="none", width=0.7)
         axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
-        axes.text(blocks + 0.9, level, "same\naverage", color=INK, va="center", fontsize=SMALL)
+        axes.text(blocks + 0.9, level, "same\naverage", color=INK, va="center", fontsize=SMALL_FONT)
         axes.set(title=title, yticks=[], xticks=[], ylim=(0, top))
         axes.spines["left"].set_visible(False)
     all_axes[1].set_xlabel("blocks, from input to output")

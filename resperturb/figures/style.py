@@ -33,7 +33,7 @@ MARKED_BLOCKS = 60  # markers of more blocks would overlap
 LINE = 13.0  # points from one line of words to the next
 Name = tuple[str, tuple[float, float], str]  # words, the place that they name, their color
 WIDTH = 4.5  # inches; on a phone, letters of 11 points then have at least 11 pixels
-TITLE = 26  # characters in a line of a title, with two panels in a row
+TITLE_LENGTH = 26  # characters in a line of a title, with two panels in a row
 
 DEPTH, AVERAGE = "number of blocks $L$", "average scaled perturbation"
 MEASURE_LABEL = {
@@ -170,7 +170,7 @@ def panels(
     for unused in axes.flat[len(titles) :]:
         unused.remove()
     for each, title in zip(axes.flat, titles, strict=False):
-        each.set_title(",\n".join(title.rsplit(", ", 1)) if columns > 1 and len(title) > TITLE else title)
+        each.set_title(",\n".join(title.rsplit(", ", 1)) if columns > 1 and len(title) > TITLE_LENGTH else title)
     return figure, list(axes.flat[: len(titles)])
 
 

@@ -24,7 +24,7 @@ from resperturb.experiment.validation import nearest
 
 FORMS = "torchvision:NAME, timm:NAME, hf:TYPE, hf:path/to/folder or path/to/file.py:function"
 NESTED = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put the weights in a checkpoint
-WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 
 
 @contextmanager
@@ -211,6 +211,6 @@ def read_weights(path: Path) -> Any:
     weights = next((weights[key] for key in NESTED if isinstance(weights.get(key), Mapping)), weights)
     if not all(isinstance(name, str) for name in weights):
         raise ExternalError(f"{path} must hold tensors by the names of parameters; save model.state_dict().")
-    for prefix in WRAPPERS:
+    for prefix in WRAPPER_PREFIXES:
         nn.modules.utils.consume_prefix_in_state_dict_if_present(weights, prefix)
     return weights

@@ -41,7 +41,7 @@ def merge(sources: Iterable[Path | str], target: Path | str) -> list[Record]:
             raise RecordError(f"{record.folder} is a {record.kind}, but {some.folder} a {some.kind}; merge one kind.")
         if first is record:
             new.append(record)
-        elif differing := difference(first.folder, record.folder):
+        elif differing := first_difference(first.folder, record.folder):
             raise RecordError(
                 f"{first.folder} and {record.folder} are of one run but differ in {differing}; remove one of them."
             )
@@ -72,7 +72,7 @@ def check_whole(record: Record) -> None:
     check_record(record)
 
 
-def difference(one: Path, other: Path) -> str:
+def first_difference(one: Path, other: Path) -> str:
     """Name the first result in which two records differ; "" where they agree."""
     ours, theirs = results_in(one), results_in(other)
     return next((name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)), "")

@@ -26,7 +26,7 @@ WORDS = {
     "mechanism": "predictions",
     "zero": "zero start",
 }
-STUDIES = {  # folders without a data set in their names
+STUDY_TITLES = {  # folders without a data set in their names
     "clock-steps": "MNIST, few images",
     "first-round": "MNIST and CIFAR-10, first predictions",
     "initialization": "untrained networks",
@@ -47,8 +47,8 @@ STUDIES = {  # folders without a data set in their names
 
 def display_name(name: str) -> str:
     """Name a preset for readers: "MNIST, post-activation" for mnist-postactivation. Unlisted words stay."""
-    if name in STUDIES:
-        return STUDIES[name]
+    if name in STUDY_TITLES:
+        return STUDY_TITLES[name]
     words = name.split("-")
     dataset, kind = (next((word for word in words if word in named), "") for named in (TITLES, KINDS))
     rest = " ".join(word for word in words if word not in (dataset, kind))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import Summary
 
-from resperturb.analysis.curves import aicc, compare, harmonic, leave_one_out
+from resperturb.analysis.curves import aicc, compare_curves, harmonic, leave_one_out
 from resperturb.errors import ScalingError
 
 DEPTHS = np.array([6, 12, 24, 48, 96, 150, 300])
@@ -30,7 +30,7 @@ def noisy(averages: np.ndarray, spread: float = 0.01) -> np.ndarray:
     ],
 )
 def test_the_curve_that_made_the_averages_is_found(averages: np.ndarray, name: str) -> None:
-    table = compare(DEPTHS, noisy(averages))
+    table = compare_curves(DEPTHS, noisy(averages))
     assert table["curve"].iloc[0] == name
     assert table["difference"].iloc[0] == 0
     assert table["weight"].sum() == pytest.approx(1)
@@ -39,12 +39,12 @@ def test_the_curve_that_made_the_averages_is_found(averages: np.ndarray, name: s
 
 def test_the_shift_is_found_and_lack_of_fit_tells_curves_apart() -> None:
     depths = np.repeat(DEPTHS, 3)
-    table = compare(depths, noisy(2.0 / (depths + 9.0))).set_index("curve")
+    table = compare_curves(depths, noisy(2.0 / (depths + 9.0))).set_index("curve")
     assert table.loc["c/(L+b)", "shift"] == pytest.approx(9.0, abs=0.3)
     assert table.loc["c/(L+b)", "parameters"] == 2
     assert table.loc["c/(L+b)", "p_fit"] > 0.05
     assert (table.drop("c/(L+b)")["p_fit"] < 1e-3).all()
-    assert compare(DEPTHS, 2.0 / DEPTHS)["p_fit"].isna().all()  # no seeds to compare with
+    assert compare_curves(DEPTHS, 2.0 / DEPTHS)["p_fit"].isna().all()  # no seeds to compare_curves with
 
 
 def test_the_criterion_is_the_textbooks() -> None:
@@ -60,7 +60,7 @@ def test_a_state_that_grows_evenly_passes_for_a_power_between_the_two() -> None:
 
 def test_the_fitted_power_is_that_of_least_squares() -> None:
     averages = noisy(DEPTHS**-0.7, 0.1)
-    table = compare(DEPTHS, averages).set_index("curve")
+    table = compare_curves(DEPTHS, averages).set_index("curve")
     assert table.loc["power of L", "exponent"] == pytest.approx(np.polyfit(np.log(DEPTHS), np.log(averages), 1)[0])
     assert table.loc["power of L", "parameters"] == 2
     assert math.isnan(table.loc["1/L", "exponent"])
@@ -82,6 +82,6 @@ def test_a_depth_left_out_of_a_power_law_is_found_and_not_used() -> None:
 
 def test_too_few_depths_are_refused() -> None:
     with pytest.raises(ScalingError, match="at least 4 depths"):
-        compare(DEPTHS[:3], 1 / DEPTHS[:3])
+        compare_curves(DEPTHS[:3], 1 / DEPTHS[:3])
     with pytest.raises(ScalingError, match="left out of at least 4"):
         leave_one_out(runs_of(2.0 / DEPTHS)[:3])

@@ -9,7 +9,7 @@ from conftest import ROOT
 from report.mechanism_claims import PREDICTIONS
 from resperturb.analysis.mechanism import (
     ACCOUNT,
-    BARS,
+    PREDICTION_BARS,
     RIVALS,
     Prediction,
     factor_slopes,
@@ -50,7 +50,7 @@ def test_the_slope_of_a_section_is_that_of_its_steps(predictions: list[Predictio
 
 def test_every_run_of_a_preset_belongs_to_one_condition(predictions: list[Prediction]) -> None:
     """The shallowest runs of a rate of 1/L are those of the usual rate, and belong to both."""
-    for preset in BARS:
+    for preset in PREDICTION_BARS:
         own = [p for p in predictions if p.preset == preset]
         planned = [Planned(run.parameters) for run in load_plan(preset).runs]
         for run in planned:

@@ -14,7 +14,7 @@ from _ext import training_film
 from _ext.explorer import (
     DIGITS,
     EXPLORER_COLUMNS,
-    GLOBAL,
+    EXPLORER_GLOBAL,
     MOMENTS,
     Series,
     all_series,
@@ -106,7 +106,7 @@ def test_the_script_is_small_and_holds_no_nan(data: dict) -> None:
     text = script(data)
     assert len(text.encode()) < HEAVIEST
     assert not re.search(r"\b(NaN|Infinity)\b", text)
-    assert json.loads(text.removeprefix(f"window.{GLOBAL} = ").rstrip(";\n")) == data
+    assert json.loads(text.removeprefix(f"window.{EXPLORER_GLOBAL} = ").rstrip(";\n")) == data
 
 
 def test_a_diverged_run_has_no_end(chosen: list[Series]) -> None:

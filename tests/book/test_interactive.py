@@ -12,7 +12,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from conftest import Site
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from _ext.training_film import SCRIPT, film_data
+from _ext.training_film import FILM_SCRIPT, film_data
 from resperturb.records.sweeps import load_sweeps
 
 pytestmark = [pytest.mark.book, pytest.mark.browser]
@@ -180,7 +180,7 @@ def test_a_page_without_scripts_hides_what_needs_them(site: Site, browser: Brows
 
 
 def test_no_other_page_loads_their_scripts(site: Site) -> None:
-    users = {"steps.js": {"idea.html"}, "training.js": {"decay.html"}, SCRIPT: {"decay.html"}}
+    users = {"steps.js": {"idea.html"}, "training.js": {"decay.html"}, FILM_SCRIPT: {"decay.html"}}
     users["interactive.js"] = {"idea.html", "decay.html", "explorer.html"}
     users |= {key: {"explorer.html"} for key in ("explorer.js", "explorer-charts.js", "vendor/d3-", "vendor/plot-")}
     texts = {page.name: page.read_text(encoding="utf-8") for page in site.pages}

@@ -25,7 +25,7 @@ def test_every_row_has_a_short_sentence_and_none_is_left_over(rows: dict[str, Le
 def test_a_row_stands_in_the_column_of_its_data_set(rows: dict[str, LedgerRow]) -> None:
     kept = load_folders(ROOT / "results")
     for row in rows.values():
-        column, records = matrix.column_of(row), kept[matrix.FOLDER.findall(row.records)[0][0]]
+        column, records = matrix.column_of(row), kept[matrix.RUNS_IN_FOLDER.findall(row.records)[0][0]]
         assert column in matrix.COLUMNS
         if column == matrix.OTHERS or row.subject == "without-blocks":  # has all data sets, and names them in its rows
             continue

@@ -122,7 +122,7 @@ def test_the_explorer_is_a_script_of_data_and_copies_no_link(
         if record.kind in ("run", "published")
     ]
     text = explorer.script(explorer.explorer_data(chosen))
-    assert json.loads(text.removeprefix(f"window.{explorer.GLOBAL} = ").removesuffix(";\n"))["series"]
+    assert json.loads(text.removeprefix(f"window.{explorer.EXPLORER_GLOBAL} = ").removesuffix(";\n"))["series"]
     secret = tmp_path / "secret.json"
     secret.write_text("{}")
     linked = results / "linked" / "run" / "run.json"
@@ -132,6 +132,6 @@ def test_the_explorer_is_a_script_of_data_and_copies_no_link(
     (html / "_static").mkdir(parents=True)
     monkeypatch.setattr(explorer, "all_series", lambda folder: chosen)
     app = types.SimpleNamespace(srcdir=tmp_path / "book", outdir=html, builder=types.SimpleNamespace(format="html"))
-    explorer.write_data(app, None)
+    explorer.write_explorer(app, None)
     assert len(list(html.rglob("run.json"))) == 5
     assert not (html / "results" / "linked").exists()

@@ -250,7 +250,7 @@ def test_dead_blocks_are_open_and_random_choices_have_a_band() -> None:
     assert sum(len(line.get_xdata()) for line in opened) == (~blocks["alive"]).sum() > 0
     pruned = pd.concat([record.table("pruning") for record in records])
     (axes,) = figures.pruning({"all": pruned}).axes
-    assert [line.get_label() for line in axes.get_lines()] == list(figures.WAYS.values())
+    assert [line.get_label() for line in axes.get_lines()] == list(figures.ORDERS.values())
     whole = pruned.loc[pruned["way"] == "whole", "accuracy"].mean()
     assert [line.get_ydata()[0] for line in axes.get_lines()] == pytest.approx([whole] * 3)
     assert len(axes.collections) == 1

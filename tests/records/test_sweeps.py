@@ -105,7 +105,7 @@ def test_every_convention_is_what_it_says(sweeps: dict[str, Sweep]) -> None:
 
 def test_another_kind_of_block_and_another_precision_are_compared_in_the_ledger(sweeps: dict[str, Sweep]) -> None:
     tests = conditions.sweep_conditions({"digits": sweeps["digits"]}).set_index("sweep")
-    subjects = {"kind": ledger.other_kinds(sweeps), "sensitivity": ledger.other_choices(sweeps, tests)}
+    subjects = {"kind": ledger.kind_subjects(sweeps), "sensitivity": ledger.choice_subjects(sweeps, tests)}
     rows = {row.id: row for about in subjects for row in claims.rows_about(about, subjects[about])}
     assert rows["mnist-postactivation/kind"].verdict == "cannot be told"  # the copied digits are below MNIST's bar
     assert "miss their bar" in rows["mnist-postactivation/kind"].value
