@@ -121,11 +121,18 @@ class Claim:
             return None
         if finding is None:
             return None
-        sentence = self.sentence.format_map(subject.words)
-        found = (finding.value, finding.interval, finding.verdict)
-        planned = "yes" if self.planned and not subject.name.startswith(AFTERWARDS) else "no"
-        shown = (self.shown, subject.accuracy, subject.records, planned)
-        return LedgerRow(f"{subject.name}/{self.name}", self.source, sentence, *found, *shown)
+        return LedgerRow(
+            id=f"{subject.name}/{self.name}",
+            source=self.source,
+            statement=self.sentence.format_map(subject.words),
+            value=finding.value,
+            interval=finding.interval,
+            verdict=finding.verdict,
+            chapter=self.shown,
+            accuracy=subject.accuracy,
+            records=subject.records,
+            planned="yes" if self.planned and not subject.name.startswith(AFTERWARDS) else "no",
+        )
 
 
 CLAIMS: list[Claim] = []

@@ -26,7 +26,7 @@ from report.sweep_claims import steeper
 from resperturb.analysis import study_tables
 from resperturb.analysis.conditions import accuracy_by_depth, runs_at, strongest
 from resperturb.analysis.slope_tests import SMALLEST, Slope, fit_slope, mean_difference
-from resperturb.analysis.theory import VARIANTS, Variant
+from resperturb.analysis.theory import VARIANTS
 from resperturb.records.record import Record, load_records
 from resperturb.records.sweeps import TITLES, Sweep
 
@@ -39,22 +39,22 @@ Records = list[Record]
 claim_start = partial(claim, shown="initialization#the-exponents", about="initialization")
 
 
-def falls_as(name: str, variant: Variant, claimed: float) -> None:
-    """Claim the theory's exponent for one way to initialise."""
-
-    @claim_start(
-        name,
-        AFTER_DE_SMITH if variant.norm == "batch" else variant.source,
-        f"Before training, in one section ({variant.label}), the average scaled perturbation {POWERS[claimed]}.",
-    )
-    def initial_exponent(records: Records) -> Finding | None:
-        laws = study_tables.initial_laws(study_tables.initial_averages(records))
-        return exponent_is(laws[name], claimed) if name in laws else None
+def initial_exponent(records: Records, variant: str, claimed: float) -> Finding | None:
+    """The finding on the theory's exponent for one way to initialise."""
+    laws = study_tables.initial_laws(study_tables.initial_averages(records))
+    return exponent_is(laws[variant], claimed) if variant in laws else None
 
 
-for each, way in VARIANTS.items():
-    if way.exponent is not None and not way.power:  # a factor on the branch passes its own exponent on
-        falls_as(each, way, way.exponent)
+for key, variant in VARIANTS.items():
+    if variant.exponent is not None and not variant.power:  # a factor on the branch passes its own exponent on
+        power = POWERS[variant.exponent]
+        claim_start(
+            key,
+            AFTER_DE_SMITH if variant.norm == "batch" else variant.source,
+            f"Before training, in one section ({variant.label}), the average scaled perturbation {power}.",
+            variant=key,
+            claimed=variant.exponent,
+        )(initial_exponent)
 
 
 # ------------------------------------------------------------------------------------------- text
