@@ -74,13 +74,14 @@ def defined_in(file: Path) -> Iterator[str]:
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         targets = [*getattr(node, "targets", ()), getattr(node, "target", None)]
         yield from (target.id for target in targets if isinstance(target, ast.Name))
-        yield from [node.name] * isinstance(node, ast.FunctionDef | ast.ClassDef)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
 
 
 def test_no_name_is_defined_in_two_modules_but_that_of_a_table_and_its_figure() -> None:
     places: dict[str, list[str]] = {}
     for module in MODULES:
-        for name in defined_in(MODULES[module]):
+        for name in set(defined_in(MODULES[module])):
             places.setdefault(name, []).append(room_of(module).removesuffix("figures"))
     everywhere = {"main", "setup", "__all__", "PerturbationCallback"}  # entry points, and one class for two libraries
     twice = {name: rooms for name, rooms in places.items() if len(rooms) > 1 and name not in everywhere}

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from report.quantities import published_clock
-from resperturb.analysis.alternatives import ALTERNATIVES, pooled_scatter, slope_with_scatter
 from resperturb.analysis.clock import forgetting_table
 from resperturb.analysis.conditions import (
     bar_met,
@@ -19,6 +18,7 @@ from resperturb.analysis.conditions import (
     sweep_conditions,
 )
 from resperturb.analysis.published import OVER_BLOCKS, published_slopes, published_table
+from resperturb.analysis.readings import pooled_slopes, slope_over
 from resperturb.analysis.slope_tests import LEVEL, Slope, answer, holm
 from resperturb.records.record import Record, load_records, records_in
 from resperturb.records.sweeps import FEWEST_DEPTHS, KINDS, TITLES, Sweep, main_sweeps, sensitivity_sweeps
@@ -65,29 +65,26 @@ def primary_sweeps(sweeps: dict[str, Sweep], results: Path) -> dict[str, Sweep]:
 def primary_tests(sweeps: dict[str, Sweep], results: Path) -> pd.DataFrame:
     """Tabulate the plan's tests of the primary sweeps by name, with p-values corrected over all of them.
 
-    Columns answer_<name> have the same tests for each other reading of the claim in
-    :data:`~resperturb.analysis.alternatives.ALTERNATIVES`.
+    Columns answer_<reading> have the same tests for other readings of the claim.
     """
     primary = primary_sweeps(sweeps, results)
     table = sweep_conditions(primary).set_index("sweep")
-    for name, fit in ALTERNATIVES.items():
-        slopes = [fit(primary[sweep].records) for sweep in table.index]
+    for reading in ("additions", "harmonic"):
+        slopes = [slope_over(primary[sweep].records, reading) for sweep in table.index]
         rejected = [p < LEVEL for p in holm([slope.p_value() for slope in slopes])]
         pairs = zip(rejected, slopes, strict=True)
-        table[f"answer_{name}"] = [answer(no, slope.equivalence() < LEVEL, slope.bent) for no, slope in pairs]
+        table[f"answer_{reading}"] = [answer(no, slope.equivalence() < LEVEL, slope.bent) for no, slope in pairs]
     return table
 
 
-def pooled_slopes(sweeps: dict[str, Sweep], results: Path, dataset: str) -> dict[str, tuple[Slope, float]]:
-    """Fit the sweeps of one data set that reach their bar as if all had the same scatter of runs.
-
-    Primary sweeps and those that vary *T* alone are pooled; by name the exponent and the p-value of no bend.
-    """
+def slopes_with_one_scatter(sweeps: dict[str, Sweep], results: Path, reading: str) -> dict[str, Slope]:
+    """Fit the primary sweeps and those that vary *T* alone, if they reach their bar, as if all runs of a data set
+    scattered alike; by name."""
     chosen = primary_sweeps(sweeps, results)
     chosen |= {name: sweep for name, (sweep, _, fields) in sensitivity_sweeps(sweeps).items() if set(fields) in VARIED}
-    chosen = {name: s for name, s in chosen.items() if s.dataset == dataset and bar_met(s.records)}
-    scatter = pooled_scatter(sweep.records for sweep in chosen.values())
-    return {name: slope_with_scatter(sweep.records, scatter) for name, sweep in chosen.items()}
+    trained = [(name, sweep) for name, sweep in chosen.items() if bar_met(sweep.records)]
+    by_dataset = ({name: s.records for name, s in trained if s.dataset == dataset} for dataset in TITLES)
+    return {name: slope for groups in by_dataset if groups for name, slope in pooled_slopes(groups, reading).items()}
 
 
 def usual_trainings(sweeps: dict[str, Sweep], results: Path) -> pd.DataFrame:

@@ -15,13 +15,13 @@ from typing import Any
 
 import pandas as pd
 
-import report.alternative_claims
 import report.comparison_claims
 import report.decay_claims
 import report.full_size_claims
 import report.mechanism_claims
 import report.practice_claims
 import report.published_claims
+import report.reading_claims
 import report.study_claims
 import report.sweep_claims  # noqa: F401 (importing a module registers its claims)
 from report.claims import CLAIMS, LedgerRow, Subject, rows_about
