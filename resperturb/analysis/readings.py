@@ -11,15 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from resperturb.analysis.curves import harmonic
-from resperturb.analysis.slope_tests import Slope, fit_slope, points
+from resperturb.analysis.slope_tests import Slope, fit_slope, points, with_blocks
 from resperturb.records.record import Record
 
 Points = tuple[np.ndarray, np.ndarray]  # depth and average after training, both of shape (runs,)
-
-
-def with_blocks(records: Iterable[Record]) -> list[Record]:
-    """Select the runs that an exponent is fitted to: those with blocks that did not diverge."""
-    return [record for record in records if record.blocks and not record.diverged]
 
 
 def over_blocks(records: Iterable[Record]) -> Points:

@@ -118,9 +118,14 @@ def fit_slope(blocks: ArrayLike, averages: ArrayLike) -> Slope:
     )
 
 
+def with_blocks(records: Iterable[Record]) -> list[Record]:
+    """Select the runs that an exponent is fitted to: those with blocks that did not diverge."""
+    return [record for record in records if record.blocks and not record.diverged]
+
+
 def fit_runs(records: Iterable[Record], moment: str = "end") -> Slope:
     """Fit the exponent of the average scaled perturbation over depth, one point per run that did not diverge."""
-    kept = [record for record in records if not record.diverged and record.blocks]
+    kept = with_blocks(records)
     return fit_slope([r.blocks for r in kept], [r.average(moment) for r in kept])
 
 
