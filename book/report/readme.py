@@ -83,7 +83,7 @@ def answered(row: Mapping[str, str]) -> dict[str, str]:
 def counted(rows: Mapping[Any, Mapping[Any, str]], subject: str) -> str:
     """The exponent with transitions counted as blocks, and the answer."""
     exponent, answer = answered(rows.get(f"{subject}/additions") or rows[f"{subject}/exponent-additions"]).values()
-    return f"{exponent.partition(' (')[0]}, {answer.partition(',')[0]}"
+    return f"{exponent.partition(' (')[0]}{'*' * ('mean slope' in exponent)}, {answer.partition(',')[0]}"
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:

@@ -60,14 +60,19 @@ def full_size(experiment: Experiment) -> bool:
     return experiment.dataset != "digits" and experiment.stem_stride == 1
 
 
+def bars_of(experiment: Experiment) -> Mapping[int, float]:
+    """Return the plan's bars of accuracy for a recipe, by the number of blocks from which they hold."""
+    own = experiment.dataset == "cifar10" and full_size(experiment)
+    return FULL_SIZE_BARS if own else {0: BARS[experiment.dataset]}
+
+
 def bar_met(records: Sequence[Record]) -> bool:
     """Whether the plan counts networks of one recipe as trained: every depth is accurate, no depth loses much accuracy
     compared with a shallower one, and no depth has only diverged runs."""
     accuracy, experiment = accuracy_by_depth(records), records[0].experiment
     none_lost = {record.blocks for record in records} == set(accuracy.index)
-    own = experiment.dataset == "cifar10" and full_size(experiment)
-    bars = FULL_SIZE_BARS if own else {0: BARS[experiment.dataset]}
-    reached = all((accuracy[accuracy.index >= blocks] >= bar).all() for blocks, bar in bars.items())
+    bars = bars_of(experiment).items()
+    reached = all((accuracy[accuracy.index >= blocks] >= bar).all() for blocks, bar in bars)
     return bool(none_lost and reached and largest_loss(accuracy) <= FALLING[experiment.dataset])
 
 
