@@ -27,6 +27,7 @@ def quantities(sweep: Sweep) -> dict[str, float]:
     return {
         "runs": len(sweep.records),
         "diverged": len(sweep.records) - len(finished),
+        "deepest": sweep.depths[-1],
         "seeds": len({record.seed for record in finished}),
         "images_measured": finished[0].experiment.measured_images,
         "train_size": finished[0].run["experiment"]["train_size"],

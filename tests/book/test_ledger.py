@@ -15,7 +15,7 @@ from resperturb.errors import ScalingError
 from resperturb.records.sweeps import Sweep, main_sweeps
 
 # What was run, and what a sentence states of runs without a claim that could be false.
-FACTS = {"records", "runs", "clock", "diverged", "images_measured", "train_size"}
+FACTS = {"records", "runs", "deepest", "clock", "diverged", "images_measured", "train_size"}
 FACTS |= {"accuracy_low", "accuracy_high"}
 
 
