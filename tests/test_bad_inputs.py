@@ -98,7 +98,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run --preset digit", "did you mean digits"),
         ("run --preset ../digits", "but got '../digits'; did you mean digits"),
         ("run --preset none.yaml", "none.yaml cannot be read .*; name a YAML file"),
-        ("run --preset digits-inverse-branch --blocks 0", f"blocks {WHOLE} 1, but got 0"),
+        ("run --preset digits-wide --blocks 0", f"blocks {WHOLE} 1, but got 0"),
         ("run --bloks 3", "unrecognized arguments: --bloks 3"),
         ("run --blocks", "argument --blocks: expected one argument"),
         ("nothing", "invalid choice: 'nothing'"),

@@ -12,16 +12,9 @@ from report.cache import RESULTS, cached
 from report.claims import LedgerRow
 from report.ledger import ledger
 from report.matrix import statements
-from report.quantities import (
-    PUBLISHED_SCHEDULES,
-    published_clock,
-    quantities,
-    records_of_all,
-    records_of_runs,
-)
+from report.quantities import PUBLISHED_SCHEDULES, published_clock, quantities
 from resperturb import figures
-from resperturb.records.record import Record, load_records
-from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps, records_of
+from resperturb.records.sweeps import Sweep, load_sweeps, main_sweeps
 
 DATA = Path("_data")  # tables behind the figures, for download
 
@@ -30,8 +23,8 @@ def open_chapter() -> dict[str, Sweep]:
     """Set the style of figures, glue the numbers for the prose, and load the sweeps.
 
     The glued names are the ids of the ledger's rows ("mnist/exponent-end", "mnist/exponent-end/interval", and
-    "mnist/exponent-end/short" without brackets), the quantities of main sweeps ("mnist/accuracy_low"), their records
-    ("mnist/records", "records" for all), and the time under weight decay of published schedules ("T_he2015").
+    "mnist/exponent-end/short" without brackets), the quantities of main sweeps ("mnist/accuracy_low"), their folders
+    ("records"), and the time under weight decay of published schedules ("T_he2015").
     """
     figures.use_style()
     sweeps = load_sweeps(RESULTS)
@@ -39,10 +32,10 @@ def open_chapter() -> dict[str, Sweep]:
     for row in ledger_rows(sweeps):
         glue_all(row.id, {"": row.value, "/short": row.value.partition(" (")[0]})
         glue_all(row.id, {"/interval": row.interval} if row.interval else {})
-    glue_all("", {"records": records_of_all(main.values())})
+    glue_all("", {"records": ", ".join(sweep.folder for sweep in main.values())})
     glue_all("T_", {name: published_clock(name) for name in PUBLISHED_SCHEDULES})
     for name, sweep in main.items():
-        glue_all(f"{name}/", {**quantities(sweep), "records": records_of(sweep)})
+        glue_all(f"{name}/", quantities(sweep))
     return sweeps
 
 
@@ -57,17 +50,6 @@ def glue_all(prefix: str, values: Mapping[str, object]) -> None:
 def ledger_rows(sweeps: dict[str, Sweep]) -> list[LedgerRow]:
     """Compute the ledger, cached."""
     return cached(ledger, sweeps)
-
-
-def open_study(folder: str) -> tuple[dict[str, Sweep], list[Record]]:
-    """Open a chapter on a study; glue its records as "study_records".
-
-    Raises:
-        RecordError: the study has no records.
-    """
-    sweeps, records = open_chapter(), load_records(RESULTS / folder, kind=None)
-    glue_all("study_", {"records": records_of_runs(records)})
-    return sweeps, records
 
 
 def save_table(name: str, table: pd.DataFrame) -> None:

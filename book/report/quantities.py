@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from resperturb.analysis.summaries import depth_table
 from resperturb.records.record import Record
-from resperturb.records.sweeps import Sweep, stale_words
+from resperturb.records.sweeps import Sweep
 
 PUBLISHED_SCHEDULES = {  # for CIFAR-10 with momentum 0.9: (learning rate, steps) pairs, weight decay
     "he2015": (((0.1, 32_000), (0.01, 16_000), (0.001, 16_000)), 1e-4),  # section 4.2
@@ -47,18 +47,3 @@ def machine_time(records: Sequence[Record]) -> dict[str, float | str]:
         "threads": ", ".join(map(str, sorted({provenance["threads"] for provenance in provenances}))),
         "processors": ", ".join(sorted({provenance["processor"] for provenance in provenances})),
     }
-
-
-def records_of_all(sweeps: Iterable[Sweep]) -> str:
-    """Name the folders of several sweeps, and their numbers of runs and stale runs."""
-    given = list(sweeps)
-    runs, stale = sum(len(sweep.records) for sweep in given), sum(len(sweep.stale) for sweep in given)
-    after = ", ".join(filter(None, (f"{runs} runs", stale_words(stale))))
-    return f"{', '.join(sweep.folder for sweep in given)} (the presets of these names, {after})"
-
-
-def records_of_runs(records: Sequence[Record]) -> str:
-    """Name the folder of records, and their numbers of runs and stale runs."""
-    stale = stale_words(sum(not record.fresh for record in records))
-    folder = records[0].folder.parent.name
-    return f"results/{folder} ({', '.join(filter(None, (f'{len(records)} runs', stale)))})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +10,7 @@ import pandas as pd
 
 from resperturb.analysis.bootstrap import finished
 from resperturb.analysis.curves import CURVES
-from resperturb.analysis.power_law import PowerLaw, fit_power_law, stopping_depth
+from resperturb.analysis.power_law import PowerLaw, fit_power_law
 from resperturb.analysis.slope_tests import Slope
 from resperturb.errors import ScalingError
 from resperturb.records.record import Record, summary
@@ -98,37 +97,3 @@ def depth_table(records: Iterable[Record]) -> pd.DataFrame:
         )
         .reset_index()
     )
-
-
-def stopping_table(records: Sequence[Record], epsilons: Iterable[float]) -> pd.DataFrame:
-    """Tabulate :func:`resperturb.analysis.power_law.stopping_depth` by epsilon, with the accuracy at measured depths.
-
-    An epsilon without an answer has no row.
-    """
-    accuracy = depth_table(records).set_index("blocks")["accuracy"]
-    rows = []
-    for epsilon in epsilons:
-        try:
-            found = stopping_depth(epsilon, records)
-        except ScalingError:
-            continue
-        rows.append(
-            {
-                "epsilon": epsilon,
-                "depth": found.depth,
-                "crossing": found.crossing,
-                "low": found.low,
-                "high": found.high,
-                "how": "measured" if found.measured else "extrapolated",
-                "not yet below at": found.above,
-                "accuracy there": accuracy.get(found.depth) if found.measured else None,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def epsilons_of(records: Sequence[Record]) -> list[float]:
-    """Choose thresholds of one digit for a sweep, largest first: between the measured averages, and one below all."""
-    averages = depth_table(records)["scaled_end"].to_numpy()
-    between = {float(f"{(a * b) ** 0.5:.1g}") for a, b in itertools.pairwise(averages)}
-    return sorted({*between, float(f"{averages[-1] / 2:.1g}")}, reverse=True)

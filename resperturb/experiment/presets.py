@@ -13,7 +13,6 @@ from resperturb.experiment.experiment import Experiment
 from resperturb.experiment.validation import one_of, reject_unknown, whole_number
 
 SENSITIVITY = "sensitivity"  # the folder in config/ of presets that vary one choice
-BRANCH_SCALES = {"1/L": -1.0, "1/sqrt(L)": -0.5}  # what branch_scale may be in a preset, as powers of depth
 KEYS = ("about", "depths", "seeds", "shallow", "experiment")
 
 
@@ -29,11 +28,8 @@ class Preset:
     shallow_seeds: tuple[int, ...] = ()
 
     def parameters_at(self, blocks: int, seed: int) -> dict[str, Any]:
-        """All that the preset says of one run, a branch scale that goes with depth as the number that it is there."""
-        given = {**self.experiment, "blocks": blocks, "seed": seed}
-        if "branch_scale" in given:
-            given["branch_scale"] = branch_scale_at(given["branch_scale"], blocks)
-        return given
+        """All that the preset says of one run."""
+        return {**self.experiment, "blocks": blocks, "seed": seed}
 
     def experiment_at(self, blocks: int, seed: int, **changes: Any) -> Experiment:
         return Experiment.from_mapping({**self.parameters_at(blocks, seed), **changes})
@@ -43,14 +39,6 @@ class Preset:
         for blocks in sorted(self.depths, reverse=True):
             for seed in (*self.seeds, *(self.shallow_seeds if blocks <= self.shallow else ())):
                 yield self.experiment_at(blocks, seed)
-
-
-def branch_scale_at(value: Any, blocks: int) -> Any:
-    """A number as it is; "1/L" and "1/sqrt(L)" at a number of blocks."""
-    if not isinstance(value, str):
-        return value
-    one_of("branch_scale", value, tuple(BRANCH_SCALES))
-    return float(whole_number("blocks", blocks, 1) ** BRANCH_SCALES[value])
 
 
 def preset_folder() -> Path:

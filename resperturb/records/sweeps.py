@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 from resperturb.errors import RecordError
 from resperturb.experiment.experiment import DATASETS, Experiment
 from resperturb.experiment.parameters import results_folder
-from resperturb.experiment.presets import BRANCH_SCALES, branch_scale_at, load_preset, sweep_names
+from resperturb.experiment.presets import load_preset, sweep_names
 from resperturb.experiment.validation import whole_number
 from resperturb.records.record import Record, load_records, records_in
 
@@ -102,20 +100,8 @@ class Sweep:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The fields that decide its runs, except depth and seed; a branch scale that varies is named by its law."""
-        facts = self.records[0].experiment.identity
-        law = branch_law({record.blocks: record.experiment.branch_scale for record in self.records})
-        return {k: v for k, v in {**facts, "branch_scale": law}.items() if k not in ("blocks", "seed")}
-
-
-def branch_law(scales: Mapping[int, float]) -> float | str:
-    """Return the branch scale of a sweep: a number if all depths share it, else the preset's word or "varied"."""
-    if len(set(scales.values())) == 1:
-        return next(iter(scales.values()))
-    for word in BRANCH_SCALES:
-        if all(math.isclose(scale, branch_scale_at(word, blocks)) for blocks, scale in scales.items()):
-            return word
-    return "varied"
+        """The fields that decide its runs, except depth and seed."""
+        return {k: v for k, v in self.records[0].experiment.identity.items() if k not in ("blocks", "seed")}
 
 
 def default_sweep(results: Path | str, *, own: bool = True) -> Sweep:
@@ -186,15 +172,11 @@ def sensitivity_sweeps(sweeps: dict[str, Sweep]) -> dict[str, tuple[Sweep, Sweep
     return chosen
 
 
-def stale_words(stale: int) -> str:
-    """Say how many records are stale; empty for none."""
-    return f"{stale} of them stale: made by sources that have changed since" if stale else ""
-
-
 def records_of(sweep: Sweep) -> str:
     """Name the records of a sweep: folder, preset, kind of block, number of runs and of stale ones."""
     preset = f"preset {sweep.preset}" if sweep.preset else ""
-    parts = (preset, KINDS[sweep.block], f"{len(sweep.records)} runs", stale_words(len(sweep.stale)))
+    stale = f"{len(sweep.stale)} of them stale: made by sources that have changed since" if sweep.stale else ""
+    parts = (preset, KINDS[sweep.block], f"{len(sweep.records)} runs", stale)
     return f"{sweep.folder} ({', '.join(filter(None, parts))})"
 
 

@@ -20,28 +20,6 @@ def test_the_depth_table_is_the_mean_over_seeds() -> None:
         assert table.loc[blocks, "scaled_end"] == pytest.approx(np.mean(means), rel=1e-4)
 
 
-def test_the_stopping_table_says_how_each_depth_is_known() -> None:
-    records = load_records(DIGITS)
-    averages = summaries.depth_table(records).set_index("blocks")["scaled_end"]
-    before, depth = averages.index[-3:-1]
-    middle = float((averages.loc[before] * averages.loc[depth]) ** 0.5)
-    table = summaries.stopping_table(records, [middle, float(averages.iloc[-1]) / 3])
-    assert table["how"].tolist() == ["measured", "extrapolated"]
-    assert table["depth"].iloc[0] == depth
-    assert table["depth"].iloc[1] > averages.index[-1]
-    assert pd.isna(table["accuracy there"].iloc[1])
-    assert ((table["low"] <= table["crossing"]) & (table["crossing"] <= table["high"])).all()
-
-
-def test_thresholds_lie_between_the_averages_and_one_below() -> None:
-    records = load_records(DIGITS)
-    averages = summaries.depth_table(records)["scaled_end"]
-    epsilons = summaries.epsilons_of(records)
-    assert epsilons == sorted(epsilons, reverse=True)
-    assert averages.max() > epsilons[0]
-    assert epsilons[-1] < averages.min()
-
-
 def test_an_exponent_of_a_bent_law_is_called_a_mean_slope() -> None:
     depths = np.array([6, 12, 24, 48, 96])
     line, bent = (fit_slope(depths, 1 / (depths + shift)) for shift in (0.0, 20.0))

@@ -24,7 +24,7 @@ def test_every_field_has_words() -> None:
         (("weight_decay", 0.0, 5e-4), "no weight decay in place of a weight decay of 0.0005"),
         (("initialization", "zero", "he"), "branches that start at zero in place of the usual initialisation"),
         (("sections", 1, 3), "one section in place of 3 sections"),
-        (("branch_scale", "1/L", 1.0), "branches multiplied by 1/L in place of 1"),
+        (("branch_scale", 0.5, 1.0), "branches multiplied by 0.5 in place of 1"),
     ],
 )
 def test_a_change_is_said_in_words(change: tuple[str, object, object], words: str) -> None:

@@ -215,7 +215,3 @@ class TestPlans:
         assert [run.blocks for run in plan.runs] == sorted((run.blocks for run in plan.runs), reverse=True)
         assert (ROOT / "notebooks" / f"{plan.notebook}.ipynb").is_file()
         assert all(source.is_file() for source in plan.sources)
-
-    def test_a_branch_scale_that_goes_with_depth_is_a_number_for_each_run(self) -> None:
-        for run in load_plan("digits-root-branch").runs:
-            assert run.parameters["branch_scale"] ** -2 == pytest.approx(run.blocks)
