@@ -144,7 +144,7 @@ class TestBenchmarks:
     def test_bench_runs_every_benchmark_that_needs_no_other_packages(self) -> None:
         there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
         assert set(self.listed()) == there - {"common", "other_tools"}
-        assert {"startup", "measurement", "sweep", "gpu"} <= there
+        assert {"startup", "measurement", "gpu"} <= there
 
     def test_each_can_be_tried_quickly_and_keeps_that_from_what_is_recorded(
         self, benchmark: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]

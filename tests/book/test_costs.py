@@ -1,14 +1,9 @@
-"""What runs cost: tables from records and from benchmark files, and the benchmarks that write those."""
+"""What runs cost: tables from records and from benchmark files."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -74,53 +69,14 @@ def test_presets_stand_beside_the_chapters_whose_claims_rest_on_them() -> None:
     assert second["core hours"] * 3600 == pytest.approx(sum(r.run["wall_seconds"] for r in records))
 
 
-# ------------------------------------------------------------------------------------------------- a sweep's use
-
-
-def timed(blocks: int, seed: int, start: float, end: float) -> dict[str, Any]:
-    return {"blocks": blocks, "seed": seed, "start": start, "end": end}
-
-
-@pytest.fixture
-def measured(benchmark: Callable[[str], ModuleType]) -> dict[str, Any]:
-    """Two depths, two seeds; alone 10 and 4 s, side by side 11 and 4.4 s."""
-    alone = {"cores": 1, "wall_seconds": 15.0, "runs": [timed(9, 0, 0.5, 10.5), timed(3, 0, 10.5, 14.5)]}
-    runs = [timed(9, 0, 1, 12), timed(9, 1, 1, 12), timed(3, 0, 12, 16.4), timed(3, 1, 12, 16.4)]
-    sweep = {"cores": 2, "wall_seconds": 17.0, "runs": runs}
-    return {
-        "machine": {"processor": "a processor", "cores": 2, "gpu": None},
-        "versions": {"torch": "2"},
-        "load": 0.1,
-        "preset": "digits",
-        "alone": alone,
-        "sweep": sweep,
-        "use": benchmark("sweep").use_of(alone, sweep),
-    }
-
-
-def test_use_is_wall_time_over_work_shared_out(measured: dict[str, Any]) -> None:
-    use = measured["use"]["notebook"]
-    assert use["work_seconds"] == 28
-    assert use["wall_over_work_per_core"] == pytest.approx(17 / 14)
-
-
-def test_a_benchmark_has_its_origin(measured: dict[str, Any]) -> None:
-    (origin,) = benchmarks.origin_table({"sweep": measured, "gpu": None}).to_dict("records")
-    assert (origin["processor"], origin["cores"], origin["load average before"]) == ("a processor", 2, 0.1)
-
-
-@pytest.mark.book
-def test_the_benchmark_of_a_sweep_runs(tmp_path: Path) -> None:
-    output = tmp_path / "sweep.json"
-    command = [sys.executable, "benchmarks/sweep.py", "--quick", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    written = json.loads(output.read_text())
-    assert [run["blocks"] for run in written["sweep"]["runs"]] == [3, 3]
-    assert written["use"]["notebook"]["work_seconds"] > 0
-
-
 # ------------------------------------------------------------------------------------------------- kept benchmarks
+
+
+def test_a_benchmark_has_its_origin() -> None:
+    machine = {"processor": "a processor", "cores": 2, "gpu": None}
+    written = {"machine": machine, "versions": {"torch": "2"}, "load": 0.1}
+    (origin,) = benchmarks.origin_table({"startup": written, "gpu": None}).to_dict("records")
+    assert (origin["processor"], origin["cores"], origin["load average before"]) == ("a processor", 2, 0.1)
 
 
 def test_kept_benchmarks_were_measured_in_full() -> None:
