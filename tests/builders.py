@@ -19,16 +19,15 @@ DIGITS = ROOT / "results" / "shipped-digits"
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A run that is one number."""
+class FakeRun:
+    """A run that is its numbers: one, or one per image."""
 
     blocks: int
-    value: float
+    values: float | np.ndarray
     diverged: bool = False
 
     def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
-        """The one number, shape (1,)."""
-        return np.array([self.value])
+        return np.atleast_1d(self.values)
 
 
 def copy_sweep(target: Path, *, source: Path = DIGITS, steeper: float = 0.0, **changes: object) -> list[Record]:

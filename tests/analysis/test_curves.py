@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from builders import Summary
+from builders import FakeRun
 
 from resperturb.analysis.curves import aicc, compare_curves, harmonic, leave_one_out
 from resperturb.errors import ScalingError
@@ -66,8 +66,8 @@ def test_the_fitted_power_is_that_of_least_squares() -> None:
     assert math.isnan(table.loc["1/L", "exponent"])
 
 
-def runs_of(averages: np.ndarray) -> list[Summary]:
-    return [Summary(int(depth), float(value)) for depth, value in zip(DEPTHS, averages, strict=True)]
+def runs_of(averages: np.ndarray) -> list[FakeRun]:
+    return [FakeRun(int(depth), float(value)) for depth, value in zip(DEPTHS, averages, strict=True)]
 
 
 def test_a_depth_left_out_of_a_power_law_is_found_and_not_used() -> None:

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from builders import Summary
+from builders import FakeRun
 
 from resperturb.analysis.bootstrap import averages_by_depth
 from resperturb.analysis.power_law import crossing, fit_power_law, power_law, stopping_depth
 from resperturb.errors import ScalingError
-
-
-@dataclass
-class SyntheticRun:
-    blocks: int
-    values: np.ndarray
-    diverged: bool = False
-
-    def scaled_per_sample(self, moment: str = "end") -> np.ndarray:
-        return self.values
-
 
 DEPTHS = (6, 15, 30, 60, 100, 300)
 
@@ -35,7 +23,7 @@ def runs_of(
     images = np.exp(spread * generator.standard_normal(200))
     images /= images.mean()
     return [
-        SyntheticRun(depth, prefactor * depth**exponent * np.exp(noise * generator.standard_normal()) * images)
+        FakeRun(depth, prefactor * depth**exponent * np.exp(noise * generator.standard_normal()) * images)
         for depth in DEPTHS
         for _ in range(seeds)
     ]
@@ -60,8 +48,8 @@ def test_the_fit_agrees_with_numpys_least_squares() -> None:
 
 def test_a_diverged_run_and_one_without_blocks_are_never_averaged_in() -> None:
     runs = runs_of(-1.0)
-    runs.append(SyntheticRun(300, np.full(200, np.nan), diverged=True))
-    runs.append(SyntheticRun(0, np.full(200, np.nan)))
+    runs.append(FakeRun(300, np.full(200, np.nan), diverged=True))
+    runs.append(FakeRun(0, np.full(200, np.nan)))
     assert fit_power_law(runs).exponent == pytest.approx(-1.0)
     with pytest.raises(ScalingError, match="not diverged"):
         averages_by_depth(runs[-2:])
@@ -70,7 +58,7 @@ def test_a_diverged_run_and_one_without_blocks_are_never_averaged_in() -> None:
 def test_too_little_to_fit_is_refused() -> None:
     with pytest.raises(ScalingError, match="at least two depths"):
         fit_power_law(runs_of(-1.0)[:3])
-    zero = [SyntheticRun(depth, np.zeros(5)) for depth in (3, 6)]
+    zero = [FakeRun(depth, np.zeros(5)) for depth in (3, 6)]
     with pytest.raises(ScalingError, match="is zero"):
         fit_power_law(zero)
 
@@ -94,7 +82,7 @@ def test_the_stopping_rule_measures_where_it_can_and_says_where_it_extrapolates(
 
 
 def test_an_average_equal_to_epsilon_is_not_below_it() -> None:
-    runs = [SyntheticRun(depth, np.full(4, value)) for depth, value in ((6, 0.5), (15, 0.1), (30, 0.05))]
+    runs = [FakeRun(depth, np.full(4, value)) for depth, value in ((6, 0.5), (15, 0.1), (30, 0.05))]
     assert stopping_depth(0.1, runs).depth == 30
 
 
@@ -113,11 +101,11 @@ def test_crossing_is_interpolated_on_logarithms() -> None:
     assert crossing(depths, np.array([0.05, 0.01]), 0.1) == (0, 10.0)
 
 
-def scattered(exponent: float, scatter: float, seed: int) -> list[Summary]:
+def scattered(exponent: float, scatter: float, seed: int) -> list[FakeRun]:
     """One run a depth, whose averages lie off the law by chance."""
     noise = np.random.default_rng(seed).standard_normal(len(DEPTHS))
     return [
-        Summary(depth, depth**exponent * float(np.exp(scatter * z))) for depth, z in zip(DEPTHS, noise, strict=True)
+        FakeRun(depth, depth**exponent * float(np.exp(scatter * z))) for depth, z in zip(DEPTHS, noise, strict=True)
     ]
 
 
@@ -127,7 +115,7 @@ def test_the_band_covers_as_often_as_it_says() -> None:
         *runs, deepest = scattered(-0.8, 0.1, trial)
         law = fit_power_law(runs, replicates=2)
         low, high = law.band(deepest.blocks)
-        inside += low <= deepest.value <= high
+        inside += low <= deepest.values <= high
     assert 0.9 * 200 <= inside <= 199
 
 

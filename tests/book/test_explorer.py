@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import types
 
 import pytest
 from conftest import ROOT
@@ -23,7 +22,6 @@ from _ext.explorer import (
     run_data,
     script,
 )
-from _ext.offline import configure_scripts
 from resperturb.analysis.profiles import exponents_over_training, fit_measure
 from resperturb.analysis.published import COUNTS, published_slopes, published_table
 from resperturb.records.record import Record, blocks_of
@@ -158,12 +156,3 @@ def test_the_film_is_that_of_the_records(sweeps: dict[str, Sweep]) -> None:
 
 def test_a_film_needs_two_trainings(sweeps: dict[str, Sweep]) -> None:
     assert training_film.film_data({"cifar10": sweeps["cifar10"]}) == {}
-
-
-def test_scripts_are_kept_off_other_pages() -> None:
-    config = types.SimpleNamespace(
-        html_js_files=["explorer.js", "steps.js", "training.js", ("vendor/d3-7.js", {}), ("own.js", {})],
-        html_css_files=["explorer.css", "interactive.css", "book.css"],
-    )
-    configure_scripts(None, config)
-    assert (config.html_js_files, config.html_css_files) == ([("own.js", {})], ["book.css"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -119,12 +118,3 @@ def test_the_readmes_results_are_those_of_the_shipped_records() -> None:
     assert readme.with_results(text, sweeps, ROOT) == text, "run make readme"
     for figure in (readme.FIGURE, readme.CARD):
         assert readme.digest(readme.headline_tables(ROOT)).encode() in (ROOT / figure).read_bytes(), figure
-
-
-def test_pages_that_were_merged_are_named_nowhere() -> None:
-    gone = "hypothesis|definitions|stopping_rule|conventions|choices|text|costs"
-    for path in (*CHAPTERS, *sorted((ROOT / "book/report").glob("*.py")), ROOT / "README.md"):
-        if path.stem in DATED:
-            continue
-        found = re.findall(rf"\{{doc\}}`(?:[^`<]*<)?({gone})>?`|\b({gone})#[a-z]", path.read_text(encoding="utf-8"))
-        assert not found, f"{Path(path).name}: {found}"
