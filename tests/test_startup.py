@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -45,22 +44,11 @@ def test_nothing_is_imported_before_it_is_needed(statement: str, allowed: set[st
     assert loaded_by(statement) <= allowed
 
 
-def test_help_answers_at_once() -> None:
-    taken = []
-    for _ in range(4):  # other work on the machine delays one now and then, not all
-        begun = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "resperturb.cli", "--help"], capture_output=True, text=True)
-        taken.append(time.perf_counter() - begun)
-        assert done.returncode == 0
-        assert "usage: resperturb" in done.stdout
-    assert min(taken) < HELP_AIM
-
-
-def test_the_benchmark_of_starting_runs_and_the_import_adds_little_to_torchs_own(
+def test_the_import_adds_little_to_torchs_own_and_help_answers_at_once(
     benchmark: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
     output = tmp_path / "startup.json"
-    assert benchmark("startup").main(["--rounds", "2", "--output", str(output)]) == 0
+    assert benchmark("startup").main(["--rounds", "3", "--output", str(output)]) == 0
     record = json.loads(output.read_text())
-    assert 0 < record["imports"][0]["seconds_beyond_torch"]["low"] < IMPORT_AIM
-    assert record["commands"][0]["seconds"]["median"] > 0
+    assert 0 < record["imports"][0]["seconds_beyond_torch"]["low"] < IMPORT_AIM  # other work on the machine delays some
+    assert 0 < record["commands"][0]["seconds"]["low"] < HELP_AIM
