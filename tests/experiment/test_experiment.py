@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -37,8 +38,8 @@ def test_what_is_left_open_takes_the_data_sets_own_value() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"blocks": True}, "got True"),
-        ({"blocks": math.inf}, "got inf"),
+        ({"seed": 10**400}, r"at least 0 and at most 9223372036854775807, but got 10{,40}\.\.\.0{,40}\.$"),
+        ({"seed": 10**5000}, "but got a number of thousands of digits"),
         ({"dataset": "minst"}, "did you mean mnist"),
         ({"dataset": 3}, "dataset must be one of digits, mnist, cifar10, but got 3"),
         ({"blocks": 4, "sections": 5}, r"at most the number of blocks \(4\), but got 5"),
@@ -56,6 +57,12 @@ def test_a_bad_value_is_quoted(values: dict[str, object], words: str) -> None:
     with pytest.raises(ExperimentError, match=words) as caught:
         Experiment(**values)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("blocks", [-1, 2.5, True, math.inf, math.nan, None, "ten", "", "0x10", "1e9", [3], {}])
+def test_what_is_no_whole_number_is_quoted(blocks: object) -> None:
+    with pytest.raises(ExperimentError, match=f"blocks must be a whole .*, but got {re.escape(repr(blocks))}[.]$"):
+        Experiment(blocks=blocks)  # type: ignore[arg-type]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_right_one() -> None:

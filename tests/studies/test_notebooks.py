@@ -78,7 +78,6 @@ def test_an_analysis_draws_what_the_records_hold(name: str, execute: Execute) ->
     ("name", "parameters", "words"),
     [
         ("sweep", {"block_count": 6}, r"unknown parameter block_count; did you mean blocks\?"),
-        ("lesion", {"block_count": 3}, r"unknown parameter block_count; did you mean blocks\?"),
         ("scaling", {"datset": "mnist"}, r"unknown parameter datset; did you mean dataset\?"),
         ("scaling", {"shallowest": 300, "results": str(RESULTS)}, "at least two depths, but all runs have 300 blocks"),
         ("profile", {"blocks": 7, "results": str(RESULTS)}, "has no finished run of 7 blocks"),
