@@ -17,7 +17,7 @@ embeddings and masks do not depend on the input; `q + k` and low-rank adapters a
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -32,8 +32,11 @@ from resperturb.measurement.ancestry import Lineage, Node, Operation, operation,
 Kind = Literal["identity", "transition"]
 
 
-def depends_through_weights(node: Node, targets: set[Node]) -> bool:
-    """Whether `node` was computed from any of `targets` along a path with a weighted linear operation."""
+def depends_through_weights(node: Node, targets: set[Node], barrier: Collection[Node] = ()) -> bool:
+    """Whether `node` was computed from any of `targets` along a path with a weighted linear operation.
+
+    A path ends at the first target, and passes no value of `barrier`.
+    """
     oldest = min(target.order for target in targets)
     heap = [(-node.order, node)]
     weighted = {node: False}  # whether a path from the key to `node` has weights
@@ -42,6 +45,8 @@ def depends_through_weights(node: Node, targets: set[Node]) -> bool:
         passed = weighted[current]
         if passed and current in targets:
             return True
+        if current in targets or current in barrier:
+            continue
         for parent in current.parents:
             if parent.order >= oldest:
                 if parent not in weighted:
@@ -72,12 +77,25 @@ def latest_common_ancestor(first: Node, second: Node) -> Node | None:
 
 
 def is_linear_in(node: Node, ancestor: Node) -> bool:
-    """Whether `node` was computed from `ancestor` alone, by linear operations."""
-    while node is not ancestor:
-        if not node.linear:
-            return False
-        node = node.parents[0]
+    """Whether `node` was computed from `ancestor` alone, by linear operations and sums of them."""
+    waiting, seen = [node], {ancestor}
+    while waiting:
+        current = waiting.pop()
+        if current not in seen:
+            if not current.linear or current.order < ancestor.order:
+                return False
+            seen.add(current)
+            waiting += current.parents
     return True
+
+
+def _with_sources(node: Node) -> set[Node]:
+    """Return a residual sum and the sums that it is a rounded copy of."""
+    copies = {node}
+    while node.summed is not None and len(node.parents) == 1 and node.parents[0].summed is node.summed:
+        node = node.parents[0]
+        copies.add(node)
+    return copies
 
 
 def _earlier_states(node: Node) -> set[Node]:
@@ -85,7 +103,7 @@ def _earlier_states(node: Node) -> set[Node]:
     states: set[Node] = set()
     while node.summed is not None:
         node = node.summed
-        states.add(node)
+        states |= _with_sources(node)
     return states
 
 
@@ -99,7 +117,7 @@ def classify(a: Node, b: Node) -> tuple[Kind, bool] | None:
         return "identity", a_older
     for state, other, a_is_state in ((older, younger, a_older), (younger, older, not a_older)):
         earlier = _earlier_states(state)
-        if earlier and depends_through_weights(other, earlier):
+        if earlier and depends_through_weights(other, earlier, _with_sources(state)):  # not by weights of the state
             return "identity", a_is_state
     ancestor = latest_common_ancestor(a, b)
     if ancestor is None or ancestor in (a, b):
@@ -206,8 +224,8 @@ class AdditionFinder(TorchDispatchMode):
             )
         kwargs = kwargs or {}
         op = operation(func)
-        if op.view:
-            return func(*args, **kwargs)  # a view has no value of its own
+        if op.view or op.fresh:
+            return func(*args, **kwargs)  # no value of its own, or none that depends on the input
         lineage = self.lineage
         values = (*args, *kwargs.values()) if kwargs else args
         operands = tensors_in(values) if op.lists else [value for value in values if isinstance(value, Tensor)]
@@ -216,7 +234,8 @@ class AdditionFinder(TorchDispatchMode):
         if not (nodes or op.writes):
             return func(*args, **kwargs)
         written = self._written(op, args, kwargs) if op.writes else []
-        addition = self._residual(args, kwargs, read, written) if op.addition and len(nodes) > 1 else None
+        adds = op.addition and len(nodes) > 1 and torch._C._current_graph_task_id() < 0  # not of a backward pass
+        addition = self._residual(args, kwargs, read, written) if adds else None
         if addition is not None:
             for index in [index for index in self._sums if not lineage.alive(index)]:
                 del self._sums[index]
@@ -235,7 +254,7 @@ class AdditionFinder(TorchDispatchMode):
             return result
         streams = [node for node in nodes if node is not lineage.integers]
         parents = () if op.fills else tuple(dict.fromkeys(streams))
-        linear = op.linear and len(streams) == 1
+        linear = op.linear and (len(streams) == 1 or (op.combines and len(streams) > 1))
         # sum([x, f]) starts with x + 0
         copies = op.copies or (op.addition and not isinstance(args[1], Tensor) and args[1] == 0 and not written)
         source = (1 if written else 0) if copies and len(operands) > len(written) else None
@@ -264,7 +283,7 @@ class AdditionFinder(TorchDispatchMode):
                 self._observer.after_addition(addition, output, node.order)
             else:
                 lineage.write(output, node)
-                if op.addition and self._operands is not None:
+                if adds and self._operands is not None:
                     self._left_out[node] = (*self._operands, self._observer.module_path())
                     self._operands = None
                 if op.activation and node.stream is not None and node.stream[1] == 1:

@@ -27,12 +27,14 @@ _LINEAR = re.compile(
     r"\w*conv(olution|\d?d)?\w*|(add|b|addb|baddb)?mm|_weight_\w+_mm|matmul|linear(_dynamic\w*)?"
     r"|\w*(batch|layer|group|instance|rms)_norm\w*|\w*(avg|max)_pool\w*"
     r"|\w*_pad\w*|upsample_\w+|pixel_(un)?shuffle|add|sub|rsub|mul|div|neg|mean|sum|cat|stack|index|index_select|gather|roll"
-    r"|flip|slice_scatter|clone|_to_copy|copy"
+    r"|flip|slice_scatter|clone|_to_copy|copy|_fft_\w+"
 )
+_COMBINES = re.compile(r"add|sub|rsub|cat|stack")
 _COPY = re.compile(r"clone|_to_copy|copy|\w+_copy|contiguous")
 _ACTIVATION = re.compile(
     r"\w*relu\w*|gelu|silu|mish|(hard)?swish|hardswish|elu|celu|selu|tanh|sigmoid|softplus|hardtanh|clamp\w*"
 )
+_FRESH = re.compile(r"\w+_like|new_\w+")
 _FILL = re.compile(r"fill|zero|normal|uniform|bernoulli|exponential|resize|set")
 
 
@@ -43,9 +45,11 @@ class Operation:
     addition: bool
     weighted: bool
     linear: bool  # in its only tracked operand
+    combines: bool  # whether it is linear in all its operands together
     copies: bool
     activation: bool
     fills: bool
+    fresh: bool  # whether it takes the shape of its operand and no value
     view: bool
     lists: bool  # whether an argument can be a list of tensors
     writes: tuple[int | str, ...]  # positions, or names of keyword arguments, that are written to
@@ -71,9 +75,11 @@ def operation(func: Any) -> Operation:
         addition=name == "add" and schema.name.startswith("aten::"),  # not sub, which stands in gates: n + z (h - n)
         weighted=named(_WEIGHTED) and not name.startswith(("linalg", "upsample")),
         linear=named(_LINEAR),
+        combines=named(_COMBINES),
         copies=named(_COPY),
         activation=named(_ACTIVATION),
         fills=named(_FILL) and bool(writes),
+        fresh=named(_FRESH),
         view=bool(aliases) and not any(a.is_write for a in aliases),
         lists=any(re.search(r"List\[.*Tensor", str(argument.type)) for argument in schema.arguments),
         writes=tuple(writes),
@@ -133,7 +139,7 @@ class Node:
         self.order = order  # parents have smaller ones, which bounds every search
         self.parents = parents
         self.weighted = weighted
-        self.linear = linear and len(parents) == 1
+        self.linear = linear  # in all its parents together
         self.piece = False  # whether it is a part of its parents' memory, such as a chunk
         self.stream: tuple[int, int] | None = None  # (residual addition it continues, operations since)
         self.summed: Node | None = None  # the state of a residual sum

@@ -18,11 +18,11 @@ def describe(number: int, row: RecordedAddition) -> str:
     return f"addition {number + 1} ({row.kind}, {row.name})"
 
 
-def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples: int, per_channel: bool) -> np.ndarray:
+def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples: int, apart: bool) -> np.ndarray:
     """Compute the values of one batch, float64, shape (rows, VALUES, samples); rows have slices of `scalars`.
 
-    With norms per channel, channels with a zero state are left out of a sample's mean. Raises the first of
-    :func:`row_errors`.
+    With norms per channel or token (`apart`), those with a zero state are left out of a sample's mean. Raises the first
+    of :func:`row_errors`.
     """
     values = np.empty((len(rows), len(VALUES), samples))
     by_size: dict[int, list[int]] = {}  # rows with equal numbers of tokens or channels are computed together
@@ -47,7 +47,7 @@ def sample_values(rows: Sequence[RecordedAddition], scalars: np.ndarray, samples
             error = np.where(size > 0, np.abs(total - expected) / (2 * size), 0.0)
             error = np.maximum(error, probe[:, None, None])
             moved = (a - 1) ** 2 * xx + 2 * (a - 1) * b * xf + b * b * ff  # ‖(a x + b f) - x‖²
-        errors |= row_errors(members, group, sums, error, per_channel)
+        errors |= row_errors(members, group, sums, error, apart)
         after = total.copy()
         for position, row in enumerate(group):
             if row.step is not None and row.next_state is not None:
@@ -83,13 +83,13 @@ def row_errors(
     rows: Sequence[RecordedAddition],
     sums: Sequence[np.ndarray],
     error: np.ndarray,
-    per_channel: bool,
+    apart: bool,
 ) -> dict[int, MeasurementError]:
     """Return the errors of rows with wrong or undefined values, by row number."""
     errors: dict[int, MeasurementError] = {}
     finite, *others = (np.isfinite(values).all((1, 2)) for values in sums)
     all_finite = np.all([finite, *others], axis=0)
-    zero = (sums[0] == 0).all((1, 2)) if per_channel else (sums[0] == 0).any((1, 2))
+    zero = (sums[0] == 0).all(2).any(1) if apart else (sums[0] == 0).any((1, 2))
     for position, (number, row) in enumerate(zip(members, rows, strict=True)):
         limit = max(RECONSTRUCTION_LIMIT, 2 * torch.finfo(row.dtype).eps)
         if not all_finite[position]:
@@ -100,7 +100,8 @@ def row_errors(
             )
         elif zero[position]:
             errors[number] = ActivationError(
-                f"The state that enters {describe(number, row)} is zero in a sample, so ‖f‖ / ‖x‖ does not exist."
+                f"The state that enters {describe(number, row)} is zero in a sample, so ‖f‖ / ‖x‖ does not exist; leave"
+                " such samples out."
             )
         elif not error[position].max() < limit:
             errors[number] = MeasurementError(

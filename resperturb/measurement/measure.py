@@ -68,9 +68,13 @@ def measurement(
         successive: add the column successive_cosine, cos(f, f of the previous block) within a section. One perturbation
             stays in memory.
     """
-    if isinstance(batches, (torch.Tensor, Mapping)):
+    if batches is None or isinstance(batches, (torch.Tensor, Mapping)):
         raise MeasurementError(
             f"batches must be a list or loader of batches, but got one {type(batches).__name__}; pass [batch]."
+        )
+    if is_labelled(batches):
+        raise MeasurementError(
+            "batches must be a list or loader, but got one pair with labels; pass [(images, labels)]."
         )
     paths = module_paths(model)
     modules = list(paths)
@@ -101,7 +105,15 @@ def measurement(
     with preserve_state(modules, batch_statistics):
         for count, batch in enumerate(batches):
             args, kwargs, samples = model_inputs(batch, target, model_device)
-            recorder = record_forward(paths, args, kwargs, samples, options | {"probe": count % samples})
+            try:
+                recorder = record_forward(paths, args, kwargs, samples, options | {"probe": count % samples})
+            except ValueError as error:
+                if not (batch_statistics and "more than 1 value per channel" in str(error)):
+                    raise
+                raise MeasurementError(
+                    f"{title} has batch normalisation without running statistics, which needs more than one value per"
+                    f" channel in a batch, but got {samples} samples; give more, or batch_statistics=False."
+                ) from None
             found = [(row.name, row.kind) for row in recorder.rows]
             if layout is not None and found != layout:
                 raise MeasurementError(
@@ -114,7 +126,8 @@ def measurement(
                     f"{title} ran no residual addition x + f(x) with weights in f; check that it is a residual network,"
                     " and that its blocks do not run in fused or custom code."
                 )
-            values = sample_values(recorder.rows, recorder.buffer.to_numpy(), recorder.samples, per_channel)
+            apart = per_channel or sequences == "token"
+            values = sample_values(recorder.rows, recorder.buffer.to_numpy(), recorder.samples, apart)
             moments.add(values, np.array([row.block > 0 for row in recorder.rows]))
     if recorder is None:
         raise MeasurementError("batches is empty or a used-up generator; give at least one batch.")
@@ -133,6 +146,12 @@ def measurement(
         table = table.drop(columns="successive_cosine")
     table.attrs |= {"batch_statistics": batch_statistics, "left_out": recorder.left_out}
     return Measurement(table, moments.scaled_per_sample(), batch_statistics)
+
+
+def is_labelled(batches: Any) -> bool:
+    """Whether this is one pair of a tensor and labels in the place of a list of batches."""
+    pair = isinstance(batches, (tuple, list)) and len(batches) == 2
+    return pair and all(isinstance(part, torch.Tensor) for part in batches) and batches[1].dim() <= 1 < batches[0].dim()
 
 
 def measure(
@@ -160,7 +179,8 @@ def measure(
         batch_statistics: whether batch-norm layers use the statistics of each batch. None: only if no running
             statistics were ever updated. `table.attrs["batch_statistics"]` has the choice.
         sequences: "sample" takes norms over all tokens of a sample; "token" takes them per token of states (N, tokens,
-            features) and averages over tokens. Other states are not affected.
+            features) and averages over tokens whose state is not zero. Other states are not affected. Padding counts
+            as any other token.
 
     Returns:
         One row per addition, in order of execution. An addition to a state that is left out gives a warning, and
@@ -197,7 +217,8 @@ def measure(
         1      2  identity        4
 
     Raises:
-        MeasurementError: no residual addition, no batch, or no sample; a scripted, exported or tensor-parallel model;
+        MeasurementError: no residual addition, no batch, or no sample; too few samples for batch statistics; a
+            scripted, exported or tensor-parallel model;
             model and batch on different devices; a state that is zero or not finite; a sum that differs from x + f.
     """
     table = measurement(model, batches, device=device, batch_statistics=batch_statistics, sequences=sequences).table

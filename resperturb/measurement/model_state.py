@@ -108,7 +108,9 @@ def preserve_state(modules: Sequence[nn.Module], batch_statistics: bool) -> Iter
             for norm, tracked in zip(norms, tracks, strict=True):
                 norm.track_running_stats = tracked
             for buffer, value, version in copies:
-                if (version is None or buffer._version != version) and not torch.equal(buffer, value):
+                if buffer.shape != value.shape:
+                    buffer.data = value
+                elif (version is None or buffer._version != version) and not torch.equal(buffer, value):
                     buffer.copy_(value)
             for module in empty:
                 module._buffers.clear()

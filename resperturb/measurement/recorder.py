@@ -52,7 +52,6 @@ class PendingAddition:
     value: int = -1  # of the sum
     distance: int = 1 << 30  # operations between the sum and the nearest next state so far
     activated: tuple[int, slice, slice] | None = None  # value, ‖x_next - x‖² and ‖x_next‖² after an activation
-    released: bool = False  # whether nothing can need the state any more
     used: bool = False  # whether another operation reads the sum; then its activation belongs to a branch
 
 
@@ -190,7 +189,7 @@ class Recorder:
             _, step, known = pending.activated
         elif pending.state is not None and distance < pending.distance:
             known, step = self._reduce(x, self._flatten(pending.state, addition.state), squares, squared_distances)
-        elif pending.state is None and distance < pending.distance and not pending.released:
+        elif pending.state is None and distance < pending.distance:
             raise StateReleasedError
         else:
             return None
@@ -211,8 +210,8 @@ class Recorder:
         pending.activated = value, step, squared
         if pending.distance > 1 and not pending.used:  # until an addition shows its state
             pending.row.step, pending.row.next_state = step, squared
-        if final:
-            pending.state, pending.released = None, True
+        if final and not self.keep_states:
+            pending.state = None
 
     def on_use(self, index: int) -> None:
         pending = self._pending.get(index)

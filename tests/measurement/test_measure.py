@@ -251,6 +251,8 @@ TURN = Turn([ROTATION])
         (TURN, [XY * float("nan")], {}, r"state of addition 1 \(identity, Turn\) is not finite"),
         (Turn([ROTATION, ROTATION * float("inf"), ROTATION]), [XY], {}, r"perturbation of addition 2 .* not finite"),
         (TURN, [torch.zeros(2, 2)], {}, "is zero in a sample"),
+        (TURN, None, {}, "got one NoneType; pass"),
+        (TURN, (torch.ones(2, 2), torch.zeros(2, dtype=torch.long)), {}, r"pass \[\(images, labels\)\]"),
         (TURN, [XY.to("meta")], {}, r"model is on cpu, but a batch is on meta; pass device='cpu'"),
         (TURN, [XY], {"sequences": "word"}, "sequences must be 'sample' or 'token', but got 'word'"),
         (TURN, [XY], {"channels": "both"}, "channels must be 'together' or 'apart', but got 'both'"),
@@ -260,6 +262,53 @@ TURN = Turn([ROTATION])
 def test_refuses_in_one_sentence(model, batches, options, message):
     with pytest.raises(MeasurementError, match=message):
         measurement(model, batches, **options)
+
+
+def test_refuses_one_value_per_channel_where_statistics_come_from_the_batch():
+    class Normalised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.layer = nn.BatchNorm1d(2), nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.layer(self.norm(x))
+
+    with pytest.raises(MeasurementError, match=r"more than one value per channel .* but got 1 samples; give more"):
+        measure(Normalised(), [torch.randn(1, 2)])
+    assert len(measure(Normalised(), [torch.randn(1, 2)], batch_statistics=False)) == 1
+
+
+def test_tokens_with_a_zero_state_are_left_out_of_the_mean():
+    class Embedded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.layer = nn.Embedding(5, 8, padding_idx=0), nn.Linear(8, 8)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            x = self.words(tokens)
+            return x + self.layer(x)
+
+    network = Embedded()
+    (padded,) = measure(network, [torch.tensor([[1, 2, 0]])], sequences="token")["scaled"]
+    assert padded == pytest.approx(measure(network, [torch.tensor([[1, 2]])], sequences="token")["scaled"].item())
+    with pytest.raises(MeasurementError, match="is zero in a sample"):
+        measure(network, [torch.tensor([[0, 0, 0], [1, 2, 3]])], sequences="token")
+
+
+def test_a_buffer_that_grows_is_put_back():
+    class Growing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+            self.register_buffer("seen", torch.zeros(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen.resize_(5).fill_(1.0)
+            return x + self.layer(x)
+
+    network = Growing()
+    measure(network, [torch.randn(3, 2)])
+    assert torch.equal(network.seen, torch.zeros(1))
 
 
 def test_refuses_what_hides_its_additions():
