@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from builders import silent
 from conftest import ROOT
 
-from resperturb import ResidualNetwork, run
+from resperturb import ResidualNetwork, compare, fit_runs, load_records, plot, run, stopping_depth
 from resperturb.cli import main
 from resperturb.errors import ResperturbError
 from resperturb.experiment import Experiment
@@ -90,7 +91,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("run --preset digit", "did you mean digits"),
         ("run --preset ../digits", "but got '../digits'; did you mean digits"),
         ("run --preset none.yaml", "none.yaml cannot be read .*; name a YAML file"),
-        ("run --preset digits-wide --blocks 0", f"blocks {WHOLE} 1, but got 0"),
         ("run --bloks 3", "unrecognized arguments: --bloks 3"),
         ("run --blocks", "argument --blocks: expected one argument"),
         ("nothing", "invalid choice: 'nothing'"),
@@ -162,7 +162,6 @@ SWEEP = "depths: [3]\nseeds: [0]\n"
         (f"{SWEEP}experiment: {{results: /etc}}", "unknown parameter results"),
         (f"{SWEEP}experiment: {{blocks: 4}}", "must not have blocks; depths and seeds stand beside it"),
         (f"{SWEEP}experiment: [1]", r"must be a mapping, but got \[1\]"),
-        (f"{SWEEP}experiment: {{branch_scale: 1/l}}", "branch_scale must be one of 1/L, .*did you mean 1/L?"),
         (f"{SWEEP}experiment: {{epochs: 2020-01-01}}", f"epochs {WHOLE} 1, but got datetime.date"),
         ("depths: 3\nseeds: [0]\nexperiment: {}", "must be a list of whole numbers, but got 3"),
         ("depths: [-1]\nseeds: [0]\nexperiment: {}", "but got -1"),
@@ -247,6 +246,13 @@ SMALL = {"blocks": 3, "epochs": 1, "train_size": 64}
         (lambda: conduct(TextStudy(layers=10**9), "r", report=silent), "layers 1000000000, .* need about"),
         (lambda: conduct(TextStudy(context=10**6), "r", report=silent), "context 1000000, .* need about"),
         (lambda: conduct(TextStudy(batch_size=10**12), "r", report=silent), "batch_size 1000000000000, .* need about"),
+        (
+            lambda: fit_runs(load_records(SHIPPED), "start"),
+            "moment must be one of initialization, end, but got",
+        ),
+        (lambda: stopping_depth(["x" * 999], []), r"but got \['x+\.\.\.x+'\]; a usual"),
+        (lambda: compare(pd.DataFrame()), "tables must be a dict of tables by name, but got a DataFrame"),
+        (lambda: plot({}), "tables must be one table, or a dict of some by name"),
         (lambda: TextStudy(heads=3), r"heads must divide width \(64\), but got 3"),
         (lambda: ResidualNetwork(3, kind="x"), "kind must be one of preactivation, postactivation, but got 'x'"),
         (lambda: ResidualNetwork(3, norm="layer"), "norm must be one of batch, none, but got 'layer'"),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from resperturb.analysis.conditions import alive
 from resperturb.analysis.profiles import participation_ratio
+from resperturb.errors import MeasurementError
 from resperturb.records.record import blocks_of
 
 
@@ -42,6 +43,9 @@ def compare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         One row per table, with network (its name), blocks, transitions, the values of :func:`block_averages`, cosine
         (average over blocks), samples, and reconstruction_error (the largest).
 
+    Raises:
+        MeasurementError: tables without names.
+
     Example:
         >>> import torch, resperturb
         >>> _ = torch.manual_seed(0)
@@ -54,6 +58,8 @@ def compare(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         0   before       2    1.0
         1  MLP off       2    0.5
     """
+    if not isinstance(tables, Mapping):
+        raise MeasurementError(f"tables must be a dict of tables by name, but got a {type(tables).__name__}.")
     rows = []
     for name, table in tables.items():
         blocks = blocks_of(table)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from resperturb.analysis.bootstrap import REPLICATES, TAILS, Averages, Run, averages_by_depth
-from resperturb.errors import ScalingError
+from resperturb.errors import ScalingError, shown
 
 DEEPEST = 1e9  # blocks that a stopping depth may have
 
@@ -188,7 +188,7 @@ def stopping_depth(epsilon: float, runs: Iterable[Run], *, replicates: int = REP
             depth and would have to be extrapolated.
     """
     if not (isinstance(epsilon, int | float) and math.isfinite(epsilon) and epsilon > 0):
-        raise ScalingError(f"epsilon must be a finite number above 0, but got {epsilon!r}; a usual value is 0.05.")
+        raise ScalingError(f"epsilon must be a finite number above 0, but got {shown(epsilon)}; a usual value is 0.05.")
     law = fit_power_law(runs, replicates=replicates)
     depths, averages = law.averages.depths, law.averages
     first, where = crossing(depths, averages.means, epsilon)

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from resperturb.errors import MeasurementError
 from resperturb.figures.runs import draw_blocks
 from resperturb.figures.style import (
     MEASURE_LABEL,
@@ -38,8 +39,13 @@ def plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], axes: Axes | None = 
 
     Returns:
         The axes.
+
+    Raises:
+        MeasurementError: tables without names, or none.
     """
     named = {"": tables} if isinstance(tables, pd.DataFrame) else tables
+    if not (isinstance(named, Mapping) and named):
+        raise MeasurementError("tables must be one table, or a dict of some by name, but got none with a name.")
     blocks = {name: blocks_of(table) for name, table in named.items()}
     axes = plt.subplots()[1] if axes is None else axes
     relative = len({len(each) for each in blocks.values()}) > 1

@@ -95,6 +95,7 @@ class Record:
 
     def average(self, moment: str = "end") -> float:
         """The average scaled perturbation at "initialization" or "end"; None without blocks."""
+        one_of("moment", moment, tuple(self.run["averages"]))
         return self.run["averages"][moment]["scaled"]
 
     @property
