@@ -348,7 +348,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["torchvision:resnet18", "--figure", "blocks.jpg"], "--figure must end in .svg, .png, .pdf"),
         (["torchvision:resnet18", "--weights", "no.pt"], "there is no file of weights no.pt"),
         (["torchvision:resnet18", "--weights", str(ROOT / "README.md")], "README.md cannot be read as tensors"),
-        (["torchvision:resnet18", "--size", "32", "--samples", "1"], "failed: ValueError: Expected more than 1 value"),
+        (["torchvision:resnet18", "--size", "32", "--samples", "1"], "needs more than one value per channel"),
     ],
 )
 def test_refuses_in_one_sentence(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
