@@ -313,7 +313,7 @@ def test_the_benchmark_of_architectures_runs_and_its_record_is_complete(
     explained = "poolformer_s12 efficientformer_l1 cait_xxs24_224 hiera_tiny_224 cohere mamba xlnet"  # in the book
     assert differing == set(explained.split())
     warned = {case["network"]: case["left_out"] for case in recorded if case["left_out"]}
-    assert warned == {"timm:poolformer_s12": 4, "timm:hiera_tiny_224": 3, "timm:efficientformer_l1": 4}
+    assert warned == {"timm:poolformer_s12": 12, "timm:hiera_tiny_224": 3, "timm:efficientformer_l1": 14}
     assert max(case["reconstruction_error"] or 0 for case in recorded) < 1e-5
 
 
