@@ -9,7 +9,8 @@ the model's input, with the values it was computed from. An addition of two tens
 - a **transition** if both operands come from a common tensor, one of them (the state) by linear operations alone
   (projection, pooling, padding, normalisation), the other by a path with weights and a nonlinearity.
 
-Other additions are not residual. `x + 0.0447 x**3` and rotary embeddings have no weights on the path; position
+Other additions are not residual. `x + 0.0447 x**3` and rotary embeddings have no weights on the path, and those of the
+blocks before x are not on it; position
 embeddings and masks do not depend on the input; `q + k` and low-rank adapters are sums of linear maps; the carried part
 `(1 - t) * x` of a highway gate is not linear in x.
 """

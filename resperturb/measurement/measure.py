@@ -218,8 +218,8 @@ def measure(
 
     Raises:
         MeasurementError: no residual addition, no batch, or no sample; too few samples for batch statistics; a
-            scripted, exported or tensor-parallel model;
-            model and batch on different devices; a state that is zero or not finite; a sum that differs from x + f.
+            scripted, exported or tensor-parallel model; model and batch on different devices; a state that is zero or
+            not finite; a sum that differs from x + f.
     """
     table = measurement(model, batches, device=device, batch_statistics=batch_statistics, sequences=sequences).table
     if table.attrs["left_out"]:
